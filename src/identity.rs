@@ -1,0 +1,242 @@
+//! Who somebody is, and the proof that an identity provider said so.
+//!
+//! `SignedIn` can be made only inside this family, by `Provider::complete`, after everything was verified:
+//! `session` consumes one to make a session, so there is no other way to be signed in. Called by `login`.
+
+pub mod jwt;
+pub mod oidc;
+pub mod salesforce;
+
+use std::fmt;
+
+use crate::clock::Timestamp;
+use crate::http::path::LocalPath;
+use crate::refusal::salesforce::SalesforceError;
+use crate::secret::NoRandomness;
+
+pub use salesforce::{OrgId, UserId};
+
+/// The name of a `[provider.NAME]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct ProviderName(pub String);
+
+impl fmt::Display for ProviderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A person, as the identity provider described them at sign-in.
+///
+/// The key is (organization, user): user ids repeat in sandboxes copied from one production org, and e-mail
+/// addresses and usernames belong to nobody for ever.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identity {
+    /// The Salesforce organization, 18 characters.
+    pub organization: OrgId,
+    /// The Salesforce user, 18 characters.
+    pub user: UserId,
+    /// `preferred_username`: e-mail-shaped, unique, renameable, no mailbox.
+    pub username: String,
+    /// `email`, when there is one; any administrator of the org can set it to anything.
+    pub email: Option<String>,
+    /// `name`: for people to read.
+    pub name: Option<String>,
+    /// `user_type`: `STANDARD` for employees; what portal users have is up to Salesforce.
+    pub user_type: Option<String>,
+    /// `active`, when the provider says.
+    pub active: Option<bool>,
+    /// Everything that was said (ID token and userinfo merged, userinfo last), for `[headers.custom]`.
+    pub claims: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Proof that a provider vouched for an identity in answer to *this* browser's login attempt.
+///
+/// Its constructor is visible to this family alone.
+#[derive(Debug)]
+pub struct SignedIn {
+    identity: Identity,
+    provider: ProviderName,
+}
+
+impl SignedIn {
+    pub(in crate::identity) fn new(identity: Identity, provider: ProviderName) -> Self {
+        Self { identity, provider }
+    }
+
+    /// Who signed in.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Which provider said so.
+    pub fn provider(&self) -> &ProviderName {
+        &self.provider
+    }
+}
+
+/// One login attempt, from the redirect to the callback. It travels sealed in the browser (`session::cookie`)
+/// and is consumed by [`Provider::complete`].
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Attempt {
+    /// The `state` parameter: 256 random bits; also names the attempt.
+    pub state: String,
+    /// The `nonce` that the ID token must repeat.
+    pub nonce: String,
+    /// The PKCE verifier (RFC 7636).
+    pub verifier: String,
+    /// The provider that the attempt was sent to.
+    pub provider: ProviderName,
+    /// The public origin that it began at, such as `https://wiki.example.com`.
+    pub origin: String,
+    /// Where the person wanted to go.
+    pub return_to: LocalPath,
+    /// When it began.
+    pub started: Timestamp,
+}
+
+/// What a provider asks us to do at the beginning: send the browser there, and keep the attempt.
+#[derive(Debug)]
+pub struct Begun {
+    /// The absolute address to redirect to.
+    pub location: String,
+    /// To be sealed into the browser's attempt cookie.
+    pub attempt: Attempt,
+}
+
+/// The parameters of a callback, each at most once (RFC 6749 section 3.1), decoded exactly once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// `code`.
+    pub code: Option<String>,
+    /// `state`.
+    pub state: Option<String>,
+    /// `error`.
+    pub error: Option<String>,
+    /// `error_description`.
+    pub error_description: Option<String>,
+    /// `iss` (RFC 9207): Salesforce sends none; a wrong one is refused.
+    pub issuer: Option<String>,
+}
+
+/// Why a sign-in did not succeed, by whose fault it was.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The browser's answer does not belong to an attempt of this browser.
+    #[error("the browser's answer was refused: {0:?}")]
+    BrowserMisbehaved(BrowserReason),
+    /// The provider could not be reached, or did not answer in time.
+    #[error("the identity provider could not be reached: {0}")]
+    ProviderUnreachable(String),
+    /// The provider answered something that a sign-in must not be built on.
+    #[error("the identity provider's answer was refused: {reason:?}: {detail}")]
+    ProviderMisbehaved {
+        /// Which check failed.
+        reason: ProviderReason,
+        /// For the operator's log; never a token.
+        detail: String,
+    },
+    /// Salesforce said no, with one of its own codes.
+    #[error("Salesforce refused: {error:?}: {detail}")]
+    ProviderRefused {
+        /// The code, recognised.
+        error: SalesforceError,
+        /// `error` and `error_description` as sent, cleaned for the log.
+        detail: String,
+    },
+    /// The system's random source failed.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+}
+
+/// What was wrong with the browser's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrowserReason {
+    /// Neither `code` nor `error`.
+    NoCode,
+    /// `state` missing or another attempt's.
+    StateMismatch,
+    /// The answer names another issuer than the attempt was sent to (mix-up, RFC 9207).
+    IssuerMismatch,
+}
+
+/// What was wrong with the provider's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderReason {
+    /// Discovery, keys, token or userinfo was not what the standard says.
+    UnreadableAnswer,
+    /// An HTTP status that no step of the flow expects.
+    UnexpectedStatus,
+    /// An answer beyond the size limit.
+    AnswerTooLarge,
+    /// Discovery names another issuer than the configured address.
+    DiscoveryIssuer,
+    /// Discovery names an endpoint outside the issuer's origin.
+    EndpointElsewhere,
+    /// `token_type` is not `Bearer`.
+    TokenType,
+    /// No ID token in the token response.
+    NoIdToken,
+    /// The ID token is no readable JWT.
+    Malformed,
+    /// Signed with something other than RS256, or with `crit`.
+    Algorithm,
+    /// Signed by a key that the provider does not publish for ID tokens.
+    UnknownKey,
+    /// The signature does not verify.
+    Signature,
+    /// `iss` is another.
+    Issuer,
+    /// `aud` is not us.
+    Audience,
+    /// `nonce` missing or another attempt's.
+    Nonce,
+    /// `at_hash` missing or not of this access token.
+    AccessTokenHash,
+    /// `exp`, `iat` or `nbf` out of bounds, or not numbers.
+    Times,
+    /// `sub` is no Salesforce identity address.
+    Subject,
+    /// Userinfo speaks of somebody else than the ID token.
+    UserInfoSubject,
+    /// The token response's `signature` does not verify with our secret.
+    ResponseSignature,
+    /// The token response's `id` is another person's.
+    IdentityAddress,
+}
+
+/// An identity provider: a closed set, so that `match` lists the places a new kind touches.
+pub enum Provider {
+    /// OpenID Connect.
+    Oidc(oidc::Provider),
+}
+
+impl Provider {
+    /// Its name in the configuration.
+    pub fn name(&self) -> &ProviderName {
+        match self {
+            Self::Oidc(provider) => provider.name(),
+        }
+    }
+
+    /// Starts an attempt for a browser at `origin` (scheme and authority, no trailing slash) whose answer
+    /// comes back to `callback` (absolute).
+    ///
+    /// # Errors
+    /// When the provider's discovery cannot be had or is not to be trusted.
+    pub async fn begin(&self, origin: &str, callback: &str, return_to: LocalPath, now: Timestamp) -> Result<Begun, Fault> {
+        match self {
+            Self::Oidc(provider) => provider.begin(origin, callback, return_to, now).await,
+        }
+    }
+
+    /// Finishes an attempt: compares `state` first, then exchanges and verifies. Consumes the attempt.
+    ///
+    /// # Errors
+    /// Whatever was wrong, by whose fault; nobody is signed in then.
+    pub async fn complete(&self, attempt: Attempt, callback: &str, answer: Answer, now: Timestamp) -> Result<SignedIn, Fault> {
+        match self {
+            Self::Oidc(provider) => provider.complete(attempt, callback, answer, now).await,
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Portcullis: an authentication gateway that puts Salesforce sign-in in front of any web app.
+
+pub mod clock;
+pub mod http;
+pub mod identity;
+pub mod proxy;
+pub mod refusal;
+pub mod route;
+pub mod secret;
+pub mod session;

@@ -1,0 +1,3 @@
+//! stub
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SalesforceError { AccessDenied, Unknown }
