@@ -35,7 +35,7 @@ pub struct Peer {
 }
 
 /// How a client reached a door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// Plain text.
     Http,
@@ -156,7 +156,10 @@ pub fn see_other(location: &str) -> Response {
 ///
 /// # Errors
 /// [`Repeated`] when there are several lines of that name.
-pub fn single<'a>(headers: &'a HeaderMap, name: impl hyper::header::AsHeaderName) -> Result<Option<&'a HeaderValue>, Repeated> {
+pub fn single<'a>(
+    headers: &'a HeaderMap,
+    name: impl hyper::header::AsHeaderName,
+) -> Result<Option<&'a HeaderValue>, Repeated> {
     let mut values = headers.get_all(name).into_iter();
     let first = values.next();
     if values.next().is_some() { Err(Repeated) } else { Ok(first) }

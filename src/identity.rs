@@ -224,7 +224,13 @@ impl Provider {
     ///
     /// # Errors
     /// When the provider's discovery cannot be had or is not to be trusted.
-    pub async fn begin(&self, origin: &str, callback: &str, return_to: LocalPath, now: Timestamp) -> Result<Begun, Fault> {
+    pub async fn begin(
+        &self,
+        origin: &str,
+        callback: &str,
+        return_to: LocalPath,
+        now: Timestamp,
+    ) -> Result<Begun, Fault> {
         match self {
             Self::Oidc(provider) => provider.begin(origin, callback, return_to, now).await,
         }
@@ -234,7 +240,13 @@ impl Provider {
     ///
     /// # Errors
     /// Whatever was wrong, by whose fault; nobody is signed in then.
-    pub async fn complete(&self, attempt: Attempt, callback: &str, answer: Answer, now: Timestamp) -> Result<SignedIn, Fault> {
+    pub async fn complete(
+        &self,
+        attempt: Attempt,
+        callback: &str,
+        answer: Answer,
+        now: Timestamp,
+    ) -> Result<SignedIn, Fault> {
         match self {
             Self::Oidc(provider) => provider.complete(attempt, callback, answer, now).await,
         }

@@ -58,9 +58,23 @@ mod tests {
     #[test]
     fn foreign_spellings_are_refused() {
         let foreign = [
-            "", "a", "//evil.example", "/\\evil.example", "\\\\evil.example", "https://evil.example", "http:evil.example",
-            "javascript:alert(1)", "/\t/evil.example", "/\n/evil.example", "\t//evil.example", " //evil.example",
-            "/ /evil.example", "/\u{2028}/evil", "/\0", "/a\r\nSet-Cookie: x=y", "/ä",
+            "",
+            "a",
+            "//evil.example",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "https://evil.example",
+            "http:evil.example",
+            "javascript:alert(1)",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            "\t//evil.example",
+            " //evil.example",
+            "/ /evil.example",
+            "/\u{2028}/evil",
+            "/\0",
+            "/a\r\nSet-Cookie: x=y",
+            "/ä",
         ];
         for text in foreign {
             assert_eq!(LocalPath::parse(text), None, "{text:?}");

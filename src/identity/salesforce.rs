@@ -1,5 +1,7 @@
 //! stub
 /// org
-#[derive(Debug,Clone,PartialEq,Eq,Hash)] pub struct OrgId(pub String);
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct OrgId(pub String);
 /// user
-#[derive(Debug,Clone,PartialEq,Eq,Hash)] pub struct UserId(pub String);
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UserId(pub String);

@@ -1,3 +1,6 @@
 //! stub
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SalesforceError { AccessDenied, Unknown }
+pub enum SalesforceError {
+    AccessDenied,
+    Unknown,
+}
