@@ -1,1 +1,1 @@
-//! stub
+//! ID token verification (being built).
