@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod http;
 pub mod identity;
+pub mod pages;
 pub mod proxy;
 pub mod refusal;
 pub mod route;
