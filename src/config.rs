@@ -1,0 +1,61 @@
+//! The checked configuration: one `Settings` for each module, already typed.
+//!
+//! Only this family knows TOML, environment variables or figment; whoever holds a [`Config`] holds one that
+//! was checked as a whole. Made by [`file::load`] and [`file::read`], consumed by `gateway::start`.
+
+mod credential;
+pub mod file;
+mod front;
+mod headers;
+mod org;
+pub mod problem;
+mod provider;
+mod reader;
+mod routes;
+mod source;
+mod value;
+
+use std::net::SocketAddr;
+
+use crate::http::origin::Origin;
+use crate::{identity, proxy, route, server, session, telemetry};
+
+pub use problem::{Problem, Problems};
+
+/// Everything that a gateway is told before it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `public_url` first, then one for each other host that a route names.
+    pub origins: Vec<Origin>,
+    /// What our cookies demand of the browser's connection.
+    pub cookies: session::cookie::Policy,
+    /// Where our own addresses are: `/.portcullis`.
+    pub prefix: String,
+    /// The front door.
+    pub server: server::Settings,
+    /// The operator's listener, unless it is off.
+    pub operator: Option<SocketAddr>,
+    /// Where people sign in.
+    pub provider: identity::oidc::Settings,
+    /// How long sign-ins last.
+    pub session: session::Settings,
+    /// What apps are told about people.
+    pub headers: proxy::inject::Settings,
+    /// What is protected; never empty.
+    pub routes: Vec<route::Settings>,
+    /// How requests are forwarded.
+    pub proxy: proxy::Settings,
+    /// What is logged, and how.
+    pub log: telemetry::Settings,
+    /// The largest body that our own addresses read, in bytes.
+    pub login_body: usize,
+    /// What an operator should know about this configuration; logged at the start.
+    pub notes: Vec<String>,
+}
+
+impl Config {
+    /// The callback addresses to enter in Salesforce, one for each origin.
+    pub fn callbacks(&self) -> impl Iterator<Item = String> {
+        self.origins.iter().map(|origin| format!("{origin}{}/callback", self.prefix))
+    }
+}

@@ -1,0 +1,243 @@
+//! The top-level keys and `[tls]`, `[operator]`, `[limits]`, `[log]`: how the gateway is reached.
+//!
+//! `public_url` is what people type; everything printed begins with it, so it is required and never guessed
+//! from headers. Called by `config::file`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::problem::Wrong;
+use super::reader::{Table, Written};
+use super::value::{choice, duration, listen, network, number, size, truth};
+use crate::http::Scheme;
+use crate::http::origin::Origin;
+use crate::server::{self, Limits, tls};
+use crate::session::cookie;
+use crate::telemetry;
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// The shortest deadline that can be meant.
+const MOMENT: Duration = Duration::from_millis(10);
+
+/// The top of the file.
+pub(super) struct Front {
+    pub(super) public: Origin,
+    pub(super) cookies: cookie::Policy,
+    pub(super) prefix: String,
+    pub(super) server: server::Settings,
+    pub(super) operator: Option<SocketAddr>,
+    pub(super) trusted_proxies: Vec<IpNet>,
+}
+
+/// Reads it, and says in `notes` what an operator should know.
+pub(super) fn read(root: &Table<'_>, limits: Option<Limits>, notes: &mut Vec<String>) -> Option<Front> {
+    root.require("public_url", "write the address that people type: public_url = \"https://wiki.example.com\"");
+    let public = root.get("public_url", None, Written::Text, public_url);
+    let dangerous = root.get("dangerous_plain_text_public_url", Some("false"), Written::Truth, truth);
+    let tls = tls(root);
+    let default = if root.has("tls") { "0.0.0.0:443" } else { "127.0.0.1:8080" };
+    let address = root.get("listen", None, Written::Text, listen);
+    let address = if root.has("listen") { address } else { listen(default).ok() };
+    let workers = root.get("workers", None, Written::Number, |text| number(text, 1, 1024));
+    let workers =
+        if root.has("workers") { workers.and_then(|count| usize::try_from(count).ok()) } else { Some(cores()) };
+    let prefix = root.get("prefix", Some("/.portcullis"), Written::Text, prefix);
+    let trusted_proxies = root.list("trusted_proxies", &[], network);
+    let drain = root.get("drain", Some("30s"), Written::Text, |text| duration(text, MOMENT, DAY));
+    let operator = operator(root);
+    if let (Some(public), Some(dangerous)) = (&public, dangerous) {
+        weigh(root, public, dangerous, notes);
+    }
+    if let (Some(public), Some(address)) = (&public, address) {
+        if public.scheme() == Scheme::Https && !root.has("tls") {
+            notes.push(format!(
+                "{public} is https without [tls]: expecting whatever ends TLS in front of http://{address}"
+            ));
+        }
+    }
+    if let (Some(address), Some(Some(operator))) = (address, operator) {
+        apart(root, address, operator, notes);
+    }
+    let public = public?;
+    let cookies = match public.scheme() {
+        Scheme::Https => cookie::Policy::Secure,
+        Scheme::Http => cookie::Policy::Relaxed,
+    };
+    let server = server::Settings { listen: address?, workers: workers?, tls: tls?, limits: limits?, drain: drain? };
+    Some(Front { public, cookies, prefix: prefix?, server, operator: operator?, trusted_proxies: trusted_proxies? })
+}
+
+fn public_url(text: &str) -> Result<Origin, Wrong> {
+    Origin::parse(text).map_err(|error| {
+        let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
+        let host = bare.split(['/', '?', '#']).next().unwrap_or_default();
+        let scheme = if text.starts_with("http://") { "http" } else { "https" };
+        let instead = if host.contains('@') || host.is_empty() {
+            "write for example \"https://wiki.example.com\"".to_owned()
+        } else {
+            format!("write \"{scheme}://{host}\"")
+        };
+        Wrong::new(error.to_string(), instead)
+    })
+}
+
+/// Plain text in public is refused unless the configuration itself says how dangerous that is.
+fn weigh(root: &Table<'_>, public: &Origin, dangerous: bool, notes: &mut Vec<String>) {
+    if public.scheme() == Scheme::Https {
+        if dangerous {
+            notes.push("dangerous_plain_text_public_url does nothing: public_url is https".to_owned());
+        }
+        return;
+    }
+    if root.has("tls") {
+        let instead = format!("write \"https://{}\", or leave out [tls]", public.authority());
+        root.complain("public_url", "is http although [tls] is there", instead);
+    } else if public.is_loopback() {
+        notes.push(format!("{public} is this machine: cookies go without Secure and __Host-, for development only"));
+    } else if dangerous {
+        notes.push(format!(
+            "DANGEROUS: {public} is plain text, so everybody on the way can read and steal sessions (dangerous_plain_text_public_url)"
+        ));
+    } else {
+        root.complain(
+            "public_url",
+            "is plain text: everybody on the way could read and steal sessions",
+            format!("write \"https://{}\" (with [tls], or behind something that ends TLS)", public.authority()),
+        );
+    }
+}
+
+fn tls(root: &Table<'_>) -> Option<Option<tls::Settings>> {
+    let table = root.table("tls");
+    let certificate = file(&table, "certificate", "write the PEM file with the certificate and its chain");
+    let private_key = file(&table, "private_key", "write the PEM file with the certificate's private key");
+    table.finish();
+    if !root.has("tls") {
+        return Some(None);
+    }
+    let settings = tls::Settings { certificate: certificate?, private_key: private_key? };
+    match tls::load(&settings) {
+        Ok(_) => Some(Some(settings)),
+        Err(error) => {
+            table.complain_of_all(
+                error.to_string(),
+                "use the certificate and the key that were made for each other, both in PEM",
+            );
+            None
+        }
+    }
+}
+
+fn file(table: &Table<'_>, key: &str, instead: &str) -> Option<PathBuf> {
+    if table.is_present() {
+        table.require(key, instead);
+    }
+    table.get(key, None, Written::Text, |text| {
+        let path = table.reader.sources.resolve(text);
+        match std::fs::File::open(&path) {
+            Ok(_) => Ok(path),
+            Err(error) => Err(Wrong::new(format!("the file {} cannot be read: {error}", path.display()), instead)),
+        }
+    })
+}
+
+fn operator(root: &Table<'_>) -> Option<Option<SocketAddr>> {
+    let table = root.table("operator");
+    let address = table.get("listen", Some("127.0.0.1:9180"), Written::Text, |text| match text {
+        "off" => Ok(None),
+        text => listen(text).map(Some),
+    });
+    table.finish();
+    address
+}
+
+fn apart(root: &Table<'_>, address: SocketAddr, operator: SocketAddr, notes: &mut Vec<String>) {
+    let unspecified = address.ip().is_unspecified() || operator.ip().is_unspecified();
+    if address.port() != 0 && address.port() == operator.port() && (unspecified || address.ip() == operator.ip()) {
+        let table = root.table("operator");
+        table.complain(
+            "listen",
+            format!("{operator} is the front door's address too"),
+            "write another port, or \"off\"",
+        );
+    }
+    let public = match operator.ip() {
+        IpAddr::V4(ip) => !ip.is_loopback(),
+        IpAddr::V6(ip) => !ip.is_loopback(),
+    };
+    if public {
+        notes.push(format!(
+            "the operator's listener at {operator} is not on loopback: whoever reaches it reads the metrics"
+        ));
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+fn prefix(text: &str) -> Result<String, Wrong> {
+    let good = |segment: &str| {
+        let plain = segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte));
+        plain && !segment.is_empty() && !matches!(segment, "." | "..")
+    };
+    match text.strip_prefix('/') {
+        Some(rest) if rest.split('/').all(good) => Ok(text.to_owned()),
+        _ => Err(Wrong::new(
+            format!("{text:?} cannot be the path of our own addresses"),
+            "write for example \"/.portcullis\": letters, digits, and . _ ~ - between slashes, none at the end",
+        )),
+    }
+}
+
+/// `[limits]`.
+pub(super) fn limits(root: &Table<'_>) -> Option<(Limits, usize)> {
+    let table = root.table("limits");
+    let count = |key, default, least, most| {
+        table
+            .get(key, Some(default), Written::Number, |text| number(text, least, most))
+            .and_then(|n| usize::try_from(n).ok())
+    };
+    let span = |key, default| table.get(key, Some(default), Written::Text, |text| duration(text, MOMENT, DAY));
+    // hyper's HTTP/1 buffer cannot be smaller than 8 KiB.
+    let header_size = table.get("header_size", Some("64KiB"), Written::Text, |text| size(text, 8192, 1 << 20));
+    let headers = count("headers", "100", 10, 10_000);
+    let header_timeout = span("header_timeout", "10s");
+    let handshake_timeout = span("handshake_timeout", "10s");
+    let body_idle_timeout = span("body_idle_timeout", "30s");
+    let connections = count("connections", "10000", 1, 10_000_000);
+    let streams = count("streams", "100", 1, 10_000);
+    let connection_age = span("connection_age", "1h");
+    let h2_idle_timeout = span("h2_idle_timeout", "1m");
+    let login_body = table.get("login_body", Some("64KiB"), Written::Text, |text| size(text, 1024, 16 << 20));
+    table.finish();
+    let limits = Limits {
+        header_size: header_size?,
+        headers: headers?,
+        header_timeout: header_timeout?,
+        handshake_timeout: handshake_timeout?,
+        connections: connections?,
+        streams: u32::try_from(streams?).ok()?,
+        connection_age: connection_age?,
+        body_idle_timeout: body_idle_timeout?,
+        h2_idle_timeout: h2_idle_timeout?,
+    };
+    Some((limits, login_body?))
+}
+
+/// `[log]`.
+pub(super) fn log(root: &Table<'_>) -> Option<telemetry::Settings> {
+    let table = root.table("log");
+    let formats = [("text", telemetry::Format::Text), ("json", telemetry::Format::Json)];
+    let format = table.get("format", Some("text"), Written::Text, |text| choice(text, &formats));
+    let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
+    let level = table.get("level", Some("info"), Written::Text, |text| choice(text, &levels).map(str::to_owned));
+    let switch = [("on", telemetry::Access::On), ("off", telemetry::Access::Off)];
+    let access = table.get("access", Some("on"), Written::Text, |text| choice(text, &switch));
+    table.finish();
+    Some(telemetry::Settings { format: format?, level: level?, access: access? })
+}

@@ -1,0 +1,232 @@
+//! `[[route]]`, `[upstream]` and `[session]`: what is protected, how it is reached, how long a sign-in lasts.
+//!
+//! Hosts are a closed list and two routes never claim the same place, so that a request has one reading.
+//! Called by `config::file`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use url::Url;
+
+use super::front::Front;
+use super::problem::Wrong;
+use super::reader::{Table, Written};
+use super::value::{duration, number, truth, words};
+use crate::http::origin::Origin;
+use crate::proxy::upstream::{self, Address};
+use crate::route::{Access, Settings};
+use crate::session;
+
+const DAY: Duration = Duration::from_secs(86_400);
+const MOMENT: Duration = Duration::from_millis(10);
+const UPSTREAM: &str = "write where the app listens: \"http://127.0.0.1:8080\"";
+
+/// The routes, and the origins that they make beside `public_url`.
+pub(super) struct Routes {
+    pub(super) routes: Vec<Settings>,
+    pub(super) origins: Vec<Origin>,
+}
+
+/// Reads `[[route]]`; without a sound `front` only what stands on its own is checked.
+pub(super) fn read(root: &Table<'_>, front: Option<&Front>, notes: &mut Vec<String>) -> Option<Routes> {
+    let tables = root.tables("route");
+    if tables.is_empty() && !root.has("route") {
+        root.complain(
+            "route",
+            "is missing: there is nothing to protect",
+            "write [[route]] with upstream = \"http://127.0.0.1:8080\" below",
+        );
+    }
+    let mut routes: Vec<Settings> = Vec::new();
+    let mut origins: Vec<Origin> = front.map(|front| front.public.clone()).into_iter().collect();
+    let mut taken: Vec<(Option<String>, String, &Table<'_>)> = Vec::new();
+    let mut sound = true;
+    for table in &tables {
+        let Some(route) = one(table, front, &mut origins) else {
+            sound = false;
+            continue;
+        };
+        if let Some((.., first)) = taken.iter().find(|(host, path, _)| *host == route.host && *path == route.path) {
+            let what = format!("is the same place as the route at {}", first.place("upstream"));
+            table.complain("path", what, "give one of them another host or path");
+        }
+        if routes.iter().any(|other| other.name == route.name) && table.has("name") {
+            table.complain("name", format!("{:?} is another route's name too", route.name), "give each route its own");
+        }
+        taken.push((route.host.clone(), route.path.clone(), table));
+        routes.push(route);
+    }
+    if !routes.is_empty() && routes.iter().all(|route| route.access == Access::Public) {
+        notes.push("every route is public: nobody is ever asked to sign in".to_owned());
+    }
+    (sound && !routes.is_empty()).then_some(Routes { routes, origins })
+}
+
+fn one(table: &Table<'_>, front: Option<&Front>, origins: &mut Vec<Origin>) -> Option<Settings> {
+    let host = table.get("host", None, Written::Text, |text| host(text, front.map(|front| &front.public)));
+    let path = table.get("path", Some("/"), Written::Text, |text| path(text, front.map(|front| front.prefix.as_str())));
+    table.require("upstream", UPSTREAM);
+    let listen = front.map(|front| front.server.listen);
+    let upstream = table.get("upstream", None, Written::Text, |text| upstream_address(text, listen));
+    let public = table.get("public", Some("false"), Written::Truth, truth);
+    let name = table.get("name", None, Written::Text, words);
+    table.finish();
+    if (table.has("host") && host.is_none()) || (table.has("name") && name.is_none()) {
+        return None;
+    }
+    let (path, front) = (path?, front?);
+    let origin = host.unwrap_or_else(|| front.public.clone());
+    let name = name.unwrap_or_else(|| format!("{}{path}", origin.authority()));
+    if !origins.contains(&origin) {
+        origins.push(origin.clone());
+    }
+    let host = (origin != front.public).then(|| origin.authority().to_owned());
+    let access = if public? { Access::Public } else { Access::SignedIn };
+    Some(Settings { name, host, path, upstream: upstream?, access })
+}
+
+/// A public host, with the scheme of `public_url` and, unless it names one, its port.
+fn host(text: &str, public: Option<&Origin>) -> Result<Origin, Wrong> {
+    let example = "write only the host: \"grafana.example.com\"";
+    if let Some((_, rest)) = text.split_once("://") {
+        let host = rest.split('/').next().unwrap_or_default();
+        return Err(Wrong::new("contains a scheme", format!("write only the host: {host:?}")));
+    }
+    if text.contains('*') {
+        return Err(Wrong::new(format!("{text:?} is a pattern"), "write a [[route]] for each host"));
+    }
+    if text.contains(['/', '?', '#', '@']) {
+        return Err(Wrong::new(format!("{text:?} is more than a host"), "write the host alone, and the path as path"));
+    }
+    let scheme = public.map_or("https", |public| public.scheme().as_str());
+    let parsed = Origin::parse(&format!("{scheme}://{text}"))
+        .map_err(|_| Wrong::new(format!("{text:?} is not a host"), example))?;
+    let named = Url::parse(&format!("x://{text}")).ok().and_then(|url| url.port()).is_some();
+    let inherited = public.and_then(|public| Url::parse(public.as_str()).ok()).and_then(|url| url.port());
+    match inherited {
+        Some(port) if !named => {
+            Origin::parse(&format!("{parsed}:{port}")).map_err(|error| Wrong::new(error.to_string(), example))
+        }
+        _ => Ok(parsed),
+    }
+}
+
+fn path(text: &str, prefix: Option<&str>) -> Result<String, Wrong> {
+    let Some(rest) = text.strip_prefix('/') else {
+        return Err(Wrong::new(format!("{text:?} does not begin with a slash"), format!("write \"/{text}\"")));
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()+,=:@".contains(&byte);
+    let whole = rest.trim_end_matches('/');
+    let good = |segment: &str| !segment.is_empty() && !matches!(segment, "." | "..") && segment.bytes().all(plain);
+    if !whole.is_empty() && !whole.split('/').all(good) {
+        return Err(Wrong::new(
+            format!("{text:?} is not a plain path"),
+            "write whole segments without patterns, escapes, dots alone or doubled slashes: \"/grafana\"",
+        ));
+    }
+    if whole.len() < rest.len() {
+        return Err(Wrong::new(
+            format!("{text:?} ends with a slash"),
+            format!("write \"/{whole}\": a path covers what is below it"),
+        ));
+    }
+    if let Some(prefix) = prefix {
+        if text.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            let instead = "write another path, or move our own addresses with prefix";
+            return Err(Wrong::new(
+                format!("{text:?} lies within {prefix}, where the gateway's own addresses are"),
+                instead,
+            ));
+        }
+    }
+    Ok(text.to_owned())
+}
+
+fn upstream_address(text: &str, listen: Option<SocketAddr>) -> Result<Address, Wrong> {
+    let Some(url) = Url::parse(text).ok().filter(|url| url.has_host()) else {
+        let guess = !text.contains("://") && Url::parse(&format!("http://{text}")).is_ok() && !text.contains('@');
+        let instead = if guess { format!("write \"http://{text}\"") } else { UPSTREAM.to_owned() };
+        return Err(Wrong::new("is not an address", instead));
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Wrong::new("contains a user name or password", UPSTREAM));
+    }
+    let host = url.host_str().unwrap_or_default();
+    if url.scheme() != "http" {
+        let instead = "write http:// (TLS towards apps is not offered yet: keep the app on this machine or a network of your own)";
+        return Err(Wrong::new(format!("begins with {}://", url.scheme()), instead));
+    }
+    let port = url.port_or_known_default().unwrap_or(80);
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        let instead = format!("write \"http://{host}:{port}\": the app receives paths as they were asked for");
+        return Err(Wrong::new("has something after the host and port", instead));
+    }
+    if port == 0 {
+        return Err(Wrong::new("names port 0", UPSTREAM));
+    }
+    let ourselves = listen.is_some_and(|listen| {
+        let here = match url.host() {
+            Some(url::Host::Domain(name)) => {
+                name == "localhost" && (listen.ip().is_unspecified() || listen.ip().is_loopback())
+            }
+            Some(url::Host::Ipv4(ip)) => listen.ip() == ip || (listen.ip().is_unspecified() && ip.is_loopback()),
+            Some(url::Host::Ipv6(ip)) => listen.ip() == ip || (listen.ip().is_unspecified() && ip.is_loopback()),
+            None => false,
+        };
+        here && listen.port() == port
+    });
+    if ourselves {
+        return Err(Wrong::new(
+            format!("http://{host}:{port} is this gateway itself"),
+            "write where the app listens, or move listen",
+        ));
+    }
+    Ok(Address { authority: format!("{host}:{port}") })
+}
+
+/// `[upstream]`.
+pub(super) fn upstream(root: &Table<'_>) -> Option<upstream::Settings> {
+    let table = root.table("upstream");
+    let span = |key, default| table.get(key, Some(default), Written::Text, |text| duration(text, MOMENT, DAY));
+    let connect_timeout = span("connect_timeout", "5s");
+    let first_byte_timeout = span("first_byte_timeout", "60s");
+    let idle_timeout = span("idle_timeout", "5m");
+    let tunnel_idle_timeout = span("tunnel_idle_timeout", "1h");
+    let pool_idle_timeout = span("pool_idle_timeout", "4s");
+    let connections = table.get("connections", Some("1000"), Written::Number, |text| number(text, 1, 1_000_000));
+    table.finish();
+    Some(upstream::Settings {
+        connect_timeout: connect_timeout?,
+        first_byte_timeout: first_byte_timeout?,
+        idle_timeout: idle_timeout?,
+        tunnel_idle_timeout: tunnel_idle_timeout?,
+        pool_idle_timeout: pool_idle_timeout?,
+        connections: usize::try_from(connections?).ok()?,
+    })
+}
+
+/// `[session]`.
+pub(super) fn session(root: &Table<'_>) -> Option<session::Settings> {
+    let table = root.table("session");
+    // Moments are kept in whole seconds.
+    let second = Duration::from_secs(1);
+    let span = |key, default, most| table.get(key, Some(default), Written::Text, |text| duration(text, second, most));
+    let lifetime = span("lifetime", "8h", 30 * DAY);
+    let idle = span("idle", "1h", 30 * DAY);
+    let capacity = table.get("capacity", Some("100000"), Written::Number, |text| number(text, 1, 100_000_000));
+    let login_timeout = span("login_timeout", "10m", DAY / 24);
+    table.finish();
+    let (lifetime, mut idle) = (lifetime?, idle?);
+    if idle > lifetime {
+        if table.has("idle") {
+            let what = "is longer than lifetime, so it would never end a session";
+            table.complain(
+                "idle",
+                what,
+                format!("write at most \"{}\", or a longer lifetime", humantime::format_duration(lifetime)),
+            );
+        }
+        idle = lifetime;
+    }
+    Some(session::Settings { lifetime, idle, capacity: capacity?, login_timeout: login_timeout? })
+}
