@@ -1,5 +1,6 @@
 //! Portcullis: an authentication gateway that puts Salesforce sign-in in front of any web app.
 
+pub mod admin;
 pub mod clock;
 pub mod http;
 pub mod identity;
@@ -8,4 +9,6 @@ pub mod proxy;
 pub mod refusal;
 pub mod route;
 pub mod secret;
+pub mod server;
 pub mod session;
+pub mod telemetry;

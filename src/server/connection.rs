@@ -1,0 +1,322 @@
+//! One connection, from the accepted socket to its end.
+//!
+//! Handshake under a deadline, protocol by ALPN, hyper with our limits, and beside it the things that hyper does
+//! not do: age, HTTP/2 idling, drain and deadline. Spawned by `server::serve`.
+
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::{StatusCode, Version, header};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
+
+use super::body;
+use super::event::{Event, Events};
+use super::quiet::Quiet;
+use super::streams::{Activity, Streams};
+use super::wire::{Permit, WRITE_TIMEOUT, Wire, WriteStalled};
+use super::{Drain, Limits};
+use crate::http::{self, Peer, Request, Response, Scheme};
+
+/// How much of a response hyper may hold for a client that reads slowly, and of a request for a handler that does.
+const BUFFER: usize = 64 * 1024;
+/// What a client may send of one HTTP/2 request body before the handler reads it.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// The same for a whole connection: more than one stream's, or a single stalled upload would block all.
+const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
+/// How long a client may take to leave after it was told that its idle HTTP/2 connection ends.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// What the connections of one door have in common.
+pub(super) struct Shared<H> {
+    handler: H,
+    tls: Option<TlsAcceptor>,
+    limits: Limits,
+    pub(super) events: Events,
+    drain: Drain,
+    tasks: TaskTracker,
+}
+
+impl<H> Shared<H> {
+    /// Of one door.
+    pub(super) fn new(
+        handler: H,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        limits: Limits,
+        events: Events,
+        drain: Drain,
+        tasks: TaskTracker,
+    ) -> Self {
+        // One more layer, so that cloning it for a request touches no counter that other cores touch.
+        let outer = events;
+        let events: Events = Arc::new(move |event| outer(event));
+        Self { handler, tls: tls.map(TlsAcceptor::from), limits, events, drain, tasks }
+    }
+
+    /// Whether bytes on this door's sockets are HTTP.
+    pub(super) fn speaks_plainly(&self) -> bool {
+        self.tls.is_none()
+    }
+}
+
+/// Serves one connection.
+pub(super) async fn attend<H, F>(shared: Arc<Shared<H>>, stream: TcpStream, address: SocketAddr, permit: Permit)
+where
+    H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    // Fails only when the client is gone already, which the first read will tell.
+    let _ = stream.set_nodelay(true);
+    let wire = Wire::new(stream, WRITE_TIMEOUT, Some(permit));
+    match &shared.tls {
+        // Boxed, so that plain connections do not pay for the size of TLS ones.
+        Some(acceptor) => Box::pin(secure(&shared, acceptor, wire, address)).await,
+        None => speak_http1(&shared, wire, Peer { address, scheme: Scheme::Http }).await,
+    }
+}
+
+async fn secure<H, F>(shared: &Arc<Shared<H>>, acceptor: &TlsAcceptor, wire: Wire<TcpStream>, address: SocketAddr)
+where
+    H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    let handshake = tokio::time::timeout(shared.limits.handshake_timeout, acceptor.accept(wire));
+    let stream = tokio::select! {
+        done = handshake => match done {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                return (shared.events)(Event::HandshakeFailed { peer: address, cause: error.to_string() });
+            }
+            Err(_) => return (shared.events)(Event::HandshakeTimeout { peer: address }),
+        },
+        // Nobody has asked for anything yet: there is nothing to finish.
+        () = shared.drain.cancelled() => return,
+    };
+    let peer = Peer { address, scheme: Scheme::Https };
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+        speak_http2(shared, stream, peer).await;
+    } else {
+        speak_http1(shared, stream, peer).await;
+    }
+}
+
+async fn speak_http1<H, F, S>(shared: &Arc<Shared<H>>, stream: S, peer: Peer)
+where
+    H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = &shared.limits;
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(limits.headers)
+        .max_header_size(limits.header_size)
+        .max_buf_size(BUFFER.max(limits.header_size))
+        .half_close(false);
+    let activity = Arc::new(Activity::new());
+    let service = Service { shared: Arc::clone(shared), peer, activity: Arc::clone(&activity) };
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
+
+    let old = Instant::now() + jittered(limits.connection_age, peer);
+    let mut signal = pin!(next_signal(shared, &activity, Stage { old: Some(old), idle: None, open: true }));
+    let mut signal = Quiet::new(signal.as_mut());
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return report(&shared.events, peer.address, &activity, ended),
+            signal_given = &mut signal => {
+                match signal_given {
+                    Signal::Cut => return (shared.events)(Event::Cut { peer: peer.address }),
+                    Signal::Old => (shared.events)(Event::TooOld { peer: peer.address }),
+                    Signal::Drain | Signal::Idle => {}
+                }
+                connection.as_mut().graceful_shutdown();
+                signal.set(next_signal(shared, &activity, Stage { old: None, idle: None, open: false }));
+            }
+        }
+    }
+}
+
+async fn speak_http2<H, F, S>(shared: &Arc<Shared<H>>, stream: S, peer: Peer)
+where
+    H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = &shared.limits;
+    let activity = Arc::new(Activity::new());
+    // hyper's own limits on resets (CVE-2023-44487 and its kin) stay as they are.
+    let mut builder = http2::Builder::new(Streams::new(Arc::clone(&activity), shared.tasks.clone()));
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.header_size).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(BUFFER);
+    let service = Service { shared: Arc::clone(shared), peer, activity: Arc::clone(&activity) };
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+
+    let mut stage = Stage {
+        old: Some(Instant::now() + jittered(limits.connection_age, peer)),
+        idle: Some(limits.h2_idle_timeout),
+        open: true,
+    };
+    let mut signal = pin!(next_signal(shared, &activity, stage));
+    let mut signal = Quiet::new(signal.as_mut());
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return report(&shared.events, peer.address, &activity, ended),
+            signal_given = &mut signal => {
+                match signal_given {
+                    Signal::Cut => return (shared.events)(Event::Cut { peer: peer.address }),
+                    // It was asked to leave before and has nothing open: a client that does not answer stays no longer.
+                    Signal::Idle if !stage.open => return,
+                    Signal::Idle => (shared.events)(Event::IdleTimeout { peer: peer.address }),
+                    Signal::Old => (shared.events)(Event::TooOld { peer: peer.address }),
+                    Signal::Drain => {}
+                }
+                connection.as_mut().graceful_shutdown();
+                stage = Stage { old: None, idle: Some(GOODBYE), open: false };
+                signal.set(next_signal(shared, &activity, stage));
+            }
+        }
+    }
+}
+
+/// What a connection still waits for.
+#[derive(Clone, Copy)]
+struct Stage {
+    /// When it is old enough to be asked to end.
+    old: Option<Instant>,
+    /// How long it may be without a stream, where we count them.
+    idle: Option<Duration>,
+    /// Whether it still takes requests.
+    open: bool,
+}
+
+/// A reason to end a connection.
+enum Signal {
+    Drain,
+    Cut,
+    Old,
+    Idle,
+}
+
+async fn next_signal<H>(shared: &Shared<H>, activity: &Activity, stage: Stage) -> Signal {
+    let old = async {
+        match stage.old {
+            Some(old) => tokio::time::sleep_until(old).await,
+            None => std::future::pending().await,
+        }
+    };
+    let idle = async {
+        let Some(limit) = stage.idle else { return std::future::pending().await };
+        // A goodbye counts from now, not from the end of the last request.
+        let begun = Instant::now();
+        loop {
+            let known = activity.idle_deadline(limit);
+            let deadline = if stage.open { known } else { known.max(begun + limit) };
+            if deadline <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(deadline).await;
+        }
+    };
+    let begun = async { if stage.open { shared.drain.cancelled().await } else { std::future::pending().await } };
+    tokio::select! {
+        biased;
+        () = shared.drain.cut_off() => Signal::Cut,
+        () = begun => Signal::Drain,
+        () = old => Signal::Old,
+        () = idle => Signal::Idle,
+    }
+}
+
+/// `age`, less up to a tenth that depends on the client's port, so that what came together does not leave together.
+fn jittered(age: Duration, peer: Peer) -> Duration {
+    age - age / 10 * u32::from(peer.address.port() % 64) / 64
+}
+
+/// Says which limit ended a connection; a client that simply went away is no event.
+fn report(events: &Events, peer: SocketAddr, activity: &Activity, ended: hyper::Result<()>) {
+    let Err(error) = ended else { return };
+    if error.is_parse_too_large() {
+        events(Event::HeadersTooLarge { peer });
+    } else if error.is_parse() {
+        events(Event::Malformed { peer, cause: error.to_string() });
+    } else if wrote_in_vain(&error) {
+        events(Event::WriteTimeout { peer });
+    } else if error.is_timeout() && activity.has_served() {
+        events(Event::IdleTimeout { peer });
+    } else if error.is_timeout() {
+        events(Event::HeaderTimeout { peer });
+    }
+}
+
+fn wrote_in_vain(error: &hyper::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let io = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if io.is_some_and(|io| io.is::<WriteStalled>()) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+/// hyper's way to call the handler.
+struct Service<H> {
+    shared: Arc<Shared<H>>,
+    peer: Peer,
+    activity: Arc<Activity>,
+}
+
+impl<H, F> hyper::service::Service<hyper::Request<Incoming>> for Service<H>
+where
+    H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    // Boxed for each request: hyper would otherwise keep room for the largest handler in each idle connection.
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        self.activity.note_request();
+        let shared = &self.shared;
+        if has_too_many_fields(&request, shared.limits.headers) {
+            (shared.events)(Event::HeadersTooLarge { peer: self.peer.address });
+            let answer = http::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has too many fields\n");
+            return Box::pin(std::future::ready(Ok(answer)));
+        }
+        let limit = shared.limits.body_idle_timeout;
+        let request = request.map(|incoming| body::watch(incoming, limit, &shared.events, self.peer.address));
+        let answer = (shared.handler)(request, self.peer);
+        Box::pin(async move { Ok(answer.await) })
+    }
+}
+
+/// hyper counts the fields of HTTP/1.1 itself. A browser may split its cookies over many fields in HTTP/2 (RFC 9113
+/// section 8.2.3), so those count once.
+fn has_too_many_fields(request: &hyper::Request<Incoming>, limit: usize) -> bool {
+    let fields = request.headers();
+    request.version() == Version::HTTP_2
+        && fields.len() > limit
+        && fields.len() - fields.get_all(header::COOKIE).iter().count().saturating_sub(1) > limit
+}

@@ -1,0 +1,75 @@
+//! The end of service, in two steps: begin (finish what runs, start nothing) and cut (stop what still runs).
+//!
+//! hyper's graceful shutdown ends at a 101 and does not know the tunnel behind it, so tunnels and other long
+//! work are spawned through here and counted. Called by `server`, by `proxy` for tunnels, and by `gateway`, who
+//! decides when.
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A shutdown that all parts of one service share.
+#[derive(Clone, Debug, Default)]
+pub struct Drain {
+    begun: CancellationToken,
+    cut: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Drain {
+    /// One that has not begun.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Begins: doors close, idle connections end, running work goes on.
+    pub fn begin(&self) {
+        self.begun.cancel();
+        self.tasks.close();
+    }
+
+    /// Ends what still runs, at once. Begins, too, when nobody did.
+    pub fn cut(&self) {
+        self.begin();
+        self.cut.cancel();
+    }
+
+    /// Whether it has begun.
+    pub fn is_draining(&self) -> bool {
+        self.begun.is_cancelled()
+    }
+
+    /// Waits until it begins.
+    pub async fn cancelled(&self) {
+        self.begun.cancelled().await;
+    }
+
+    /// Waits for the deadline: whoever streams or tunnels ends then.
+    pub async fn cut_off(&self) {
+        self.cut.cancelled().await;
+    }
+
+    /// Runs `work` beside its caller, counted, and dropped at the deadline if it is not done by then.
+    pub fn spawn<F>(&self, work: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let cut = self.cut.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = work => {}
+                () = cut.cancelled() => {}
+            }
+        });
+    }
+
+    /// Waits until it has begun and everything that was spawned here is done.
+    pub async fn finished(&self) {
+        self.tasks.wait().await;
+    }
+
+    /// A part that ends with this whole and counts towards it, but has locks of its own.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { begun: self.begun.child_token(), cut: self.cut.child_token(), tasks: self.tasks.clone() }
+    }
+}

@@ -1,0 +1,145 @@
+//! What happens at a door, told by name.
+//!
+//! Each limit has its own event, so that a closed connection can always be explained; `telemetry` counts them by
+//! [`Event::name`] and the caller decides what to log. Raised by the whole `server` family.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Receives the events of a door.
+pub type Events = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// Something that happened at a door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A connection came in.
+    Accepted,
+    /// A connection, or the tunnel that it had become, ended.
+    Closed,
+    /// `accept` failed; the loop goes on.
+    AcceptFailed {
+        /// The system's words.
+        cause: String,
+    },
+    /// `connections` are open already: turned away.
+    TooManyConnections {
+        /// Who came.
+        peer: SocketAddr,
+    },
+    /// `handshake_timeout` passed during a TLS handshake.
+    HandshakeTimeout {
+        /// With whom.
+        peer: SocketAddr,
+    },
+    /// A TLS handshake failed.
+    HandshakeFailed {
+        /// With whom.
+        peer: SocketAddr,
+        /// In the words of rustls.
+        cause: String,
+    },
+    /// `header_timeout` passed before a connection's first request was complete.
+    HeaderTimeout {
+        /// Whose.
+        peer: SocketAddr,
+    },
+    /// `header_timeout` or `h2_idle_timeout` passed since the last request.
+    IdleTimeout {
+        /// Whose.
+        peer: SocketAddr,
+    },
+    /// A head beyond `header_size` or `headers`.
+    HeadersTooLarge {
+        /// Whose.
+        peer: SocketAddr,
+    },
+    /// No HTTP, or HTTP that cannot be read in one way only.
+    Malformed {
+        /// Whose.
+        peer: SocketAddr,
+        /// What hyper says.
+        cause: String,
+    },
+    /// `body_idle_timeout` passed within a request body.
+    BodyTimeout {
+        /// Whose.
+        peer: SocketAddr,
+    },
+    /// The client took nothing of a response for a minute.
+    WriteTimeout {
+        /// Whose.
+        peer: SocketAddr,
+    },
+    /// `connection_age` passed: the connection was asked to end.
+    TooOld {
+        /// Whose.
+        peer: SocketAddr,
+    },
+    /// The drain's deadline ended a connection that was still at work.
+    Cut {
+        /// Whose.
+        peer: SocketAddr,
+    },
+}
+
+impl Event {
+    /// Its name in metrics and logs; never changes.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Closed => "closed",
+            Self::AcceptFailed { .. } => "accept_failed",
+            Self::TooManyConnections { .. } => "too_many_connections",
+            Self::HandshakeTimeout { .. } => "handshake_timeout",
+            Self::HandshakeFailed { .. } => "handshake_failed",
+            Self::HeaderTimeout { .. } => "header_timeout",
+            Self::IdleTimeout { .. } => "idle_timeout",
+            Self::HeadersTooLarge { .. } => "headers_too_large",
+            Self::Malformed { .. } => "malformed",
+            Self::BodyTimeout { .. } => "body_timeout",
+            Self::WriteTimeout { .. } => "write_timeout",
+            Self::TooOld { .. } => "connection_age",
+            Self::Cut { .. } => "cut",
+        }
+    }
+
+    /// The client that it is about, when there is one.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Accepted | Self::Closed | Self::AcceptFailed { .. } => None,
+            Self::TooManyConnections { peer }
+            | Self::HandshakeTimeout { peer }
+            | Self::HandshakeFailed { peer, .. }
+            | Self::HeaderTimeout { peer }
+            | Self::IdleTimeout { peer }
+            | Self::HeadersTooLarge { peer }
+            | Self::Malformed { peer, .. }
+            | Self::BodyTimeout { peer }
+            | Self::WriteTimeout { peer }
+            | Self::TooOld { peer }
+            | Self::Cut { peer } => Some(*peer),
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AcceptFailed { cause } => write!(f, "a connection could not be accepted: {cause}"),
+            Self::HandshakeFailed { cause, .. } => write!(f, "a TLS handshake failed: {cause}"),
+            Self::Malformed { cause, .. } => write!(f, "a request could not be read: {cause}"),
+            Self::Accepted => f.write_str("a connection came in"),
+            Self::Closed => f.write_str("a connection ended"),
+            Self::TooManyConnections { .. } => f.write_str("too many connections are open: one was turned away"),
+            Self::HandshakeTimeout { .. } => f.write_str("a TLS handshake took too long"),
+            Self::HeaderTimeout { .. } => f.write_str("a request's head took too long"),
+            Self::IdleTimeout { .. } => f.write_str("a connection without requests was closed"),
+            Self::HeadersTooLarge { .. } => f.write_str("a request's head was too large"),
+            Self::BodyTimeout { .. } => f.write_str("a request's body stalled"),
+            Self::WriteTimeout { .. } => f.write_str("a client stopped taking its response"),
+            Self::TooOld { .. } => f.write_str("a connection reached its age and was asked to end"),
+            Self::Cut { .. } => f.write_str("the shutdown's deadline ended a connection at work"),
+        }
+    }
+}

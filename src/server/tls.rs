@@ -1,0 +1,133 @@
+//! TLS at the door: certificate and key from files, as a configuration of rustls.
+//!
+//! TLS 1.2 and 1.3 by aws-lc-rs, named explicitly so that no process-wide default decides. No early data: a
+//! replayed first flight would be a replayed signed-in request (RFC 8446 section 8). Called by `gateway` and by
+//! `cli check`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ServerSessionMemoryCache;
+use rustls::{InconsistentKeys, ServerConfig};
+
+/// Sessions that can be resumed without a ticket, in entries; the default of 256 is too few for one busy minute.
+const RESUMABLE_SESSIONS: usize = 20_000;
+
+/// Where certificate and key lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// PEM: our certificate, then the intermediate ones.
+    pub certificate: PathBuf,
+    /// PEM: the certificate's private key, not encrypted.
+    pub private_key: PathBuf,
+}
+
+/// Why the files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// A file is not there or not ours to read.
+    #[error("{} cannot be read: {cause}", file.display())]
+    Unreadable {
+        /// Which.
+        file: PathBuf,
+        /// The system's words.
+        cause: io::Error,
+    },
+    /// A file is no PEM file.
+    #[error("{} is not a PEM file: it has no readable -----BEGIN ...----- section", file.display())]
+    NotPem {
+        /// Which.
+        file: PathBuf,
+    },
+    /// No certificate in the certificate file.
+    #[error("{} holds no certificate (no -----BEGIN CERTIFICATE-----)", file.display())]
+    NoCertificate {
+        /// Which.
+        file: PathBuf,
+    },
+    /// No usable key in the key file.
+    #[error("{} holds no private key (an encrypted key cannot be used: decrypt it first)", file.display())]
+    NoKey {
+        /// Which.
+        file: PathBuf,
+    },
+    /// The key is not the certificate's.
+    #[error("the private key in {} does not belong to the first certificate in {}", private_key.display(), certificate.display())]
+    Mismatch {
+        /// The certificate file.
+        certificate: PathBuf,
+        /// The key file.
+        private_key: PathBuf,
+    },
+    /// rustls refuses the pair.
+    #[error("{} and {} cannot be used: {cause}", certificate.display(), private_key.display())]
+    Refused {
+        /// The certificate file.
+        certificate: PathBuf,
+        /// The key file.
+        private_key: PathBuf,
+        /// In the words of rustls.
+        cause: rustls::Error,
+    },
+}
+
+impl Settings {
+    /// Reads both files and checks that they belong together.
+    ///
+    /// # Errors
+    /// [`Problem`], which names the file and what is wrong with it.
+    pub fn load(&self) -> Result<Arc<ServerConfig>, Problem> {
+        let refused = |cause| Problem::Refused {
+            certificate: self.certificate.clone(),
+            private_key: self.private_key.clone(),
+            cause,
+        };
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(refused)?
+            .with_no_client_auth()
+            .with_single_cert(self.certificates()?, self.key()?)
+            .map_err(|cause| match cause {
+                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                    Problem::Mismatch { certificate: self.certificate.clone(), private_key: self.private_key.clone() }
+                }
+                cause => refused(cause),
+            })?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.session_storage = ServerSessionMemoryCache::new(RESUMABLE_SESSIONS);
+        config.ticketer = aws_lc_rs::Ticketer::new().map_err(refused)?;
+        config.max_early_data_size = 0;
+        config.ignore_client_order = true;
+        Ok(Arc::new(config))
+    }
+
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Problem> {
+        let pem = read(&self.certificate)?;
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let certificates = certificates.map_err(|_| Problem::NotPem { file: self.certificate.clone() })?;
+        if certificates.is_empty() {
+            return Err(Problem::NoCertificate { file: self.certificate.clone() });
+        }
+        Ok(certificates)
+    }
+
+    fn key(&self) -> Result<PrivateKeyDer<'static>, Problem> {
+        let mut pem = read(&self.private_key)?;
+        let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| match error {
+            pem::Error::NoItemsFound => Problem::NoKey { file: self.private_key.clone() },
+            // Its words could quote a line of the file, which may be the key.
+            _ => Problem::NotPem { file: self.private_key.clone() },
+        });
+        zeroize::Zeroize::zeroize(&mut pem);
+        key
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Problem> {
+    std::fs::read(file).map_err(|cause| Problem::Unreadable { file: file.to_owned(), cause })
+}

@@ -1,0 +1,203 @@
+//! One request as one line, in JSON or in text. The format is a contract: `docs/log.md`.
+//!
+//! A struct with named fields, so that no query, cookie or header gets in by accident; written straight into
+//! the worker's buffer, because a line formatted through `tracing` would cost more than the session check.
+//! Called by `telemetry::access`.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+use serde::Serialize;
+
+use super::Format;
+use super::request_id::RequestId;
+
+/// What a client may make a field as long as: a line stays a line.
+const LONGEST: usize = 2048;
+
+/// What became of a request, as the policy had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// A signed-in user's request went to the app.
+    Pass,
+    /// A request to a public route went to the app.
+    Public,
+    /// Nobody was signed in: shown the way to sign in.
+    SignIn,
+    /// Somebody was signed in who may not.
+    Forbid,
+    /// One of the gateway's own addresses.
+    Own,
+    /// Refused before the question came up: no route, no readable request.
+    Refuse,
+}
+
+impl Decision {
+    /// All of them, in the order of their counters.
+    pub const ALL: [Self; 6] = [Self::Pass, Self::Public, Self::SignIn, Self::Forbid, Self::Own, Self::Refuse];
+
+    /// Its name in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Public => "public",
+            Self::SignIn => "sign_in",
+            Self::Forbid => "forbid",
+            Self::Own => "own",
+            Self::Refuse => "refuse",
+        }
+    }
+}
+
+/// One request, after it is done.
+#[derive(Clone, Debug)]
+pub struct AccessLine<'a> {
+    /// Its name, which pages show.
+    pub request_id: RequestId,
+    /// The client, behind trusted proxies.
+    pub client: IpAddr,
+    /// The method.
+    pub method: &'a Method,
+    /// The authority that was asked for.
+    pub host: &'a str,
+    /// The path; a query is cut off.
+    pub path: &'a str,
+    /// The answer's status.
+    pub status: StatusCode,
+    /// The route's name, when one was found.
+    pub route: Option<&'a str>,
+    /// Who was signed in.
+    pub user: Option<&'a str>,
+    /// What became of it.
+    pub decision: Decision,
+    /// The refusal's code, when it was refused.
+    pub refusal: Option<&'static str>,
+    /// From the head's arrival to the answer's head.
+    pub duration: Duration,
+    /// The app's part of it.
+    pub upstream_duration: Option<Duration>,
+    /// The answer's length, when it is known.
+    pub bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    time: &'a str,
+    request_id: &'a str,
+    client: IpAddr,
+    method: &'a str,
+    host: &'a str,
+    path: &'a str,
+    status: u16,
+    decision: Decision,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
+    duration_us: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+}
+
+impl AccessLine<'_> {
+    /// Appends the line, with its line end, at `time` (RFC 3339).
+    pub(super) fn write(&self, format: Format, time: &str, buffer: &mut Vec<u8>) {
+        let line = Json {
+            time,
+            request_id: self.request_id.as_str(),
+            client: self.client,
+            method: cut(self.method.as_str()),
+            host: cut(self.host),
+            path: cut(before_query(self.path)),
+            status: self.status.as_u16(),
+            decision: self.decision,
+            refusal: self.refusal,
+            route: self.route,
+            user: self.user.map(cut),
+            duration_us: micros(self.duration),
+            upstream_us: self.upstream_duration.map(micros),
+            bytes: self.bytes,
+        };
+        let start = buffer.len();
+        let written = match format {
+            Format::Json => serde_json::to_writer(&mut *buffer, &line).is_ok(),
+            Format::Text => line.write_text(buffer).is_ok(),
+        };
+        if written {
+            buffer.push(b'\n');
+        } else {
+            // Writing to memory does not fail; half a line would be worse than none.
+            buffer.truncate(start);
+        }
+    }
+}
+
+impl Json<'_> {
+    fn write_text(&self, buffer: &mut Vec<u8>) -> std::io::Result<()> {
+        write!(buffer, "{} {} ", self.time, self.client)?;
+        escape(self.method, buffer);
+        buffer.push(b' ');
+        escape(self.host, buffer);
+        buffer.push(b' ');
+        escape(self.path, buffer);
+        write!(buffer, " {} {}", self.status, self.decision.as_str())?;
+        if let Some(refusal) = self.refusal {
+            write!(buffer, " refusal={refusal}")?;
+        }
+        for (name, value) in [("route", self.route), ("user", self.user)] {
+            if let Some(value) = value {
+                write!(buffer, " {name}=")?;
+                escape(value, buffer);
+            }
+        }
+        write!(buffer, " {}us", self.duration_us)?;
+        if let Some(upstream) = self.upstream_us {
+            write!(buffer, " upstream={upstream}us")?;
+        }
+        if let Some(bytes) = self.bytes {
+            write!(buffer, " bytes={bytes}")?;
+        }
+        write!(buffer, " id={}", self.request_id)
+    }
+}
+
+/// Nothing that a client chooses may end a line, colour a terminal or pass for another field: white space, control
+/// and format characters, `"`, `=` and `\` become `\u{..}`; nothing at all becomes `-`.
+fn escape(value: &str, buffer: &mut Vec<u8>) {
+    if value.is_empty() {
+        buffer.push(b'-');
+    }
+    for character in value.chars() {
+        if character.is_ascii_graphic() && !matches!(character, '"' | '=' | '\\') {
+            // A graphic ASCII character is one byte.
+            buffer.extend(u8::try_from(character));
+        } else if character.is_alphanumeric() {
+            buffer.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        } else {
+            buffer.extend(character.escape_unicode().map(|escaped| u8::try_from(escaped).unwrap_or(b'?')));
+        }
+    }
+}
+
+fn before_query(path: &str) -> &str {
+    path.split(['?', '#']).next().unwrap_or_default()
+}
+
+fn cut(value: &str) -> &str {
+    if value.len() <= LONGEST {
+        return value;
+    }
+    let end = (0..=LONGEST).rev().find(|&end| value.is_char_boundary(end)).unwrap_or_default();
+    &value[..end]
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

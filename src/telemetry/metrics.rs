@@ -1,0 +1,232 @@
+//! Counters for Prometheus, in the OpenMetrics text format.
+//!
+//! What is counted for each request is counted in cells that belong to one worker and one route, resolved once
+//! and summed when somebody looks: no lock, no hashing, no cache line that two cores fight over. Labels have few
+//! values by design: route names, never paths, hosts or people. Called by `gateway`, `login`, `proxy`; read by
+//! `admin`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hyper::StatusCode;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use super::line::Decision;
+
+/// Upper bounds of the latency buckets, in microseconds; the last bucket has none.
+const BOUNDS: [u64; 14] = [
+    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000,
+];
+/// `1xx` to `5xx`.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+type Labelled = Family<[(&'static str, &'static str); 1], Counter>;
+type Callback = Box<dyn Fn() -> u64 + Send + Sync>;
+
+/// Every counter of one process.
+pub struct Metrics {
+    registry: Registry,
+    house: Arc<House>,
+    sign_ins: Labelled,
+    refusals: Labelled,
+    server: Labelled,
+    upstream: Labelled,
+    connections: Gauge,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("portcullis");
+        let house = Arc::new(House::default());
+        let (sign_ins, refusals, server, upstream) = <(Labelled, Labelled, Labelled, Labelled)>::default();
+        let connections = Gauge::default();
+        registry.register("sign_ins", "Sign-ins by how they ended", sign_ins.clone());
+        registry.register("refusals", "Requests that were declined, by the refusal's code", refusals.clone());
+        registry.register("server_events", "What happened at the listeners, by event", server.clone());
+        registry.register("upstream_events", "What happened towards the apps, by event", upstream.clone());
+        registry.register("connections", "Open client connections, tunnels included", connections.clone());
+        registry.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register_collector(Box::new(Arc::clone(&house)));
+        Self { registry, house, sign_ins, refusals, server, upstream, connections }
+    }
+
+    /// Counters for one route, for one worker to keep: each call makes new ones, all are summed.
+    pub fn route(&self, name: &str) -> RouteMetrics {
+        let cells = Arc::new(Cells::default());
+        lock(&self.house.routes).push((name.to_owned(), Arc::clone(&cells)));
+        RouteMetrics(cells)
+    }
+
+    /// A sign-in ended with `outcome`: `signed_in`, or a refusal's code.
+    pub fn sign_in(&self, outcome: &'static str) {
+        self.sign_ins.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// A request was declined.
+    pub fn refusal(&self, code: &'static str) {
+        self.refusals.get_or_create(&[("code", code)]).inc();
+    }
+
+    /// Something happened at a door (`server::Event::name`).
+    pub fn server_event(&self, name: &'static str) {
+        match name {
+            "accepted" => _ = self.connections.inc(),
+            "closed" => _ = self.connections.dec(),
+            _ => {}
+        }
+        self.server.get_or_create(&[("event", name)]).inc();
+    }
+
+    /// Something happened towards an app.
+    pub fn upstream_event(&self, name: &'static str) {
+        self.upstream.get_or_create(&[("event", name)]).inc();
+    }
+
+    /// How to learn the number of sessions when somebody asks.
+    pub fn watch_sessions(&self, count: impl Fn() -> u64 + Send + Sync + 'static) {
+        *lock(&self.house.sessions) = Some(Box::new(count));
+    }
+
+    /// How to learn the number of lost access lines when somebody asks.
+    pub fn watch_dropped_lines(&self, count: impl Fn() -> u64 + Send + Sync + 'static) {
+        *lock(&self.house.dropped_lines) = Some(Box::new(count));
+    }
+
+    /// Everything, in the OpenMetrics text format ([`Self::CONTENT_TYPE`]).
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail; a scrape of half the counters would mislead, so it would be empty.
+        if prometheus_client::encoding::text::encode(&mut text, &self.registry).is_err() {
+            text.clear();
+        }
+        text
+    }
+
+    /// The media type of [`Self::encode`].
+    pub const CONTENT_TYPE: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The counters of one route in one worker.
+#[derive(Clone)]
+pub struct RouteMetrics(Arc<Cells>);
+
+impl RouteMetrics {
+    /// Counts one request, after it is done.
+    pub fn count(&self, decision: Decision, status: StatusCode, duration: Duration) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1).min(CLASSES.len() - 1);
+        self.0.requests[decision as usize][class].fetch_add(1, Ordering::Relaxed);
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS.partition_point(|&bound| bound < micros);
+        self.0.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.0.sum.fetch_add(micros, Ordering::Relaxed);
+    }
+}
+
+#[derive(Default)]
+struct Cells {
+    requests: [[AtomicU64; CLASSES.len()]; Decision::ALL.len()],
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    sum: AtomicU64,
+}
+
+/// What is summed when somebody looks.
+#[derive(Default)]
+struct House {
+    routes: Mutex<Vec<(String, Arc<Cells>)>>,
+    sessions: Mutex<Option<Callback>>,
+    dropped_lines: Mutex<Option<Callback>>,
+}
+
+impl fmt::Debug for House {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("House")
+    }
+}
+
+impl Collector for House {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut routes: BTreeMap<String, Vec<Arc<Cells>>> = BTreeMap::new();
+        for (name, cells) in lock(&self.routes).iter() {
+            routes.entry(name.clone()).or_default().push(Arc::clone(cells));
+        }
+        encode_requests(&routes, &mut encoder)?;
+        encode_durations(&routes, &mut encoder)?;
+        if let Some(sessions) = lock(&self.sessions).as_ref() {
+            let gauge = ConstGauge::new(i64::try_from(sessions()).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor("sessions", "Sessions in memory", None, MetricType::Gauge)?)?;
+        }
+        if let Some(dropped) = lock(&self.dropped_lines).as_ref() {
+            let help = "Access lines lost because standard output did not keep up";
+            ConstCounter::new(dropped()).encode(encoder.encode_descriptor(
+                "access_lines_dropped",
+                help,
+                None,
+                MetricType::Counter,
+            )?)?;
+        }
+        Ok(())
+    }
+}
+
+fn encode_requests(routes: &BTreeMap<String, Vec<Arc<Cells>>>, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Requests by route, decision and class of status";
+    let mut family = encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
+    for (route, workers) in routes {
+        for decision in Decision::ALL {
+            for (class, status) in CLASSES.iter().enumerate() {
+                let count = sum(workers, |cells| &cells.requests[decision as usize][class]);
+                if count > 0 {
+                    let labels = [("route", route.as_str()), ("decision", decision.as_str()), ("status", *status)];
+                    ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn encode_durations(routes: &BTreeMap<String, Vec<Arc<Cells>>>, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "From a request's head to its answer's head, by route";
+    let mut family = encoder.encode_descriptor("request_duration_seconds", help, None, MetricType::Histogram)?;
+    for (route, workers) in routes {
+        let bounds = BOUNDS.iter().map(|&micros| seconds(micros)).chain([f64::MAX]);
+        let buckets: Vec<_> =
+            bounds.enumerate().map(|(index, bound)| (bound, sum(workers, |cells| &cells.buckets[index]))).collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let total = seconds(sum(workers, |cells| &cells.sum));
+        family
+            .encode_family(&[("route", route.as_str())])?
+            .encode_histogram::<NoLabelSet>(total, count, &buckets, None)?;
+    }
+    Ok(())
+}
+
+fn sum(workers: &[Arc<Cells>], cell: impl Fn(&Cells) -> &AtomicU64) -> u64 {
+    workers.iter().map(|cells| cell(cells).load(Ordering::Relaxed)).sum()
+}
+
+fn seconds(micros: u64) -> f64 {
+    Duration::from_micros(micros).as_secs_f64()
+}
+
+/// A panic elsewhere leaves counters that are still counters.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
