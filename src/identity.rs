@@ -6,6 +6,7 @@
 pub mod jwt;
 pub mod oidc;
 pub mod salesforce;
+mod trouble;
 
 use std::fmt;
 

@@ -3,127 +3,43 @@
 //! The order of checks *is* the security of this file: `state` before anything else, the ID token before
 //! userinfo, and a `SignedIn` only when every answer spoke of the same person. Called by `identity::Provider`.
 
+mod ask;
+mod cache;
+mod discovery;
+mod keys;
+mod settings;
+mod token;
+mod userinfo;
+
+use std::borrow::Cow;
 use std::fmt;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
 
-use url::Url;
+use hyper::header::DATE;
+use jsonwebtoken::EncodingKey;
+use oauth2::{
+    AuthType, AuthUrl, ClientId, ClientSecret, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
+    TokenUrl,
+};
+use serde_json::{Map, Value};
 
-use super::{Answer, Attempt, Begun, Fault, ProviderName, SignedIn, salesforce::OrgId};
+use super::jwt::keys::KeySet;
+use super::jwt::{Envelope, Expected};
+use super::trouble::Trouble;
+use super::{
+    Answer, Attempt, Begun, BrowserReason, Fault, Identity, ProviderName, ProviderReason, SignedIn, salesforce,
+};
 use crate::clock::Timestamp;
+use crate::http::client::Client;
 use crate::http::path::LocalPath;
-use crate::secret::Secret;
+use crate::secret::{Secret, random_token, same};
+use cache::Cache;
+use discovery::Endpoints;
+use token::{Exchange, OAuth, assert_client};
 
-/// What `[provider.NAME]` says.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The table's name.
-    pub name: ProviderName,
-    /// The org's address: My Domain, sandbox, Experience Cloud site with its path, or a login host.
-    pub org: Url,
-    /// The consumer key.
-    pub client_id: String,
-    /// How the gateway proves to the token endpoint who it is.
-    pub client: ClientAuthentication,
-    /// Whose users may sign in; empty means anybody whom the org's address vouches for.
-    pub organizations: Vec<OrgId>,
-    /// Which kinds of users may sign in.
-    pub user_types: UserTypes,
-    /// What is asked of Salesforce; must hold `openid`.
-    pub scopes: Vec<String>,
-    /// How userinfo is asked.
-    pub userinfo: UserInfoMethod,
-    /// How far Salesforce's clock and ours may differ; at most [`MAX_CLOCK_SKEW`].
-    pub clock_skew: Duration,
-    /// For each question to the provider, from connecting to the last byte.
-    pub timeout: Duration,
-    /// Certificates (PEM) to trust beside the system's.
-    pub ca: Option<PathBuf>,
-}
-
-/// The most that `clock_skew` may be: ID tokens live for two minutes.
-pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(180);
-
-/// What is asked for unless the configuration says otherwise. Never `full`, `api` or `web`: such an access
-/// token is a session in the user's CRM.
-pub const DEFAULT_SCOPES: [&str; 3] = ["openid", "profile", "email"];
-
-/// How the gateway proves to the token endpoint who it is.
-#[derive(Clone, Debug)]
-pub enum ClientAuthentication {
-    /// The consumer secret in the form: works everywhere.
-    SecretPost(Secret<String>),
-    /// The consumer secret in `Authorization`: advertised by Salesforce, but has failed in the field.
-    SecretBasic(Secret<String>),
-    /// A JWT signed with a key whose certificate was uploaded to the app (RFC 7523).
-    PrivateKeyJwt {
-        /// RSA, PKCS#8 or PKCS#1 in PEM.
-        key_pem: Secret<String>,
-        /// `kid`, when the provider knows several keys.
-        key_id: Option<String>,
-    },
-    /// None: "Require Secret for Web Server Flow" is unticked, PKCE alone protects the code.
-    Public,
-}
-
-/// Which `user_type`s may sign in: an allow-list, because Salesforce's list of portal kinds is its own affair.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UserTypes {
-    /// Only these.
-    Only(Vec<String>),
-    /// Whoever the org lets use the app: partners and customers included.
-    Any,
-}
-
-impl Default for UserTypes {
-    fn default() -> Self {
-        Self::Only(vec!["STANDARD".to_owned()])
-    }
-}
-
-/// How userinfo is asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UserInfoMethod {
-    /// GET, as Salesforce documents.
-    #[default]
-    Get,
-    /// POST, as OpenID Connect also allows.
-    Post,
-}
-
-/// Why a provider cannot be made of its settings.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupProblem {
-    /// Neither https nor this very machine.
-    #[error("`org` must begin with https://")]
-    OrgScheme,
-    /// A query, fragment or user name.
-    #[error("`org` must be a host and at most a path")]
-    OrgShape,
-    /// A login host shared by all orgs, without a list of organizations.
-    #[error(
-        "`organizations` is required: {0} signs in the users of every Salesforce org, so without it anybody with any org could come in"
-    )]
-    OrganizationsRequired(String),
-    /// No consumer key.
-    #[error("`client_id` is empty")]
-    NoClientId,
-    /// An empty consumer secret.
-    #[error("`client_secret` is empty; leave it out when the app requires none")]
-    EmptySecret,
-    /// `openid` is not asked for.
-    #[error("`scopes` must hold `openid`")]
-    NoOpenId,
-    /// More than [`MAX_CLOCK_SKEW`].
-    #[error("`clock_skew` must be at most 3 minutes: Salesforce's ID tokens live for two")]
-    ClockSkew,
-    /// The client's private key is unreadable.
-    #[error("the private key is no RSA key of at least 2048 bits in PEM")]
-    PrivateKey,
-    /// The HTTP client could not be made.
-    #[error(transparent)]
-    Client(#[from] crate::http::client::SetupProblem),
-}
+pub use settings::{
+    ClientAuthentication, DEFAULT_SCOPES, MAX_CLOCK_SKEW, Settings, SetupProblem, UserInfoMethod, UserTypes,
+};
 
 /// What `check --live` shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,6 +65,11 @@ pub struct Inspection {
 /// One Salesforce org as an identity provider.
 pub struct Provider {
     settings: Settings,
+    issuer: String,
+    client: Client,
+    key: Option<EncodingKey>,
+    endpoints: Cache<Endpoints>,
+    keys: Cache<KeySet>,
 }
 
 impl Provider {
@@ -157,7 +78,15 @@ impl Provider {
     /// # Errors
     /// [`SetupProblem`] says what to change.
     pub fn new(settings: Settings) -> Result<Self, SetupProblem> {
-        Ok(Self { settings })
+        settings.check()?;
+        Ok(Self {
+            issuer: settings.issuer(),
+            client: Client::new(settings.timeout, settings.ca.as_deref())?,
+            key: settings.read_key()?,
+            endpoints: Cache::new(discovery::FRESH, discovery::BOUND),
+            keys: Cache::new(keys::FRESH, keys::BOUND),
+            settings,
+        })
     }
 
     /// Its name in the configuration.
@@ -170,18 +99,38 @@ impl Provider {
         &self.settings
     }
 
-    /// See [`super::Provider::begin`].
+    /// See [`super::Provider::begin`]. PKCE is sent even when discovery is silent about it: Salesforce honours
+    /// it without saying so (salesforce.md 1.3).
     ///
     /// # Errors
     /// When discovery cannot be had or is not to be trusted.
     pub async fn begin(
         &self,
-        _origin: &str,
-        _callback: &str,
-        _return_to: LocalPath,
-        _now: Timestamp,
+        origin: &str,
+        callback: &str,
+        return_to: LocalPath,
+        now: Timestamp,
     ) -> Result<Begun, Fault> {
-        Err(Fault::ProviderUnreachable("not built yet".to_owned()))
+        let endpoints = self.endpoints().await?;
+        let attempt = Attempt {
+            state: random_token()?,
+            nonce: random_token()?,
+            verifier: random_token()?,
+            provider: self.settings.name.clone(),
+            origin: origin.to_owned(),
+            return_to,
+            started: now,
+        };
+        let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(attempt.verifier.clone()));
+        let (location, _) = self
+            .oauth(&endpoints)
+            .authorize_url(|| CsrfToken::new(attempt.state.clone()))
+            .set_pkce_challenge(challenge)
+            .set_redirect_uri(Cow::Owned(read_callback(callback)?))
+            .add_scopes(self.settings.scopes.iter().cloned().map(Scope::new))
+            .add_extra_param("nonce", &attempt.nonce)
+            .url();
+        Ok(Begun { location: location.into(), attempt })
     }
 
     /// See [`super::Provider::complete`].
@@ -190,12 +139,45 @@ impl Provider {
     /// Whatever was wrong, by whose fault.
     pub async fn complete(
         &self,
-        _attempt: Attempt,
-        _callback: &str,
-        _answer: Answer,
-        _now: Timestamp,
+        attempt: Attempt,
+        callback: &str,
+        answer: Answer,
+        now: Timestamp,
     ) -> Result<SignedIn, Fault> {
-        Err(Fault::ProviderUnreachable("not built yet".to_owned()))
+        let code = self.read_answer(&attempt, answer)?;
+        let endpoints = self.endpoints().await?;
+        let exchange = Exchange {
+            code,
+            verifier: attempt.verifier,
+            callback: read_callback(callback)?,
+            assertion: self.assertion(now)?,
+            client: &self.client,
+        };
+        let tokens = token::exchange(&self.oauth(&endpoints), exchange).await?;
+        if let Some(secret) = self.secret() {
+            tokens.check_signature(secret)?;
+        }
+        let envelope = Envelope::open(tokens.id_token()?)?;
+        let keys = keys::find(&self.keys, &self.client, endpoints.keys.as_str(), envelope.key_id()).await?;
+        let key = keys.find(envelope.key_id()).ok_or_else(|| {
+            let detail = format!("the ID token is signed by the unpublished key {}", envelope.key_id());
+            Trouble::misbehaved(ProviderReason::UnknownKey, detail)
+        })?;
+        let expected = Expected {
+            issuer: &self.issuer,
+            client_id: &self.settings.client_id,
+            nonce: &attempt.nonce,
+            access_token: Some(tokens.access()),
+            clock_skew: self.settings.clock_skew,
+            now,
+        };
+        let claims = envelope.verify(key, &expected)?;
+        let person = (claims.organization, claims.user);
+        tokens.check_identity_address(person)?;
+        let userinfo =
+            userinfo::fetch(&self.client, endpoints.userinfo.as_str(), self.settings.userinfo, tokens.access(), person)
+                .await?;
+        Ok(SignedIn::new(self.describe(person, claims.all, userinfo), self.settings.name.clone()))
     }
 
     /// Fetches discovery and keys, so that the first sign-in need not: readiness asks this.
@@ -203,20 +185,123 @@ impl Provider {
     /// # Errors
     /// When either cannot be had or is not to be trusted.
     pub async fn warm(&self) -> Result<(), Fault> {
-        Err(Fault::ProviderUnreachable("not built yet".to_owned()))
+        let endpoints = self.endpoints().await?;
+        self.keys.get(|| keys::fetch(&self.client, endpoints.keys.as_str())).await?;
+        Ok(())
     }
 
     /// Asks the provider afresh, for `check --live`.
     ///
     /// # Errors
     /// When discovery or keys cannot be had or are not to be trusted.
-    pub async fn inspect(&self, _now: Timestamp) -> Result<Inspection, Fault> {
-        Err(Fault::ProviderUnreachable("not built yet".to_owned()))
+    pub async fn inspect(&self, now: Timestamp) -> Result<Inspection, Fault> {
+        let (head, endpoints) = discovery::fetch(&self.client, &self.issuer).await?;
+        let keys = keys::fetch(&self.client, endpoints.keys.as_str()).await?;
+        Ok(Inspection {
+            issuer: self.issuer.clone(),
+            authorization_endpoint: endpoints.authorization.into(),
+            token_endpoint: endpoints.token.into(),
+            userinfo_endpoint: endpoints.userinfo.into(),
+            jwks_uri: endpoints.keys.into(),
+            usable_keys: keys.usable().map(str::to_owned).collect(),
+            ignored_keys: keys.ignored().to_vec(),
+            clock_ahead: head
+                .headers()
+                .get(DATE)
+                .and_then(|date| read_date(date.to_str().ok()?))
+                .map(|theirs| theirs.saturating_sub_unsigned(now.0)),
+        })
+    }
+
+    async fn endpoints(&self) -> Result<Arc<Endpoints>, Trouble> {
+        let fetch = async || discovery::fetch(&self.client, &self.issuer).await.map(|(_, endpoints)| endpoints);
+        self.endpoints.get(fetch).await
+    }
+
+    fn oauth(&self, endpoints: &Endpoints) -> OAuth {
+        let oauth = oauth2::Client::new(ClientId::new(self.settings.client_id.clone()))
+            .set_auth_uri(AuthUrl::from_url(endpoints.authorization.clone()))
+            .set_token_uri(TokenUrl::from_url(endpoints.token.clone()));
+        match &self.settings.client {
+            ClientAuthentication::SecretPost(secret) => {
+                oauth.set_auth_type(AuthType::RequestBody).set_client_secret(ClientSecret::new(secret.expose().clone()))
+            }
+            ClientAuthentication::SecretBasic(secret) => {
+                oauth.set_auth_type(AuthType::BasicAuth).set_client_secret(ClientSecret::new(secret.expose().clone()))
+            }
+            ClientAuthentication::PrivateKeyJwt { .. } | ClientAuthentication::Public => {
+                oauth.set_auth_type(AuthType::RequestBody)
+            }
+        }
+    }
+
+    fn secret(&self) -> Option<&Secret<String>> {
+        match &self.settings.client {
+            ClientAuthentication::SecretPost(secret) | ClientAuthentication::SecretBasic(secret) => Some(secret),
+            ClientAuthentication::PrivateKeyJwt { .. } | ClientAuthentication::Public => None,
+        }
+    }
+
+    fn assertion(&self, now: Timestamp) -> Result<Option<Secret<String>>, Fault> {
+        match (&self.settings.client, &self.key) {
+            (ClientAuthentication::PrivateKeyJwt { key_id, .. }, Some(key)) => {
+                assert_client(key, key_id.as_deref(), &self.settings.client_id, &self.issuer, now).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The code of an answer to *this* attempt. `state` is compared before anything else of it is looked at
+    /// (RFC 9700 section 4.7): whatever a stranger sends, it cannot even choose an error page.
+    fn read_answer(&self, attempt: &Attempt, answer: Answer) -> Result<String, Fault> {
+        let state = answer.state.unwrap_or_default();
+        if attempt.state.is_empty() || !same(state.as_bytes(), attempt.state.as_bytes()) {
+            return Err(Fault::BrowserMisbehaved(BrowserReason::StateMismatch));
+        }
+        let ours = attempt.provider == self.settings.name;
+        // RFC 9207 section 2.4; Salesforce sends no `iss`, so its absence says nothing.
+        if !ours || answer.issuer.is_some_and(|issuer| issuer != self.issuer) {
+            return Err(Fault::BrowserMisbehaved(BrowserReason::IssuerMismatch));
+        }
+        if let Some(error) = answer.error {
+            return Err(Trouble::Refused { error, description: answer.error_description }.into_fault());
+        }
+        answer.code.filter(|code| !code.is_empty()).ok_or(Fault::BrowserMisbehaved(BrowserReason::NoCode))
+    }
+
+    /// Merges what was said. Userinfo speaks last, but not about what only the ID token can say.
+    fn describe(
+        &self,
+        (organization, user): (salesforce::OrgId, salesforce::UserId),
+        mut claims: Map<String, Value>,
+        userinfo: Map<String, Value>,
+    ) -> Identity {
+        const OF_THE_TOKEN: [&str; 9] = ["iss", "sub", "aud", "azp", "exp", "iat", "nbf", "nonce", "at_hash"];
+        claims.extend(userinfo.into_iter().filter(|(name, _)| !OF_THE_TOKEN.contains(&name.as_str())));
+        claims.remove("nonce");
+        claims.remove("at_hash");
+        salesforce::read_identity(organization, user, claims)
     }
 }
 
 impl fmt::Debug for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Provider").field("name", &self.settings.name).field("org", &self.settings.org.as_str()).finish()
+        f.debug_struct("Provider")
+            .field("name", &self.settings.name)
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
     }
+}
+
+fn read_callback(callback: &str) -> Result<RedirectUrl, Trouble> {
+    RedirectUrl::new(callback.to_owned())
+        .map_err(|_| Trouble::Unreachable("the gateway's own callback is no address".to_owned()))
+}
+
+/// A `Date` (RFC 9110 section 5.6.7) as seconds since the epoch.
+fn read_date(text: &str) -> Option<i64> {
+    let form = time::macros::format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    Some(time::PrimitiveDateTime::parse(text, &form).ok()?.assume_utc().unix_timestamp())
 }
