@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod clock;
+pub mod config;
 pub mod http;
 pub mod identity;
 pub mod pages;

@@ -83,3 +83,6 @@ fn sections(reader: &Reader) -> Option<Config> {
         notes,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,12 +120,25 @@ fn tls(root: &Table<'_>) -> Option<Option<tls::Settings>> {
         return Some(None);
     }
     let settings = tls::Settings { certificate: certificate?, private_key: private_key? };
-    match tls::load(&settings) {
+    match settings.load() {
         Ok(_) => Some(Some(settings)),
-        Err(error) => {
-            table.complain_of_all(
-                error.to_string(),
-                "use the certificate and the key that were made for each other, both in PEM",
+        Err(problem) => {
+            let key = match &problem {
+                tls::Problem::Unreadable { file, .. }
+                | tls::Problem::NotPem { file }
+                | tls::Problem::NoCertificate { file }
+                | tls::Problem::NoKey { file }
+                    if *file == settings.certificate =>
+                {
+                    "certificate"
+                }
+                tls::Problem::Refused { .. } => "certificate",
+                _ => "private_key",
+            };
+            table.complain(
+                key,
+                problem.to_string(),
+                "name the certificate and the key that were made for each other, both in PEM",
             );
             None
         }
@@ -234,10 +247,21 @@ pub(super) fn log(root: &Table<'_>) -> Option<telemetry::Settings> {
     let table = root.table("log");
     let formats = [("text", telemetry::Format::Text), ("json", telemetry::Format::Json)];
     let format = table.get("format", Some("text"), Written::Text, |text| choice(text, &formats));
-    let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
-    let level = table.get("level", Some("info"), Written::Text, |text| choice(text, &levels).map(str::to_owned));
+    let level = table.get("level", Some("info"), Written::Text, level);
     let switch = [("on", telemetry::Access::On), ("off", telemetry::Access::Off)];
     let access = table.get("access", Some("on"), Written::Text, |text| choice(text, &switch));
     table.finish();
     Some(telemetry::Settings { format: format?, level: level?, access: access? })
+}
+
+/// A level, or directives for parts of the program. A bare word that is no level would be read as the name of
+/// a part, and silence all others.
+fn level(text: &str) -> Result<String, Wrong> {
+    if !text.contains('=') {
+        let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
+        return choice(text, &levels).map(str::to_owned);
+    }
+    let instead = "write a level, or for example \"info,portcullis::login=debug\"";
+    telemetry::check_level(text).map_err(|error| Wrong::new(error.to_string(), instead))?;
+    Ok(text.to_owned())
 }

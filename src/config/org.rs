@@ -39,7 +39,7 @@ pub(super) fn read(text: &str) -> Result<Url, Wrong> {
         return Err(Wrong::new("contains a user name or password", MY_DOMAIN));
     }
     let Some(host) = url.host_str().map(str::to_owned).filter(|_| matches!(url.scheme(), "http" | "https")) else {
-        return Err(Wrong::new(format!("{text:?} does not begin with https://"), MY_DOMAIN));
+        return Err(Wrong::new("does not begin with https://", MY_DOMAIN));
     };
     if url.scheme() == "http" && !origin::is_loopback(&url) {
         return Err(Wrong::new(

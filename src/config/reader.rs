@@ -261,7 +261,10 @@ impl<'r> Table<'r> {
             if self.reader.sources.is_from_environment(given) {
                 match parse_value(text) {
                     Ok(list) => value = Some(self.reader.parsed.get_or_init(|| list)),
-                    Err(wrong) => self.reader.complain(&path, wrong),
+                    Err(wrong) => {
+                        self.reader.complain(&path, wrong);
+                        return Vec::new();
+                    }
                 }
             }
         }

@@ -96,7 +96,7 @@ fn host(text: &str, public: Option<&Origin>) -> Result<Origin, Wrong> {
         return Err(Wrong::new(format!("{text:?} is a pattern"), "write a [[route]] for each host"));
     }
     if text.contains(['/', '?', '#', '@']) {
-        return Err(Wrong::new(format!("{text:?} is more than a host"), "write the host alone, and the path as path"));
+        return Err(Wrong::new("is more than a host", "write the host alone, and the path as path"));
     }
     let scheme = public.map_or("https", |public| public.scheme().as_str());
     let parsed = Origin::parse(&format!("{scheme}://{text}"))

@@ -1,0 +1,705 @@
+//! Every complaint, by the key that it names.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::config::problem::Place;
+use crate::identity::oidc::{ClientAuthentication, UserTypes};
+use crate::proxy::inject::{Preset, Source};
+use crate::route::Access;
+use crate::session::cookie::Policy;
+use proptest::prelude::*;
+use std::time::Duration;
+
+const GOOD: &str = r#"
+public_url = "http://localhost:8080"
+[provider.salesforce]
+org = "https://acme.my.salesforce.com"
+client_id = "3MVG9abc"
+[[route]]
+upstream = "http://127.0.0.1:3000"
+"#;
+
+fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn good(text: &str) -> Config {
+    good_with(text, &[])
+}
+
+fn good_with(text: &str, pairs: &[(&str, &str)]) -> Config {
+    read(text, "gateway.toml", &environment(pairs)).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn problems_with(text: &str, pairs: &[(&str, &str)]) -> Problems {
+    read(text, "gateway.toml", &environment(pairs)).expect_err("a complaint")
+}
+
+/// The one complaint about `text`, whose key must be `key`.
+#[track_caller]
+fn complaint(text: &str, key: &str) -> Problem {
+    complaint_with(text, &[], key)
+}
+
+#[track_caller]
+fn complaint_with(text: &str, pairs: &[(&str, &str)], key: &str) -> Problem {
+    let problems = problems_with(text, pairs);
+    assert_eq!(problems.keys().collect::<Vec<_>>(), [key], "{problems}");
+    problems.0[0].clone()
+}
+
+/// `GOOD` with lines put into the top, the provider or the route, replacing lines of the same key.
+fn top(lines: &str) -> String {
+    replaced("public_url", lines)
+}
+
+fn provider(lines: &str) -> String {
+    replaced("org", lines)
+}
+
+fn route(lines: &str) -> String {
+    replaced("upstream", lines)
+}
+
+fn replaced(before: &str, lines: &str) -> String {
+    let keys: BTreeSet<&str> = lines.lines().filter_map(|line| line.split_once(" =")).map(|(key, _)| key).collect();
+    let mut text = String::new();
+    for line in GOOD.lines() {
+        if line.starts_with(before) {
+            text.push_str(lines);
+            text.push('\n');
+        }
+        if !line.split_once(" =").is_some_and(|(key, _)| keys.contains(key)) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn and(table: &str) -> String {
+    format!("{GOOD}{table}")
+}
+
+#[test]
+fn the_smallest_file_is_good_and_has_the_documented_defaults() {
+    let config = good(GOOD);
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.operator.unwrap().to_string(), "127.0.0.1:9180");
+    assert_eq!(config.prefix, "/.portcullis");
+    assert_eq!(config.cookies, Policy::Relaxed);
+    assert_eq!(config.session.lifetime, Duration::from_secs(8 * 3600));
+    assert_eq!(config.session.idle, Duration::from_secs(3600));
+    assert_eq!(config.session.capacity, 100_000);
+    assert_eq!(config.provider.scopes, ["openid", "profile", "email"]);
+    assert_eq!(config.provider.user_types, UserTypes::default());
+    assert!(matches!(config.provider.client, ClientAuthentication::Public));
+    assert_eq!(config.headers.presets, [Preset::Forwarded, Preset::Salesforce]);
+    assert_eq!(config.routes.len(), 1);
+    assert_eq!(config.routes[0].path, "/");
+    assert_eq!(config.routes[0].name, "localhost:8080/");
+    assert_eq!(config.routes[0].access, Access::SignedIn);
+    assert_eq!(config.routes[0].upstream.authority, "127.0.0.1:3000");
+    assert_eq!(config.login_body, 65_536);
+    assert_eq!(config.server.limits.header_size, 65_536);
+    assert_eq!(config.callbacks().collect::<Vec<_>>(), ["http://localhost:8080/.portcullis/callback"]);
+    assert!(config.notes.iter().any(|note| note.contains("development")), "{:?}", config.notes);
+}
+
+#[test]
+fn https_without_tls_is_said_to_expect_a_terminator() {
+    let config = good(&top("public_url = \"https://wiki.example.com\""));
+    assert_eq!(config.cookies, Policy::Secure);
+    assert!(config.notes.iter().any(|note| note.contains("ends TLS in front")), "{:?}", config.notes);
+}
+
+#[test]
+fn a_route_takes_scheme_and_port_of_the_public_address() {
+    let text = top("public_url = \"https://wiki.example.com:8443\"");
+    let config = good(&format!("{text}[[route]]\nhost = \"Grafana.example.com\"\nupstream = \"http://[::1]:80\"\n"));
+    assert_eq!(config.origins[1].as_str(), "https://grafana.example.com:8443");
+    assert_eq!(config.routes[1].host.as_deref(), Some("grafana.example.com:8443"));
+    assert_eq!(config.routes[1].upstream.authority, "[::1]:80");
+    assert_eq!(config.routes[1].name, "grafana.example.com:8443/");
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let text = and("[session]\nidle = \"2h\"\n");
+    let config = good_with(
+        &text,
+        &[
+            ("PORTCULLIS_SESSION__IDLE", "30m"),
+            ("PORTCULLIS_SESSION__CAPACITY", "77"),
+            ("PORTCULLIS_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7"),
+            ("PORTCULLIS_PROVIDER__SALESFORCE__USER_TYPES", "[\"any\"]"),
+            ("PORTCULLIS_LISTEN", "127.0.0.1:9"),
+        ],
+    );
+    assert_eq!(config.session.idle, Duration::from_secs(1800));
+    assert_eq!(config.session.capacity, 77);
+    assert_eq!(config.proxy.trusted_proxies.len(), 2);
+    assert_eq!(config.provider.user_types, UserTypes::Any);
+    assert_eq!(config.server.listen.port(), 9);
+}
+
+#[test]
+fn the_environment_alone_is_enough() {
+    let config = good_with(
+        "",
+        &[
+            ("PORTCULLIS_PUBLIC_URL", "http://localhost:8080"),
+            ("PORTCULLIS_PROVIDER__SALESFORCE__ORG", "https://acme.my.salesforce.com"),
+            ("PORTCULLIS_PROVIDER__SALESFORCE__CLIENT_ID", "3MVG9abc"),
+            ("PORTCULLIS_ROUTE", "[{ upstream = \"http://127.0.0.1:3000\", public = true }]"),
+        ],
+    );
+    assert_eq!(config.routes[0].access, Access::Public);
+}
+
+#[test]
+fn a_complaint_about_the_environment_names_the_variable() {
+    let problem = complaint_with(GOOD, &[("PORTCULLIS_SESSION__IDLE", "soon")], "session.idle");
+    assert_eq!(problem.place, Place::Environment("PORTCULLIS_SESSION__IDLE".to_owned()));
+    let problem = complaint_with(GOOD, &[("PORTCULLIS_SESION__IDLE", "1h")], "sesion");
+    assert_eq!(problem.place, Place::Environment("PORTCULLIS_SESION__IDLE".to_owned()));
+    assert_eq!(problem.instead, "did you mean `session`?");
+    let problem = complaint_with(GOOD, &[("PORTCULLIS_LISTEN", "")], "listen");
+    assert_eq!(problem.wrong, "is empty");
+    complaint_with(GOOD, &[("PORTCULLIS_ROUTE", "[{")], "route");
+}
+
+#[test]
+fn what_kubernetes_says_of_a_service_called_portcullis_is_not_for_us() {
+    good_with(
+        GOOD,
+        &[
+            ("PORTCULLIS_SERVICE_HOST", "10.0.0.1"),
+            ("PORTCULLIS_SERVICE_PORT", "443"),
+            ("PORTCULLIS_SERVICE_PORT_HTTPS", "443"),
+            ("PORTCULLIS_PORT", "tcp://10.0.0.1:443"),
+            ("PORTCULLIS_PORT_443_TCP", "tcp://10.0.0.1:443"),
+            ("PORTCULLIS_PORT_443_TCP_ADDR", "10.0.0.1"),
+        ],
+    );
+    complaint_with(GOOD, &[("PORTCULLIS_PORTAL", "1")], "portal");
+}
+
+#[test]
+fn all_problems_are_reported_at_once_in_the_order_of_the_file() {
+    let text = r#"
+public_url = "https://wiki.example.com/wiki"
+lsiten = "0.0.0.0:443"
+
+[provider.salesforce]
+org = "https://acme.lightning.force.com"
+
+[session]
+idle = "30 parsecs"
+
+[[route]]
+upstream = "127.0.0.1:3000"
+"#;
+    let problems = problems_with(text, &[]);
+    let told: Vec<(String, &str)> =
+        problems.0.iter().map(|problem| (problem.place.to_string(), problem.key.as_str())).collect();
+    let expected = [
+        ("gateway.toml:2", "public_url"),
+        ("gateway.toml:3", "lsiten"),
+        ("gateway.toml:5", "provider.salesforce.client_id"),
+        ("gateway.toml:6", "provider.salesforce.org"),
+        ("gateway.toml:9", "session.idle"),
+        ("gateway.toml:12", "route[1].upstream"),
+    ];
+    let expected: Vec<(String, &str)> = expected.iter().map(|(place, key)| ((*place).to_owned(), *key)).collect();
+    assert_eq!(told, expected, "{problems}");
+    assert_eq!(problems.0[1].instead, "did you mean `listen`?");
+}
+
+#[test]
+fn lines_are_right_in_every_way_to_write_a_key() {
+    let line = |text: &str, key: &str| complaint(text, key).place.to_string();
+    assert_eq!(line(&and("[session]\n\nidle = 5\n"), "session.idle"), "gateway.toml:10");
+    assert_eq!(line(&format!("session.idle = 5\n{GOOD}"), "session.idle"), "gateway.toml:1");
+    assert_eq!(line(&format!("session = {{ lifetime = \"8h\", idle = 5 }}\n{GOOD}"), "session.idle"), "gateway.toml:1");
+    let scopes = provider("scopes = [\n  \"openid\",\n  \"full\",\n]");
+    assert_eq!(line(&scopes, "provider.salesforce.scopes[2]"), "gateway.toml:6");
+    let second = and("[[route]]\npath = \"/x\"\nupstream = \"ftp://127.0.0.1\"\n");
+    assert_eq!(line(&second, "route[2].upstream"), "gateway.toml:10");
+    let missing = and("[[route]]\npath = \"/x\"\n");
+    assert_eq!(line(&missing, "route[2].upstream"), "gateway.toml:8");
+}
+
+#[test]
+fn a_syntax_error_has_its_line_and_caret_but_no_value() {
+    let problems = problems_with("public_url = \"http://localhost\"\n[provider.sf]\nclient_secret = \"hunter2\n", &[]);
+    let shown = problems.to_string();
+    assert_eq!(problems.0[0].place.to_string(), "gateway.toml:3");
+    assert!(shown.contains("client_secret = \"······"), "{shown}");
+    assert!(shown.contains('^') && !shown.contains("hunter2"), "{shown}");
+    let shown = problems_with("a = 1\na = 2\n", &[]).to_string();
+    assert!(shown.starts_with("gateway.toml:2: this is not TOML: duplicate key"), "{shown}");
+}
+
+#[test]
+fn every_table_refuses_an_unknown_key() {
+    for table in ["tls", "operator", "session", "headers", "limits", "upstream", "log"] {
+        let problems = problems_with(&and(&format!("[{table}]\nzzz = 1\n")), &[]);
+        let key = format!("{table}.zzz");
+        assert!(problems.0.iter().any(|p| p.key == key && p.wrong == "is not a known key"), "{problems}");
+    }
+    complaint(&top("zzz = 1"), "zzz");
+    complaint(&provider("zzz = 1"), "provider.salesforce.zzz");
+    complaint(&route("zzz = 1"), "route[1].zzz");
+}
+
+#[test]
+fn a_key_in_the_wrong_table_is_told_its_right_one() {
+    assert_eq!(complaint(&top("idle = \"1h\""), "idle").instead, "`idle` belongs into [session]");
+    assert_eq!(complaint(&and("[session]\nidel = \"1h\"\n"), "session.idel").instead, "did you mean `idle`?");
+}
+
+#[test]
+fn the_public_address_is_an_origin() {
+    complaint(&GOOD.replace("public_url", "#"), "public_url");
+    complaint(&top("public_url = \"wiki.example.com\""), "public_url");
+    let problem = complaint(&top("public_url = \"https://wiki.example.com/wiki\""), "public_url");
+    assert_eq!(problem.instead, "write \"https://wiki.example.com\"");
+    complaint(&top("public_url = 7"), "public_url");
+}
+
+#[test]
+fn plain_text_in_public_needs_the_dangerous_key() {
+    let plain = "public_url = \"http://wiki.example.com\"";
+    complaint(&top(plain), "public_url");
+    let config = good(&top(&format!("{plain}\ndangerous_plain_text_public_url = true")));
+    assert_eq!(config.cookies, Policy::Relaxed);
+    assert!(config.notes.iter().any(|note| note.starts_with("DANGEROUS")), "{:?}", config.notes);
+    complaint(&top("dangerous_plain_text_public_url = \"yes\""), "dangerous_plain_text_public_url");
+}
+
+#[test]
+fn odd_values_at_the_top_are_refused() {
+    complaint(&top("listen = \"localhost:80\""), "listen");
+    complaint(&top("workers = 0"), "workers");
+    complaint(&top("workers = 5000"), "workers");
+    complaint(&top("workers = 1.5"), "workers");
+    complaint(&top("trusted_proxies = [\"0.0.0.0/0\"]"), "trusted_proxies[1]");
+    complaint(&top("trusted_proxies = \"10.0.0.0/8\""), "trusted_proxies");
+    complaint(&top("drain = \"0s\""), "drain");
+    for prefix in ["", "/", "portcullis", "/a/", "/a//b", "/../a", "/a b", "/%2e", "/a?b"] {
+        complaint(&top(&format!("prefix = \"{prefix}\"")), "prefix");
+    }
+    complaint(&top("session = 5"), "session");
+}
+
+#[test]
+fn the_two_listeners_do_not_share_an_address() {
+    complaint(&and("[operator]\nlisten = \"127.0.0.1:8080\"\n"), "operator.listen");
+    complaint(&and("[operator]\nlisten = \"0.0.0.0:8080\"\n"), "operator.listen");
+    assert_eq!(good(&and("[operator]\nlisten = \"off\"\n")).operator, None);
+    let open = good(&and("[operator]\nlisten = \"10.0.0.1:9180\"\n"));
+    assert!(open.notes.iter().any(|note| note.contains("not on loopback")), "{:?}", open.notes);
+    complaint(&and("[operator]\nlisten = \"no\"\n"), "operator.listen");
+}
+
+#[test]
+fn tls_needs_both_files_and_https() {
+    let https = top("public_url = \"https://localhost\"");
+    let missing = problems_with(&format!("{https}[tls]\ncertificate = \"/nowhere/a.crt\"\n"), &[]);
+    assert_eq!(missing.keys().collect::<Vec<_>>(), ["tls.private_key", "tls.certificate"], "{missing}");
+    let (one, other) = (files(), files());
+    let tls = |certificate: &Path, key: &Path| format!("[tls]\ncertificate = {certificate:?}\nprivate_key = {key:?}\n");
+    let sound = tls(&one.path().join("crt"), &one.path().join("key"));
+    assert_eq!(good(&format!("{https}{sound}")).server.tls.unwrap().private_key, one.path().join("key"));
+    assert_eq!(good(&format!("{https}{sound}")).server.listen.to_string(), "0.0.0.0:443");
+    let mismatched = tls(&one.path().join("crt"), &other.path().join("key"));
+    let problems = problems_with(&format!("{https}{mismatched}"), &[]);
+    assert_eq!(problems.keys().collect::<Vec<_>>(), ["tls.private_key"], "{problems}");
+    assert!(problems.0[0].wrong.contains("does not belong to"), "{problems}");
+    let swapped = tls(&one.path().join("key"), &one.path().join("crt"));
+    let problems = problems_with(&format!("{https}{swapped}"), &[]);
+    assert_eq!(problems.keys().collect::<Vec<_>>(), ["tls.certificate"], "{problems}");
+    complaint(&and(&sound), "public_url");
+}
+
+/// A directory with a certificate and its key.
+fn files() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(directory.path().join("crt"), made.cert.pem()).unwrap();
+    std::fs::write(directory.path().join("key"), made.signing_key.serialize_pem()).unwrap();
+    directory
+}
+
+#[test]
+fn there_is_exactly_one_provider_with_a_name() {
+    complaint("public_url = \"http://localhost\"\n[[route]]\nupstream = \"http://127.0.0.1:1\"\n", "provider");
+    let second = "[provider.second]\norg = \"https://a.my.salesforce.com\"\nclient_id = \"x\"\n";
+    complaint(&and(second), "provider.second");
+    complaint(&GOOD.replace("[provider.salesforce]", "[provider.Sales]"), "provider.Sales");
+    complaint(&GOOD.replace("[provider.salesforce]", "[provider.\"a b\"]"), "provider.\"a b\"");
+}
+
+#[test]
+fn the_provider_is_checked_key_by_key() {
+    let wrong = |lines: &str, key: &str| complaint(&provider(lines), &format!("provider.salesforce.{key}"));
+    wrong("protocol = \"saml\"", "protocol");
+    wrong("protocol = \"odic\"", "protocol");
+    wrong("org = \"http://acme.my.salesforce.com\"", "org");
+    wrong("org = \"https://acme.lightning.force.com\"", "org");
+    wrong("client_id = \"\"", "client_id");
+    wrong("client_id = \"3MVG9...\"", "client_id");
+    wrong("client_id = 12", "client_id");
+    wrong("user_types = []", "user_types");
+    wrong("user_types = [\"any\", \"STANDARD\"]", "user_types");
+    assert_eq!(wrong("user_types = [\"standard\"]", "user_types[1]").instead, "write \"STANDARD\", or \"any\"");
+    wrong("scopes = [\"profile\"]", "scopes");
+    for scope in ["full", "api", "web", "refresh_token", "offline_access", "openid profile"] {
+        wrong(&format!("scopes = [\"openid\", \"{scope}\"]"), "scopes[2]");
+    }
+    wrong("userinfo_method = \"put\"", "userinfo_method");
+    wrong("clock_skew = \"4m\"", "clock_skew");
+    wrong("timeout = \"0s\"", "timeout");
+    wrong("ca = \"/nowhere/ca.pem\"", "ca");
+    wrong("ca = \"/dev/null\"", "ca");
+}
+
+#[test]
+fn an_organization_is_an_orgs_id() {
+    let key = "provider.salesforce.organizations[1]";
+    complaint(&provider("organizations = [\"acme\"]"), key);
+    let user = complaint(&provider("organizations = [\"0055g00000ABCDE\"]"), key);
+    assert!(user.wrong.ends_with("is the id of a user"), "{user}");
+    assert_eq!(good(&provider("organizations = [\"00D5g00000ABCDE\"]")).provider.organizations.len(), 1);
+}
+
+#[test]
+fn a_shared_login_host_needs_organizations() {
+    let shared = provider("org = \"https://login.salesforce.com\"");
+    complaint(&shared, "provider.salesforce.organizations");
+    let pinned = provider("org = \"https://login.salesforce.com\"\norganizations = [\"00D5g00000ABCDE\"]");
+    assert_eq!(good(&pinned).provider.organizations.len(), 1);
+}
+
+#[test]
+fn ways_to_authenticate_the_client_exclude_each_other() {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap().serialize_pem();
+    let key = format!("client_key = '''\n{key}'''\n");
+    let wrong = |lines: &str, key: &str| complaint(&provider(lines), &format!("provider.salesforce.{key}"));
+    wrong("client_secret = \"abc\"\nclient_authentication = \"none\"", "client_secret");
+    wrong(&format!("client_secret = \"abc\"\nclient_authentication = \"private_key_jwt\"\n{key}"), "client_secret");
+    wrong(&format!("client_secret = \"abc\"\n{key}"), "client_key");
+    wrong(&format!("client_secret = \"abc\"\nclient_authentication = \"client_secret_post\"\n{key}"), "client_key");
+    wrong("client_authentication = \"client_secret_basic\"", "client_secret");
+    wrong("client_authentication = \"private_key_jwt\"", "client_key");
+    wrong("client_authentication = \"secret\"", "client_authentication");
+    wrong("client_key_id = \"2026\"", "client_key_id");
+    wrong("client_key = \"not a key\"", "client_key");
+    let client = |lines: &str| good(&provider(lines)).provider.client.clone();
+    assert!(
+        matches!(client("client_secret = \"abc\""), ClientAuthentication::SecretPost(secret) if secret.expose() == "abc")
+    );
+    let basic = "client_secret = \"abc\"\nclient_authentication = \"client_secret_basic\"";
+    assert!(matches!(client(basic), ClientAuthentication::SecretBasic(_)));
+    let by_key = format!("{key}client_key_id = \"2026\"");
+    assert!(matches!(client(&by_key), ClientAuthentication::PrivateKeyJwt { key_id: Some(_), .. }));
+    assert!(matches!(client("client_authentication = \"none\""), ClientAuthentication::Public));
+}
+
+#[test]
+fn a_secret_comes_from_the_value_a_file_or_a_variable() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    std::fs::write(&path, "from-file\r\n").unwrap();
+    let exposed = |text: &str, pairs: &[(&str, &str)]| match good_with(text, pairs).provider.client.clone() {
+        ClientAuthentication::SecretPost(secret) => secret.expose().clone(),
+        other => panic!("{other:?}"),
+    };
+    let by_file = provider(&format!("client_secret = {{ file = {path:?} }}"));
+    assert_eq!(exposed(&by_file, &[]), "from-file");
+    let by_variable = provider("client_secret = { env = \"SF_SECRET\" }");
+    assert_eq!(exposed(&by_variable, &[("SF_SECRET", "from-variable")]), "from-variable");
+    let name = "PORTCULLIS_PROVIDER__SALESFORCE__CLIENT_SECRET";
+    // figment's own reader makes numbers and booleans of these.
+    for odd in ["0123456789012345678", "12345", "1e5", "true", "[abc]", "\"quoted\"", "-1"] {
+        assert_eq!(exposed(GOOD, &[(name, odd)]), odd);
+        assert_eq!(exposed(&by_variable, &[("SF_SECRET", odd)]), odd);
+    }
+    let file_by_variable = [("PORTCULLIS_PROVIDER__SALESFORCE__CLIENT_SECRET__FILE", path.to_str().unwrap())];
+    assert_eq!(exposed(GOOD, &file_by_variable), "from-file");
+}
+
+#[test]
+fn relative_paths_begin_where_the_file_is() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("secret"), "abc").unwrap();
+    let file = directory.path().join("gateway.toml");
+    std::fs::write(&file, provider("client_secret = { file = \"secret\" }")).unwrap();
+    assert!(matches!(load(&file).unwrap().provider.client, ClientAuthentication::SecretPost(_)));
+    assert!(load(&directory.path().join("nothing.toml")).unwrap_err().to_string().contains("cannot be read"));
+}
+
+#[test]
+fn a_secret_that_cannot_be_had_is_a_problem() {
+    let key = "provider.salesforce.client_secret";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    std::fs::write(&path, "\n").unwrap();
+    for value in [
+        "\"\"".to_owned(),
+        "12".to_owned(),
+        "[\"abc\"]".to_owned(),
+        "{ file = \"/nowhere/secret\" }".to_owned(),
+        format!("{{ file = {:?} }}", directory.path()),
+        format!("{{ file = {path:?} }}"),
+        "{ env = \"UNSET\" }".to_owned(),
+        "{ env = \"EMPTY\" }".to_owned(),
+        "{ env = \"UNSET\", file = \"x\" }".to_owned(),
+        "{ vault = \"x\" }".to_owned(),
+        "{}".to_owned(),
+        "\"two words\"".to_owned(),
+    ] {
+        complaint_with(&provider(&format!("client_secret = {value}")), &[("EMPTY", "")], key);
+    }
+    complaint_with(GOOD, &[("PORTCULLIS_PROVIDER__SALESFORCE__CLIENT_SECRET", "")], key);
+}
+
+proptest! {
+    #[test]
+    fn a_secret_is_in_no_complaint(secret in "[A-Za-z0-9]{12,40}", noise in "[\"'=\\[\\]{} \n,#]{0,3}") {
+        let texts = [
+            provider(&format!("client_secret = \"{secret} {noise:.0}x\"")),
+            provider(&format!("client_secret = [\"{secret}\"]")),
+            provider(&format!("client_secret = {{ env = \"{secret}a\" }}")),
+            provider(&format!("client_secret = {{ vault = \"{secret}\" }}")),
+            provider(&format!("client_secret = {secret}")),
+            provider(&format!("client_secret = \"{noise}{secret}{noise}")),
+            provider(&format!("client_secrt = \"{secret}\"")),
+            provider(&format!("client_key = \"{secret}\"")),
+            provider(&format!("client_key = '''-----BEGIN ENCRYPTED PRIVATE KEY-----\n{secret}\n'''")),
+            provider(&format!("client_secret = \"{secret}\"\nclient_authentication = \"none\"")),
+            provider(&format!("org = \"https://admin:{secret}@acme.my.salesforce.com\"")),
+            route(&format!("upstream = \"http://admin:{secret}@127.0.0.1:80\"")),
+            top(&format!("public_url = \"https://admin:{secret}@wiki.example.com\"")),
+            format!("[provider.salesforce] client_secret = \"{secret}\""),
+            format!("client_secret = '''\n{secret}\n"),
+        ];
+        for text in texts {
+            let shown = problems_with(&text, &[]).to_string();
+            prop_assert!(!shown.contains(&secret), "{}", shown);
+        }
+        let variable = "PORTCULLIS_PROVIDER__SALESFORCE__CLIENT_SECRET";
+        let wrong = [
+            (variable, format!("{secret} {secret}")),
+            ("PORTCULLIS_PROVIDER__SALESFORCE__CLIENT_SECRET__VAULT", secret.clone()),
+            ("PORTCULLIS_PROVIDER__SALESFORCE__CLIENT_SECRT", secret.clone()),
+            ("PORTCULLIS_PROVIDER__SALESFORCE__CLIENT_KEY", secret.clone()),
+        ];
+        for (name, value) in wrong {
+            let shown = problems_with(GOOD, &[(name, &value)]).to_string();
+            prop_assert!(!shown.contains(&secret), "{}", shown);
+        }
+        let config = good_with(GOOD, &[(variable, &secret)]);
+        let shown = format!("{config:?}");
+        prop_assert!(!shown.contains(&secret), "{}", shown);
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_crash(text in "[a-z_.\"'=\\[\\]{}0-9 \n#-]{0,80}") {
+        let _ = read(&text, "gateway.toml", &[]);
+    }
+}
+
+#[test]
+fn sessions_have_sound_times() {
+    complaint(&and("[session]\nlifetime = \"0s\"\n"), "session.lifetime");
+    complaint(&and("[session]\nlifetime = \"31days\"\n"), "session.lifetime");
+    complaint(&and("[session]\nidle = \"9h\"\n"), "session.idle");
+    complaint(&and("[session]\nidle = \"500ms\"\n"), "session.idle");
+    complaint(&and("[session]\ncapacity = 0\n"), "session.capacity");
+    complaint(&and("[session]\ncapacity = -1\n"), "session.capacity");
+    complaint(&and("[session]\nlogin_timeout = \"2h\"\n"), "session.login_timeout");
+    let short = good(&and("[session]\nlifetime = \"30m\"\n"));
+    assert_eq!(short.session.idle, Duration::from_secs(1800));
+}
+
+#[test]
+fn limits_are_within_reason() {
+    for (key, value) in [
+        ("header_size", "\"1KiB\""),
+        ("header_size", "\"1GiB\""),
+        ("header_size", "65536"),
+        ("headers", "0"),
+        ("header_timeout", "\"0s\""),
+        ("handshake_timeout", "\"2days\""),
+        ("body_idle_timeout", "30"),
+        ("connections", "0"),
+        ("streams", "0"),
+        ("connection_age", "\"x\""),
+        ("h2_idle_timeout", "\"0s\""),
+        ("login_body", "\"1B\""),
+    ] {
+        complaint(&and(&format!("[limits]\n{key} = {value}\n")), &format!("limits.{key}"));
+    }
+    for key in ["connect_timeout", "first_byte_timeout", "idle_timeout", "tunnel_idle_timeout", "pool_idle_timeout"] {
+        complaint(&and(&format!("[upstream]\n{key} = \"0s\"\n")), &format!("upstream.{key}"));
+    }
+    complaint(&and("[upstream]\nconnections = 0\n"), "upstream.connections");
+}
+
+#[test]
+fn log_words_are_a_closed_set() {
+    complaint(&and("[log]\nformat = \"xml\"\n"), "log.format");
+    complaint(&and("[log]\nlevel = \"verbose\"\n"), "log.level");
+    assert_eq!(
+        complaint(&and("[log]\nlevel = \"warning\"\n"), "log.level").instead,
+        "did you mean \"warn\"? Possible: \"error\", \"warn\", \"info\", \"debug\", \"trace\""
+    );
+    complaint(&and("[log]\nlevel = \"info,x=loud\"\n"), "log.level");
+    assert_eq!(
+        good(&and("[log]\nlevel = \"info,portcullis::login=debug\"\n")).log.level,
+        "info,portcullis::login=debug"
+    );
+    complaint(&and("[log]\naccess = true\n"), "log.access");
+}
+
+#[test]
+fn headers_of_ones_own_have_sound_names_and_sources() {
+    let custom = |line: &str| and(&format!("[headers.custom]\n{line}\n"));
+    let config = good(&custom("X-Department = \"claims.custom_attributes.department\"\nX-Mail = \"email\""));
+    let department = Source::Claim(vec!["custom_attributes".to_owned(), "department".to_owned()]);
+    assert!(config.headers.custom.iter().any(|(name, source)| name == "x-department" && *source == department));
+    for name in [
+        "Host",
+        "Connection",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Cookie",
+        "Authorization",
+        "Forwarded",
+        "TE",
+        "X-Forwarded-For",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Host",
+        "Upgrade",
+        "Proxy-Authorization",
+        "Sec-Fetch-Mode",
+        "Content_Length",
+        "If-Match",
+        "X-Forwarded-User",
+        "x_forwarded.user",
+        "X-Salesforce-User-Id",
+    ] {
+        complaint(&custom(&format!("\"{name}\" = \"email\"")), &format!("headers.custom.{}", shown(name)));
+    }
+    complaint(&custom("\"X Name\" = \"email\""), "headers.custom.\"X Name\"");
+    complaint(&custom("X-Name = \"emial\""), "headers.custom.X-Name");
+    complaint(&custom("X-Name = \"claims.\""), "headers.custom.X-Name");
+    complaint(&custom("X-Name = 5"), "headers.custom.X-Name");
+    complaint(&custom("X-Name = \"email\"\nX_Name = \"name\""), "headers.custom.X_Name");
+    complaint(&and("[headers]\npresets = [\"forward\"]\n"), "headers.presets[1]");
+    complaint(
+        &and("[headers]\npresets = [\"remote\"]\n[headers.custom]\nRemote-User = \"email\"\n"),
+        "headers.custom.Remote-User",
+    );
+    good(&and("[headers]\npresets = []\n[headers.custom]\nX-Forwarded-User = \"email\"\n"));
+}
+
+fn shown(name: &str) -> String {
+    if name.contains('.') { format!("{name:?}") } else { name.to_owned() }
+}
+
+#[test]
+fn routes_have_one_reading() {
+    let wrong = |lines: &str, key: &str| complaint(&route(lines), &format!("route[1].{key}"));
+    complaint(&GOOD.replace("[[route]]\nupstream = \"http://127.0.0.1:3000\"", ""), "route");
+    complaint(&GOOD.replace("[[route]]", "[route]"), "route");
+    complaint(&GOOD.replace("upstream", "#"), "route[1].upstream");
+    wrong("upstream = \"https://127.0.0.1:3000\"", "upstream");
+    wrong("upstream = \"http://127.0.0.1:3000/wiki\"", "upstream");
+    assert_eq!(wrong("upstream = \"127.0.0.1:3000\"", "upstream").instead, "write \"http://127.0.0.1:3000\"");
+    assert_eq!(wrong("upstream = \"localhost:3000\"", "upstream").instead, "write \"http://localhost:3000\"");
+    wrong("upstream = \"http://127.0.0.1:8080\"", "upstream");
+    wrong("upstream = \"http://localhost:8080\"", "upstream");
+    wrong("host = \"https://wiki.example.com\"", "host");
+    wrong("host = \"wiki.example.com/wiki\"", "host");
+    wrong("host = \"*.example.com\"", "host");
+    wrong("host = \"wiki example\"", "host");
+    for path in ["wiki", "/wiki/", "/a//b", "/a/../b", "/a%2fb", "/a*", "/a?b", "/a;b", "/ä", "/a\\\\b"] {
+        wrong(&format!("path = \"{path}\""), "path");
+    }
+    wrong("path = \"/.portcullis\"", "path");
+    wrong("path = \"/.portcullis/x\"", "path");
+    wrong("public = \"yes\"", "public");
+    good(&route("path = \"/.portcullisx\""));
+}
+
+#[test]
+fn two_routes_never_claim_the_same_place_or_name() {
+    let second = |lines: &str| and(&format!("[[route]]\nupstream = \"http://127.0.0.1:3001\"\n{lines}\n"));
+    let problem = complaint(&second("path = \"/\""), "route[2].path");
+    assert!(problem.wrong.contains("gateway.toml:7"), "{problem}");
+    complaint(&second("host = \"LOCALHOST:8080\""), "route[2].path");
+    complaint(&second("path = \"/x\"\nname = \"localhost:8080/\""), "route[2].name");
+    assert_eq!(good(&second("path = \"/x\"")).routes.len(), 2);
+}
+
+#[test]
+fn a_house_without_a_lock_is_noted() {
+    let config = good(&route("public = true"));
+    assert!(config.notes.iter().any(|note| note.contains("every route is public")), "{:?}", config.notes);
+}
+
+/// `gateway.toml` with every commented key in force.
+fn uncommented() -> String {
+    let key = |line: &str| {
+        line.strip_prefix('#')
+            .filter(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '['))
+            .map(str::to_owned)
+    };
+    REFERENCE.lines().map(|line| key(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
+}
+
+const REFERENCE: &str = include_str!("../../../gateway.toml");
+
+#[test]
+fn the_reference_file_is_a_good_configuration() {
+    good_with(REFERENCE, &[("SALESFORCE_CLIENT_SECRET", "abc")]);
+}
+
+#[test]
+fn the_reference_file_has_every_key_and_every_default_of_the_code() {
+    let text = uncommented();
+    let (sources, root) = Sources::new(&text, "gateway.toml", &[]).map_err(Problems).unwrap();
+    let reader = Reader::new(sources, root);
+    sections(&reader);
+    let problems = reader.problems();
+    assert!(problems.0.iter().all(|problem| problem.wrong != "is not a known key"), "{problems}");
+    let table: toml_edit::DocumentMut = text.parse().unwrap();
+    for known in reader.known() {
+        let mut item = table.as_item();
+        for step in known.key.replace("NAME", "salesforce").replace("X-salesforce", "X-Name").split('.') {
+            let list = item.as_array_of_tables().and_then(|tables| tables.get(0)).and_then(|first| first.get(step));
+            item = list.or_else(|| item.get(step)).unwrap_or_else(|| panic!("gateway.toml lacks {}", known.key));
+        }
+        if let Some(default) = known.default {
+            assert_eq!(item.to_string().trim(), default, "gateway.toml shows another default of {}", known.key);
+        }
+    }
+}
+
+#[test]
+fn the_reference_file_explains_every_key() {
+    let lines: Vec<&str> = REFERENCE.lines().collect();
+    for pair in lines.windows(2) {
+        let is_key = |line: &str| {
+            let line = line.strip_prefix('#').unwrap_or(line);
+            line.starts_with(|c: char| c.is_ascii_alphabetic()) && line.contains(" = ")
+        };
+        if is_key(pair[1]) {
+            assert!(pair[0].starts_with("# "), "no word about {:?}", pair[1]);
+        }
+    }
+}
