@@ -87,13 +87,14 @@ impl ProviderDoubt {
             title: "Salesforce's answer was not accepted",
             happened: "Salesforce answered, but its answer failed one of the checks that keep strangers out, so nobody \
                        was signed in.",
-            you: "Sign in again. If it fails the same way, give your administrator the code and the request id below.",
+            you: "Sign in again. If it fails the same way, give your administrator the code and the request id.",
             administrator,
         }
     }
 
     /// The code, and what the administrator should check.
     #[deny(clippy::wildcard_enum_match_arm)]
+    #[expect(clippy::too_many_lines, reason = "a table: one arm for each doubt")]
     fn says(self) -> (&'static str, &'static str) {
         match self {
             Self::UnreadableAnswer => (

@@ -78,7 +78,7 @@ pub(super) const UPSTREAM_UNREACHABLE: Entry = Entry {
     status: StatusCode::BAD_GATEWAY,
     onward: Onward::TryAgain,
     title: "The app cannot be reached",
-    happened: "You are signed in, but the app behind this page does not answer. It may be restarting.",
+    happened: "The app behind this page does not answer. It may be restarting.",
     you: "Wait a moment and try again.",
     administrator: "Nothing accepts connections at the route's upstream address, or it ended the connection before \
                     answering. Check that the app runs and listens there.",
