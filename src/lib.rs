@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod clock;
 pub mod config;
+pub mod emulator;
 pub mod http;
 pub mod identity;
 pub mod pages;
