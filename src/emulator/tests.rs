@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::{BodyExt, Full};
-use hyper::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
+use hyper::header::{CONTENT_TYPE, LOCATION, SET_COOKIE};
 use hyper::{HeaderMap, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
