@@ -179,6 +179,7 @@ fn short(id: &'static str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::{OrgId, UserId};
 
     #[test]
     fn usernames_and_ids_are_nobody_elses() {
@@ -187,6 +188,14 @@ mod tests {
                 assert_ne!(person.username, other.username);
                 assert_ne!(person.user, other.user);
             }
+        }
+    }
+
+    #[test]
+    fn ids_bear_the_right_suffix() {
+        for person in EVERYBODY {
+            assert_eq!(OrgId::parse(person.short_organization()).unwrap().as_str(), person.organization);
+            assert_eq!(UserId::parse(person.short_user()).unwrap().as_str(), person.user);
         }
     }
 

@@ -524,6 +524,8 @@ async fn every_mischief_shows_somewhere() {
         org.behave();
         let honest = conversation(&org).await;
         org.forget();
+        assert_eq!(honest, conversation(&org).await);
+        org.forget();
         org.set(mischief);
         let odd = conversation(&org).await;
         // "the default already" is the one way to show nothing
