@@ -34,6 +34,8 @@ use wire::Ledger;
 /// How long `accept` rests after an error that the next call would meet again, such as no free descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// How many connections the kernel may hold until we accept them.
 const BACKLOG: i32 = 1024;
 
@@ -100,6 +102,19 @@ impl Limits {
     #[must_use]
     pub fn share(&self, workers: usize) -> Self {
         Self { connections: self.connections.div_ceil(workers.max(1)), ..self.clone() }
+    }
+
+    /// A year at most: a deadline beyond what the clock can count would be a panic in the accept loop.
+    fn within_reason(&self) -> Self {
+        let at_most = |limit: Duration| limit.min(YEAR);
+        Self {
+            header_timeout: at_most(self.header_timeout),
+            handshake_timeout: at_most(self.handshake_timeout),
+            connection_age: at_most(self.connection_age),
+            body_idle_timeout: at_most(self.body_idle_timeout),
+            h2_idle_timeout: at_most(self.h2_idle_timeout),
+            ..self.clone()
+        }
     }
 }
 
@@ -174,7 +189,7 @@ impl Door {
         events: Events,
         drain: Drain,
     ) -> Self {
-        Self { listener, tls, limits: limits.clone(), events, drain }
+        Self { listener, tls, limits: limits.within_reason(), events, drain }
     }
 }
 
@@ -257,3 +272,6 @@ fn turn_away(stream: TcpStream, plainly: bool) {
         let _ = stream.read(&mut unread);
     }
 }
+
+#[cfg(test)]
+mod tests;

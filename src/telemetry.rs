@@ -12,6 +12,7 @@ mod request_id;
 
 use std::io;
 
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::TryInitError;
 
@@ -63,8 +64,8 @@ pub enum StartProblem {
     Level {
         /// As it was written.
         level: String,
-        /// Which part.
-        cause: tracing_subscriber::filter::ParseError,
+        /// Which part, and what may stand there.
+        cause: String,
     },
     /// Somebody has begun before.
     #[error("logging has already begun: {0}")]
@@ -96,5 +97,33 @@ pub fn check_level(level: &str) -> Result<(), StartProblem> {
 }
 
 fn filter(level: &str) -> Result<EnvFilter, StartProblem> {
-    EnvFilter::builder().parse(level).map_err(|cause| StartProblem::Level { level: level.to_owned(), cause })
+    let problem = |cause| StartProblem::Level { level: level.to_owned(), cause };
+    // A lone misspelt word would be taken for a module's name: everything else would fall silent.
+    let parts: Vec<_> = level.split(',').map(str::trim).collect();
+    for part in parts.iter().filter(|part| !part.contains(['=', '['])) {
+        if part.is_empty() || part.parse::<LevelFilter>().is_err() {
+            return Err(problem(format!("{part:?} is none of off, error, warn, info, debug, trace")));
+        }
+    }
+    EnvFilter::builder().parse(parts.join(",")).map_err(|cause| problem(cause.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_directives_are_understood() {
+        for level in ["info", "WARN", "off", "info,portcullis::login=debug", "warn, hyper=error"] {
+            assert!(check_level(level).is_ok(), "{level}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_level_is_refused_rather_than_silent() {
+        for level in ["inof", "info,debgu", "portcullis=loud", ""] {
+            let problem = check_level(level).unwrap_err();
+            assert!(problem.to_string().contains(&format!("{level:?}")), "{problem}");
+        }
+    }
 }

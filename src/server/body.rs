@@ -50,6 +50,7 @@ impl http_body::Body for Watched {
             return frame.map_err(Into::into);
         }
         ready!(this.patience.poll_end(cx));
+        this.patience.renew();
         (this.events)(Event::BodyTimeout { peer: this.peer });
         Poll::Ready(Some(Err(Stalled.into())))
     }

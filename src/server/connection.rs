@@ -186,12 +186,16 @@ where
                     Signal::Cut => return (shared.events)(Event::Cut { peer: peer.address }),
                     // It was asked to leave before and has nothing open: a client that does not answer stays no longer.
                     Signal::Idle if !stage.open => return,
+                    // It has not even greeted us, so there is nobody to say goodbye to.
+                    Signal::Idle if !activity.has_served() => {
+                        return (shared.events)(Event::IdleTimeout { peer: peer.address });
+                    }
                     Signal::Idle => (shared.events)(Event::IdleTimeout { peer: peer.address }),
                     Signal::Old => (shared.events)(Event::TooOld { peer: peer.address }),
                     Signal::Drain => {}
                 }
                 connection.as_mut().graceful_shutdown();
-                stage = Stage { old: None, idle: Some(GOODBYE), open: false };
+                stage = Stage { old: None, idle: Some(limits.h2_idle_timeout.min(GOODBYE)), open: false };
                 signal.set(next_signal(shared, &activity, stage));
             }
         }
@@ -249,7 +253,7 @@ async fn next_signal<H>(shared: &Shared<H>, activity: &Activity, stage: Stage) -
 
 /// `age`, less up to a tenth that depends on the client's port, so that what came together does not leave together.
 fn jittered(age: Duration, peer: Peer) -> Duration {
-    age - age / 10 * u32::from(peer.address.port() % 64) / 64
+    age - age / 640 * u32::from(peer.address.port() % 64)
 }
 
 /// Says which limit ended a connection; a client that simply went away is no event.

@@ -73,3 +73,30 @@ impl Drain {
         Self { begun: self.begun.child_token(), cut: self.cut.child_token(), tasks: self.tasks.clone() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_child_ends_with_the_whole_but_not_the_whole_with_a_child() {
+        let whole = Drain::new();
+        let (first, second) = (whole.child(), whole.child());
+        first.begun.cancel();
+        assert!(!whole.is_draining() && !second.is_draining());
+        whole.begin();
+        assert!(second.is_draining());
+    }
+
+    #[tokio::test]
+    async fn what_was_spawned_in_a_child_is_waited_for_and_cut() {
+        let whole = Drain::new();
+        whole.child().spawn(std::future::pending());
+        whole.begin();
+        let early = tokio::time::timeout(Duration::from_millis(50), whole.finished()).await;
+        assert!(early.is_err(), "it still runs");
+        whole.cut();
+        tokio::time::timeout(Duration::from_secs(20), whole.finished()).await.unwrap();
+    }
+}

@@ -131,3 +131,61 @@ impl Settings {
 fn read(file: &Path) -> Result<Vec<u8>, Problem> {
     std::fs::read(file).map_err(|cause| Problem::Unreadable { file: file.to_owned(), cause })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(folder: &Path, certificate: &str, key: &str) -> Settings {
+        let settings = Settings { certificate: folder.join("crt.pem"), private_key: folder.join("key.pem") };
+        std::fs::write(&settings.certificate, certificate).unwrap();
+        std::fs::write(&settings.private_key, key).unwrap();
+        settings
+    }
+
+    fn pair() -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    #[test]
+    fn another_certificates_key_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let problem = settings(folder.path(), &pair().0, &pair().1).load().unwrap_err();
+        assert!(matches!(problem, Problem::Mismatch { .. }), "{problem}");
+        assert!(problem.to_string().contains("key.pem") && problem.to_string().contains("crt.pem"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = settings(folder.path(), &pair().0, &pair().1);
+        settings.certificate = folder.path().join("gone.pem");
+        let problem = settings.load().unwrap_err();
+        assert!(matches!(problem, Problem::Unreadable { .. }) && problem.to_string().contains("gone.pem"), "{problem}");
+    }
+
+    #[test]
+    fn swapped_and_empty_files_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = pair();
+        let swapped = settings(folder.path(), &key, &certificate).load().unwrap_err();
+        assert!(matches!(swapped, Problem::NoCertificate { .. }), "{swapped}");
+        let keyless = settings(folder.path(), &certificate, &certificate).load().unwrap_err();
+        assert!(matches!(keyless, Problem::NoKey { .. }), "{keyless}");
+        let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+        let encrypted = settings(folder.path(), &certificate, &encrypted).load().unwrap_err();
+        assert!(encrypted.to_string().contains("decrypt it first"), "{encrypted}");
+        let broken = settings(folder.path(), &certificate, &key.replace("-----END", "")).load().unwrap_err();
+        assert!(matches!(broken, Problem::NotPem { .. }), "{broken}");
+    }
+
+    #[test]
+    fn no_request_is_ever_taken_from_early_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = pair();
+        let config = settings(folder.path(), &certificate, &key).load().unwrap();
+        assert_eq!(config.max_early_data_size, 0);
+        assert!(config.ticketer.enabled());
+    }
+}

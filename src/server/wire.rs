@@ -151,3 +151,43 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         self.watch(cx, shut)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn a_reader_that_stopped_fails_the_writer() {
+        let (near, _far) = tokio::io::duplex(16);
+        let mut wire = Wire::new(near, Duration::from_millis(50), None);
+        let error = wire.write_all(&[0; 64]).await.unwrap_err();
+        assert!(error.get_ref().is_some_and(|inner| inner.is::<WriteStalled>()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_is_waited_for() {
+        let (near, mut far) = tokio::io::duplex(16);
+        let mut wire = Wire::new(near, Duration::from_millis(500), None);
+        let reader = tokio::spawn(async move {
+            let mut beat = tokio::time::interval(Duration::from_millis(100));
+            let mut all = [0; 128];
+            for chunk in all.chunks_mut(16) {
+                beat.tick().await;
+                far.read_exact(chunk).await.unwrap();
+            }
+            all
+        });
+        wire.write_all(&[7; 128]).await.unwrap();
+        assert_eq!(reader.await.unwrap(), [7; 128]);
+    }
+
+    #[test]
+    fn a_permit_is_given_back_when_it_is_dropped() {
+        let ledger = Arc::new(Ledger::new(1, Arc::new(|_| {})));
+        let first = ledger.admit();
+        assert!(first.is_some() && ledger.admit().is_none());
+        drop(first);
+        assert!(ledger.admit().is_some());
+    }
+}

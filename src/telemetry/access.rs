@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, SystemTime};
@@ -123,7 +123,7 @@ impl Desk {
         let mut batch = Vec::new();
         loop {
             std::thread::park_timeout(INTERVAL);
-            let stop = !matches!(stopped.recv_timeout(Duration::ZERO), Err(RecvTimeoutError::Timeout));
+            let stop = !matches!(stopped.try_recv(), Err(TryRecvError::Empty));
             let trays: Vec<_> = lock(&self.trays).clone();
             for tray in trays {
                 batch.clear();
@@ -164,10 +164,11 @@ impl AccessWriter {
         // A log line is stamped with the wall clock; nothing is judged by it.
         let time = stamp_at(SystemTime::now(), second, stamp);
         line.write(attached.desk.format, time, lines);
-        if before < FULL && lines.len() >= FULL {
-            if let Some(thread) = &attached.thread {
-                thread.unpark();
-            }
+        if before < FULL
+            && lines.len() >= FULL
+            && let Some(thread) = &attached.thread
+        {
+            thread.unpark();
         }
     }
 }
@@ -190,4 +191,98 @@ fn stamp_at<'a>(now: SystemTime, second: &mut i64, stamp: &'a mut String) -> &'a
 /// A panic elsewhere leaves bytes that are still lines.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::tests::line;
+    use super::super::request_id::RequestIds;
+    use super::*;
+    use std::time::UNIX_EPOCH;
+
+    /// Collects what is written, and holds the writer while somebody holds it.
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            lock(&self.0).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn settings() -> Settings {
+        Settings { format: Format::Json, ..Settings::default() }
+    }
+
+    #[test]
+    fn everything_noted_is_written_before_the_end() {
+        let sink = Sink::default();
+        let log = AccessLog::start_on(&settings(), sink.clone()).unwrap();
+        let ids = RequestIds::new().unwrap();
+        let workers = [log.worker(), log.worker()];
+        for worker in &workers {
+            for _ in 0..1000 {
+                worker.write(&line(ids.next(), "/", None));
+            }
+        }
+        log.stop();
+        let written = String::from_utf8(lock(&sink.0).clone()).unwrap();
+        assert_eq!(written.lines().count(), 2000);
+        for written in written.lines() {
+            let _: serde_json::Value = serde_json::from_str(written).unwrap();
+        }
+        assert_eq!(log.dropped(), 0);
+    }
+
+    #[test]
+    fn a_full_buffer_is_written_without_waiting() {
+        let sink = Sink::default();
+        let log = AccessLog::start_on(&settings(), sink.clone()).unwrap();
+        let worker = log.worker();
+        let ids = RequestIds::new().unwrap();
+        let path = "a".repeat(2000);
+        while lock(&sink.0).is_empty() {
+            worker.write(&line(ids.next(), &path, None));
+        }
+    }
+
+    #[test]
+    fn a_reader_that_does_not_keep_up_costs_lines_and_not_requests() {
+        let sink = Sink::default();
+        let log = AccessLog::start_on(&settings(), sink.clone()).unwrap();
+        let worker = log.worker();
+        let ids = RequestIds::new().unwrap();
+        let path = "a".repeat(2000);
+        let stuck = lock(&sink.0);
+        while log.dropped() == 0 {
+            worker.write(&line(ids.next(), &path, None));
+        }
+        drop(stuck);
+        log.stop();
+        assert!(lock(&sink.0).ends_with(b"}\n"), "what was kept is whole");
+    }
+
+    #[test]
+    fn no_access_log_is_none() {
+        let sink = Sink::default();
+        let log = AccessLog::start_on(&Settings { access: Access::Off, ..settings() }, sink.clone()).unwrap();
+        log.worker().write(&line(RequestIds::new().unwrap().next(), "/", None));
+        log.stop();
+        assert!(lock(&sink.0).is_empty());
+    }
+
+    #[test]
+    fn the_stamp_changes_with_the_second_and_within_it() {
+        let (mut second, mut stamp) = (0, String::new());
+        let mut at = |millis| stamp_at(UNIX_EPOCH + Duration::from_millis(millis), &mut second, &mut stamp).to_owned();
+        assert_eq!(at(5), "1970-01-01T00:00:00.005Z");
+        assert_eq!(at(999), "1970-01-01T00:00:00.999Z");
+        assert_eq!(at(1000), "1970-01-01T00:00:01.000Z");
+        assert_eq!(at(1_795_302_242_123), "2026-11-21T23:04:02.123Z");
+    }
 }

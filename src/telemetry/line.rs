@@ -4,7 +4,7 @@
 //! the worker's buffer, because a line formatted through `tracing` would cost more than the session check.
 //! Called by `telemetry::access`.
 
-use std::io::Write as _;
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -127,7 +127,7 @@ impl AccessLine<'_> {
         };
         let start = buffer.len();
         let written = match format {
-            Format::Json => serde_json::to_writer(&mut *buffer, &line).is_ok(),
+            Format::Json => line.serialize(&mut serde_json::Serializer::with_formatter(&mut *buffer, Harmless)).is_ok(),
             Format::Text => line.write_text(buffer).is_ok(),
         };
         if written {
@@ -140,7 +140,7 @@ impl AccessLine<'_> {
 }
 
 impl Json<'_> {
-    fn write_text(&self, buffer: &mut Vec<u8>) -> std::io::Result<()> {
+    fn write_text(&self, buffer: &mut Vec<u8>) -> io::Result<()> {
         write!(buffer, "{} {} ", self.time, self.client)?;
         escape(self.method, buffer);
         buffer.push(b' ');
@@ -166,6 +166,37 @@ impl Json<'_> {
         }
         write!(buffer, " id={}", self.request_id)
     }
+}
+
+/// JSON as serde_json writes it, with what JSON leaves alone escaped as well: what a terminal or a viewer would
+/// act upon.
+struct Harmless;
+
+impl serde_json::ser::Formatter for Harmless {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        if fragment.bytes().all(|byte| byte.is_ascii() && byte != 0x7f) {
+            return writer.write_all(fragment.as_bytes());
+        }
+        for character in fragment.chars() {
+            if acts(character) {
+                // All of them lie below U+10000, so that one escape is enough.
+                write!(writer, "\\u{:04x}", u32::from(character))?;
+            } else {
+                writer.write_all(character.encode_utf8(&mut [0; 4]).as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// DEL and the C1 controls, line and paragraph separators, and what changes the direction of text.
+fn acts(character: char) -> bool {
+    matches!(character,
+        '\u{7f}'..='\u{9f}'
+        | '\u{61c}' | '\u{200e}' | '\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{feff}')
 }
 
 /// Nothing that a client chooses may end a line, colour a terminal or pass for another field: white space, control
@@ -200,4 +231,105 @@ fn cut(value: &str) -> &str {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::request_id::RequestIds;
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(in super::super) fn line<'a>(id: RequestId, path: &'a str, user: Option<&'a str>) -> AccessLine<'a> {
+        AccessLine {
+            request_id: id,
+            client: IpAddr::from([192, 0, 2, 7]),
+            method: &Method::GET,
+            host: "wiki.example.com",
+            path,
+            status: StatusCode::OK,
+            route: Some("wiki"),
+            user,
+            decision: Decision::Pass,
+            refusal: None,
+            duration: Duration::from_micros(1234),
+            upstream_duration: Some(Duration::from_millis(1)),
+            bytes: Some(42),
+        }
+    }
+
+    fn written(line: &AccessLine<'_>, format: Format) -> String {
+        let mut buffer = Vec::new();
+        line.write(format, "2026-11-21T23:04:02.123Z", &mut buffer);
+        String::from_utf8(buffer).unwrap()
+    }
+
+    #[test]
+    fn the_two_forms_are_as_documented() {
+        let id = RequestIds::new().unwrap().next();
+        let line = line(id, "/page?secret=1", Some("ada@example.com"));
+        let expected = format!(
+            "2026-11-21T23:04:02.123Z 192.0.2.7 GET wiki.example.com /page 200 pass route=wiki user=ada@example.com \
+             1234us upstream=1000us bytes=42 id={id}\n"
+        );
+        assert_eq!(written(&line, Format::Text), expected);
+        let expected = format!(
+            "{{\"time\":\"2026-11-21T23:04:02.123Z\",\"request_id\":\"{id}\",\"client\":\"192.0.2.7\",\
+             \"method\":\"GET\",\"host\":\"wiki.example.com\",\"path\":\"/page\",\"status\":200,\
+             \"decision\":\"pass\",\"route\":\"wiki\",\"user\":\"ada@example.com\",\"duration_us\":1234,\
+             \"upstream_us\":1000,\"bytes\":42}}\n"
+        );
+        assert_eq!(written(&line, Format::Json), expected);
+    }
+
+    #[test]
+    fn the_log_document_names_every_field() {
+        let document = include_str!("../../docs/log.md");
+        let id = RequestIds::new().unwrap().next();
+        let full = AccessLine { refusal: Some("x"), ..line(id, "/", Some("ada")) };
+        let json: serde_json::Value = serde_json::from_str(&written(&full, Format::Json)).unwrap();
+        for name in json.as_object().unwrap().keys() {
+            assert!(document.contains(&format!("| `{name}` |")), "docs/log.md does not explain {name}");
+        }
+        for decision in Decision::ALL {
+            let name = decision.as_str();
+            assert!(document.contains(&format!("| `{name}` |")), "docs/log.md does not explain {name}");
+            assert_eq!(serde_json::to_value(decision).unwrap(), name);
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_act_upon_is_escaped() {
+        let id = RequestIds::new().unwrap().next();
+        let line = line(id, "/\u{9b}31m\u{202e}\u{7f}\u{1b}[0m\r\n", Some("Zo\u{eb} \" = \\"));
+        let json = written(&line, Format::Json);
+        assert!(json.contains(r"/\u009b31m\u202e\u007f\u001b[0m\r\n"), "{json}");
+        assert!(json.contains("Zo\u{eb}"), "{json}");
+        let text = written(&line, Format::Text);
+        assert!(text.contains(r"/\u{9b}31m\u{202e}\u{7f}\u{1b}[0m\u{d}\u{a} "), "{text}");
+        assert!(text.contains("user=Zo\u{eb}\\u{20}\\u{22}\\u{20}\\u{3d}\\u{20}\\u{5c} "), "{text}");
+    }
+
+    #[test]
+    fn a_very_long_path_is_cut_between_characters() {
+        let id = RequestIds::new().unwrap().next();
+        let path = format!("/{}", "\u{eb}".repeat(LONGEST));
+        let json: serde_json::Value = serde_json::from_str(&written(&line(id, &path, None), Format::Json)).unwrap();
+        assert_eq!(json["path"].as_str().unwrap().len(), LONGEST - 1);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_client_sends_stays_one_line(path: String, user: String) {
+            let id = RequestIds::new().unwrap().next();
+            let line = line(id, &path, Some(&user));
+            for format in [Format::Json, Format::Text] {
+                let written = written(&line, format);
+                let inner = written.strip_suffix('\n').unwrap();
+                prop_assert!(!inner.chars().any(|character| character.is_control() || acts(character)));
+            }
+            let json: serde_json::Value = serde_json::from_str(&written(&line, Format::Json)).unwrap();
+            prop_assert_eq!(json["user"].as_str(), Some(user.as_str()));
+            prop_assert_eq!(written(&line, Format::Text).split(' ').count(), 13);
+        }
+    }
 }

@@ -206,7 +206,7 @@ fn encode_durations(routes: &BTreeMap<String, Vec<Arc<Cells>>>, encoder: &mut De
     let help = "From a request's head to its answer's head, by route";
     let mut family = encoder.encode_descriptor("request_duration_seconds", help, None, MetricType::Histogram)?;
     for (route, workers) in routes {
-        let bounds = BOUNDS.iter().map(|&micros| seconds(micros)).chain([f64::MAX]);
+        let bounds = BOUNDS.iter().map(|&micros| seconds(micros)).chain([f64::INFINITY]);
         let buckets: Vec<_> =
             bounds.enumerate().map(|(index, bound)| (bound, sum(workers, |cells| &cells.buckets[index]))).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
@@ -229,4 +229,78 @@ fn seconds(micros: u64) -> f64 {
 /// A panic elsewhere leaves counters that are still counters.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_workers_count_is_summed_by_route() {
+        let metrics = Metrics::new();
+        let workers = [metrics.route("wiki"), metrics.route("wiki")];
+        for worker in &workers {
+            worker.count(Decision::Pass, StatusCode::OK, Duration::from_micros(400));
+        }
+        metrics.route("other").count(Decision::SignIn, StatusCode::SEE_OTHER, Duration::from_secs(60));
+        let text = metrics.encode();
+        for expected in [
+            "portcullis_requests_total{route=\"wiki\",decision=\"pass\",status=\"2xx\"} 2\n",
+            "portcullis_requests_total{route=\"other\",decision=\"sign_in\",status=\"3xx\"} 1\n",
+            "portcullis_request_duration_seconds_count{route=\"wiki\"} 2\n",
+            "portcullis_request_duration_seconds_sum{route=\"wiki\"} 0.0008\n",
+            "portcullis_request_duration_seconds_bucket{le=\"0.00025\",route=\"wiki\"} 0\n",
+            "portcullis_request_duration_seconds_bucket{le=\"0.0005\",route=\"wiki\"} 2\n",
+            "portcullis_request_duration_seconds_bucket{le=\"10.0\",route=\"other\"} 0\n",
+            "portcullis_request_duration_seconds_bucket{le=\"+Inf\",route=\"other\"} 1\n",
+        ] {
+            assert!(text.contains(expected), "{expected} is not in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn a_duration_on_a_bound_belongs_below_it() {
+        let metrics = Metrics::new();
+        metrics.route("wiki").count(Decision::Pass, StatusCode::OK, Duration::from_micros(250));
+        assert!(metrics.encode().contains("_bucket{le=\"0.00025\",route=\"wiki\"} 1\n"));
+    }
+
+    #[test]
+    fn rarer_things_are_counted_by_name() {
+        let metrics = Metrics::new();
+        metrics.sign_in("signed_in");
+        metrics.refusal("no_route");
+        metrics.upstream_event("connected");
+        for name in ["accepted", "accepted", "closed", "header_timeout"] {
+            metrics.server_event(name);
+        }
+        metrics.watch_sessions(|| 7);
+        metrics.watch_dropped_lines(|| 3);
+        let text = metrics.encode();
+        for expected in [
+            "portcullis_sign_ins_total{outcome=\"signed_in\"} 1\n",
+            "portcullis_refusals_total{code=\"no_route\"} 1\n",
+            "portcullis_upstream_events_total{event=\"connected\"} 1\n",
+            "portcullis_server_events_total{event=\"header_timeout\"} 1\n",
+            "portcullis_connections 1\n",
+            "portcullis_sessions 7\n",
+            "portcullis_access_lines_dropped_total 3\n",
+            concat!("portcullis_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n"),
+        ] {
+            assert!(text.contains(expected), "{expected} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn no_status_and_no_duration_is_out_of_range() {
+        let route = Metrics::new().route("wiki");
+        for status in [100, 199, 599, 600, 999] {
+            let status = StatusCode::from_u16(status).unwrap();
+            for decision in Decision::ALL {
+                route.count(decision, status, Duration::ZERO);
+                route.count(decision, status, Duration::MAX);
+            }
+        }
+    }
 }
