@@ -6,6 +6,8 @@
 pub mod jwt;
 pub mod oidc;
 pub mod salesforce;
+#[cfg(test)]
+mod trial;
 mod trouble;
 
 use std::fmt;

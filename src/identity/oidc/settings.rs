@@ -189,3 +189,94 @@ impl Settings {
         Ok(Some(key))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::oidc::{DEFAULT_SCOPES, Provider};
+    use crate::identity::trial::{CLIENT_ID, SIGNER, person};
+
+    fn settings() -> Settings {
+        Settings {
+            name: ProviderName("salesforce".to_owned()),
+            org: Url::parse("https://acme.my.salesforce.com").unwrap(),
+            client_id: CLIENT_ID.to_owned(),
+            client: ClientAuthentication::Public,
+            organizations: Vec::new(),
+            user_types: UserTypes::default(),
+            scopes: DEFAULT_SCOPES.map(str::to_owned).to_vec(),
+            userinfo: UserInfoMethod::Get,
+            clock_skew: Duration::from_secs(60),
+            timeout: Duration::from_secs(10),
+            ca: None,
+        }
+    }
+
+    fn at(org: &str) -> Settings {
+        Settings { org: Url::parse(org).unwrap(), ..settings() }
+    }
+
+    fn problem(settings: Settings) -> SetupProblem {
+        Provider::new(settings).expect_err("it was accepted")
+    }
+
+    #[test]
+    fn an_orgs_own_address_is_enough() {
+        Provider::new(settings()).unwrap();
+        Provider::new(at("http://127.0.0.1:8443")).unwrap();
+        assert_eq!(at("https://acme.my.site.com/portal/").issuer(), "https://acme.my.site.com/portal");
+        assert_eq!(at("https://ACME.my.salesforce.com:443/").issuer(), "https://acme.my.salesforce.com");
+    }
+
+    #[test]
+    fn a_shared_login_host_needs_its_organizations() {
+        assert!(matches!(problem(at("https://login.salesforce.com")), SetupProblem::OrganizationsRequired(_)));
+        assert!(matches!(problem(at("https://test.salesforce.com/")), SetupProblem::OrganizationsRequired(_)));
+        let pinned = Settings { organizations: vec![person().0], ..at("https://login.salesforce.com") };
+        Provider::new(pinned).unwrap();
+    }
+
+    #[test]
+    fn a_wrong_address_is_named() {
+        assert!(matches!(problem(at("http://acme.my.salesforce.com")), SetupProblem::OrgScheme));
+        assert!(matches!(problem(at("ftp://acme.my.salesforce.com")), SetupProblem::OrgScheme));
+        for shape in ["/?a=b", "/#a", "/.well-known/openid-configuration"] {
+            let settings = at(&format!("https://acme.my.salesforce.com{shape}"));
+            assert!(matches!(problem(settings), SetupProblem::OrgShape), "{shape}");
+        }
+        assert!(matches!(problem(at("https://a:b@acme.my.salesforce.com")), SetupProblem::OrgShape));
+        for page in ["https://acme.lightning.force.com", "https://acme.my.salesforce-setup.com/lightning/setup"] {
+            let SetupProblem::PageHost(instead) = problem(at(page)) else { panic!("{page} was accepted") };
+            assert_eq!(instead, "https://acme.my.salesforce.com");
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_at_the_start() {
+        assert!(matches!(problem(Settings { client_id: String::new(), ..settings() }), SetupProblem::NoClientId));
+        assert!(matches!(
+            problem(Settings { scopes: vec!["profile".to_owned()], ..settings() }),
+            SetupProblem::NoOpenId
+        ));
+        let skewed = Settings { clock_skew: Duration::from_secs(181), ..settings() };
+        assert!(matches!(problem(skewed), SetupProblem::ClockSkew));
+        for client in [ClientAuthentication::SecretPost, ClientAuthentication::SecretBasic] {
+            let empty = Settings { client: client(Secret::new(String::new())), ..settings() };
+            assert!(matches!(problem(empty), SetupProblem::EmptySecret));
+        }
+        let missing = Settings { ca: Some("/no/such/file".into()), ..settings() };
+        assert!(matches!(problem(missing), SetupProblem::Client(_)));
+    }
+
+    #[test]
+    fn the_private_key_is_tried_at_the_start() {
+        let with = |key_pem: &str| Settings {
+            client: ClientAuthentication::PrivateKeyJwt { key_pem: Secret::new(key_pem.to_owned()), key_id: None },
+            ..settings()
+        };
+        Provider::new(with(&SIGNER.pem)).unwrap();
+        for odd in ["", "no key", &SIGNER.pem[..200], &SIGNER.pem.replace('A', "B")] {
+            assert!(matches!(problem(with(odd)), SetupProblem::PrivateKey), "{odd}");
+        }
+    }
+}
