@@ -414,6 +414,35 @@ mod tests {
     }
 
     #[test]
+    fn every_key_that_the_words_name_is_in_the_reference_file() {
+        let reference = include_str!("../gateway.toml");
+        let others = ["code_challenge"];
+        for refusal in Refusal::samples() {
+            let words = refusal.words().administrator;
+            let keys = words.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+            for key in keys.filter(|key| key.contains('_') && !others.contains(key)) {
+                assert!(reference.contains(key), "{} names {key}", refusal.code());
+            }
+            let tables = words.split('[').skip(1).filter_map(|rest| rest.split_once(']')).map(|(table, _)| table);
+            for table in tables.filter(|table| !table.is_empty()) {
+                assert!(reference.contains(&format!("[{table}]")), "{} names [{table}]", refusal.code());
+            }
+        }
+    }
+
+    #[test]
+    fn the_setup_guide_names_only_codes_and_keys_that_exist() {
+        let guide = include_str!("../docs/salesforce-setup.md");
+        let (reference, samples) = (include_str!("../gateway.toml"), Refusal::samples());
+        let codes: BTreeSet<_> = samples.iter().map(Refusal::code).collect();
+        let snake =
+            |word: &&str| word.contains('_') && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        for word in guide.split('`').skip(1).step_by(2).filter(snake).filter(|word| *word != "code_challenge") {
+            assert!(codes.contains(word) || reference.contains(word), "{word}");
+        }
+    }
+
+    #[test]
     fn no_refusal_is_a_500_or_a_success() {
         for refusal in Refusal::samples() {
             let status = refusal.status();

@@ -92,7 +92,7 @@ pub(super) const HEADERS_TOO_LARGE: Entry = Entry {
     title: "Your browser sent too much",
     happened: "The headers of the request, cookies included, are larger than the gateway accepts.",
     you: "Clear the cookies of this site and try again.",
-    administrator: "The limits are header_size and headers in [server.limits]. Apps that set many or large cookies are \
+    administrator: "The limits are header_size and headers in [limits]. Apps that set many or large cookies are \
                     the usual cause.",
 };
 
@@ -114,7 +114,7 @@ pub(super) const BODY_STALLED: Entry = Entry {
     title: "The upload stopped",
     happened: "The data of this request stopped arriving before it was complete.",
     you: "Check your connection and try again.",
-    administrator: "The limit between two pieces of a body is body_idle_timeout in [server.limits]. A proxy in front \
+    administrator: "The limit between two pieces of a body is body_idle_timeout in [limits]. A proxy in front \
                     that holds data back can cause this too.",
 };
 

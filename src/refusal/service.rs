@@ -156,6 +156,6 @@ pub(super) const OVERLOADED: Entry = Entry {
     title: "Too many visitors at once",
     happened: "The gateway has as much to do as its limits allow.",
     you: "Wait a moment and try again.",
-    administrator: "The log line with this request id names the limit; they are set in [server.limits] and [session]. \
+    administrator: "The log line with this request id names the limit; they are set in [limits] and [session]. \
                     The metrics show how often it is reached.",
 };

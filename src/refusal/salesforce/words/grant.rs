@@ -49,7 +49,7 @@ pub(super) const MISSING_TOKEN: Line = Line::new(
     "salesforce_missing_token",
     "Salesforce did not receive the token that it had just issued.",
     "Something on the way out removes the Authorization header, or org redirects to another host. Write the final My \
-     Domain address; if a proxy drops the header, set userinfo to the other method.",
+     Domain address; if a proxy drops the header, set userinfo_method to the other one.",
 );
 
 pub(super) const INVALID_GRANT: Line = Line::new(
