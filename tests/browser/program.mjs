@@ -1,0 +1,70 @@
+// Starting and ending the programs under test: the real binary, its output kept, its end awaited.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { fileURLToPath } from "node:url";
+
+const binary =
+  process.env.PORTCULLIS ?? fileURLToPath(new URL("../../target/debug/portcullis", import.meta.url));
+
+/** Starts `portcullis` and waits until `ready(output)` is truthy; gives that back as `ready`. */
+export async function startPortcullis(arguments_, ready, { deadline = 60_000 } = {}) {
+  const child = spawn(binary, arguments_, { stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  let tell = () => {};
+  const ended = new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code, signal) => resolve({ code, signal }));
+  });
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8");
+    stream.on("data", (text) => {
+      output += text;
+      tell();
+    });
+  }
+  const program = {
+    get output() {
+      return output;
+    },
+    /** SIGTERM, and the program ends by itself, in good order. */
+    async stop() {
+      child.kill("SIGTERM");
+      const timer = setTimeout(() => child.kill("SIGKILL"), 20_000);
+      const end = await ended;
+      clearTimeout(timer);
+      assert.deepEqual(end, { code: 0, signal: null }, `portcullis did not end in good order:\n${output}`);
+    },
+  };
+  const timer = setTimeout(() => child.kill("SIGKILL"), deadline);
+  try {
+    program.ready = await Promise.race([
+      new Promise((resolve) => {
+        tell = () => {
+          const found = ready(output);
+          if (found) resolve(found);
+        };
+        tell();
+      }),
+      ended.then((end) => {
+        throw new Error(`portcullis ended before it was ready (${JSON.stringify(end)}):\n${output}`);
+      }),
+    ]);
+  } finally {
+    clearTimeout(timer);
+  }
+  return program;
+}
+
+/** A port that is free now, for a program that must know its own beforehand. */
+export async function freePort() {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
