@@ -1,5 +1,21 @@
-//! Routes (skeleton).
-use crate::proxy::upstream::Address;
+//! Which upstream and which rules a canonical request falls to.
+//!
+//! Hosts are a closed list and prefixes match whole segments, so that `/admin` never covers `/administrator`
+//! and a host that we do not serve gets a 421 instead of somebody's app. A target with a second reading has
+//! to fall to the same route by both (CVE-2023-33189: authorized as one route, forwarded as another).
+//! Called by `gateway`.
+
+use std::sync::Arc;
+
+use crate::http::origin::Origin;
+use crate::http::target::{BadTarget, Target};
+
+/// Where an app listens: `http://host:port`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// Host and port to connect to: `127.0.0.1:8080`, `[::1]:8080`, `wiki.internal:80`.
+    pub authority: String,
+}
 
 /// One `[[route]]` table.
 #[derive(Clone, Debug)]
@@ -23,4 +39,248 @@ pub enum Access {
     Public,
     /// Whoever is signed in.
     SignedIn,
+}
+
+/// A route as requests find it.
+#[derive(Debug)]
+pub struct Route {
+    /// For logs and metrics.
+    pub name: String,
+    /// Who may pass.
+    pub access: Access,
+    /// Its place in the list of routes, which is also its upstream's place in each core's pool.
+    pub index: usize,
+    /// Where the app is.
+    pub upstream: Address,
+    prefix: String,
+}
+
+impl Route {
+    fn covers(&self, path: &str) -> bool {
+        covers(&self.prefix, path)
+    }
+}
+
+/// Whether `prefix` (no trailing slash but for the root) covers `path` by whole segments.
+fn covers(prefix: &str, path: &str) -> bool {
+    prefix == "/" || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// One public origin and what it serves.
+#[derive(Debug)]
+pub struct Site {
+    /// As people type it.
+    pub origin: Origin,
+    /// Its place in the configuration: a session is valid at the origin that it began at alone.
+    pub index: usize,
+    /// Longest prefix first.
+    routes: Vec<Arc<Route>>,
+}
+
+/// Where a target leads on a site.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// To one of our own endpoints: the path after our prefix, `/start` and so on.
+    Ours(&'a str),
+    /// To an app.
+    App(&'a Arc<Route>),
+    /// Nowhere.
+    Nothing,
+}
+
+/// All routes, by host.
+#[derive(Debug)]
+pub struct Routes {
+    sites: Vec<Site>,
+    prefix: String,
+}
+
+impl Routes {
+    /// Arranges the configured routes. `origins` begins with `public_url`'s; a route's host is one of them.
+    pub fn new(origins: &[Origin], prefix: &str, settings: &[Settings]) -> Self {
+        let site = |(index, origin): (usize, &Origin)| {
+            let mut routes: Vec<Arc<Route>> = settings
+                .iter()
+                .enumerate()
+                .filter(|(_, route)| match &route.host {
+                    Some(host) => host == origin.authority(),
+                    None => index == 0,
+                })
+                .map(|(index, route)| {
+                    Arc::new(Route {
+                        name: route.name.clone(),
+                        access: route.access,
+                        index,
+                        upstream: route.upstream.clone(),
+                        prefix: route.path.clone(),
+                    })
+                })
+                .collect();
+            routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+            Site { origin: origin.clone(), index, routes }
+        };
+        Self { sites: origins.iter().enumerate().map(site).collect(), prefix: prefix.to_owned() }
+    }
+
+    /// The site that `authority` names: case, a trailing dot and the scheme's default port do not matter.
+    /// `None` for a host that we do not serve (421, RFC 9110 section 15.5.20).
+    pub fn site(&self, authority: &str) -> Option<&Site> {
+        let exact = self.sites.iter().find(|site| site.origin.authority().eq_ignore_ascii_case(authority));
+        exact.or_else(|| {
+            let (host, port) = match authority.rsplit_once(':') {
+                Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+                _ => (authority, None),
+            };
+            let host = host.strip_suffix('.').unwrap_or(host);
+            self.sites.iter().find(|site| {
+                let default = match site.origin.scheme() {
+                    crate::http::Scheme::Http => "80",
+                    crate::http::Scheme::Https => "443",
+                };
+                let (site_host, site_port) = match site.origin.authority().rsplit_once(':') {
+                    Some((host, port)) if !port.ends_with(']') => (host, port),
+                    _ => (site.origin.authority(), default),
+                };
+                site_host.eq_ignore_ascii_case(host) && site_port == port.unwrap_or(default)
+            })
+        })
+    }
+
+    /// All sites, the one of `public_url` first.
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// Where `target` leads on `site`.
+    ///
+    /// # Errors
+    /// [`BadTarget::Ambiguous`] when its readings lead to different places, or when only the case of its
+    /// letters keeps it from a closed route while the route it falls to is public.
+    pub fn find<'a>(&'a self, site: &'a Site, target: &'a Target) -> Result<Found<'a>, BadTarget> {
+        let found = self.look_up(site, target.path());
+        if let Some(reading) = target.second_reading()
+            && !found.is_same(&self.look_up(site, reading))
+        {
+            return Err(BadTarget::Ambiguous);
+        }
+        if let Found::App(route) = &found
+            && route.access == Access::Public
+        {
+            let folded = target.second_reading().unwrap_or(target.path()).to_ascii_lowercase();
+            let closed = |other: &&Arc<Route>| {
+                other.access == Access::SignedIn
+                    && other.prefix.len() > route.prefix.len()
+                    && covers(&other.prefix.to_ascii_lowercase(), &folded)
+            };
+            if site.routes.iter().any(|other| closed(&other)) {
+                return Err(BadTarget::Ambiguous);
+            }
+        }
+        Ok(found)
+    }
+
+    fn look_up<'a>(&'a self, site: &'a Site, path: &'a str) -> Found<'a> {
+        if let Some(rest) = path.strip_prefix(self.prefix.as_str())
+            && (rest.is_empty() || rest.starts_with('/'))
+        {
+            return Found::Ours(rest);
+        }
+        site.routes.iter().find(|route| route.covers(path)).map_or(Found::Nothing, Found::App)
+    }
+}
+
+impl Found<'_> {
+    fn is_same(&self, other: &Found<'_>) -> bool {
+        match (self, other) {
+            (Self::App(left), Found::App(right)) => left.index == right.index,
+            (Self::Nothing, Found::Nothing) => true,
+            (Self::Ours(left), Found::Ours(right)) => left == right,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::{Method, Uri};
+
+    fn routes() -> Routes {
+        let route = |host: Option<&str>, path: &str, access| Settings {
+            name: format!("{}{path}", host.unwrap_or("main")),
+            host: host.map(str::to_owned),
+            path: path.to_owned(),
+            upstream: Address { authority: "127.0.0.1:1".to_owned() },
+            access,
+        };
+        let origins = ["https://wiki.example", "https://ci.example:8443"].map(|text| Origin::parse(text).unwrap());
+        Routes::new(
+            &origins,
+            "/.portcullis",
+            &[
+                route(None, "/", Access::SignedIn),
+                route(None, "/assets", Access::Public),
+                route(None, "/assets/secret", Access::SignedIn),
+                route(Some("ci.example:8443"), "/ci", Access::SignedIn),
+            ],
+        )
+    }
+
+    fn find(routes: &Routes, host: &str, target: &str) -> Result<String, BadTarget> {
+        let target = Target::parse(&Method::GET, &target.parse::<Uri>().unwrap())?;
+        let Some(site) = routes.site(host) else { return Ok("wrong host".to_owned()) };
+        Ok(match routes.find(site, &target)? {
+            Found::Ours(rest) => format!("ours {rest}"),
+            Found::App(route) => route.name.clone(),
+            Found::Nothing => "nothing".to_owned(),
+        })
+    }
+
+    #[test]
+    fn the_longest_whole_segment_prefix_wins() {
+        let routes = routes();
+        for (target, name) in [
+            ("/", "main/"), ("/x", "main/"), ("/assets", "main/assets"), ("/assets/a.css", "main/assets"),
+            ("/assetsx", "main/"), ("/assets/secret/x", "main/assets/secret"), ("/.portcullis/me", "ours /me"),
+            ("/.portcullisx", "main/"), ("/x?y=/assets/", "main/"),
+        ] {
+            assert_eq!(find(&routes, "wiki.example", target).unwrap(), name, "{target}");
+        }
+        assert_eq!(find(&routes, "ci.example:8443", "/ci/job").unwrap(), "ci.example:8443/ci");
+        assert_eq!(find(&routes, "ci.example:8443", "/other").unwrap(), "nothing");
+    }
+
+    #[test]
+    fn hosts_are_a_closed_list_however_they_are_written() {
+        let routes = routes();
+        for host in ["wiki.example", "WIKI.example", "wiki.example:443", "wiki.example."] {
+            assert_eq!(find(&routes, host, "/").unwrap(), "main/", "{host}");
+        }
+        for host in ["evil.example", "wiki.example:80", "ci.example", "wiki.example.evil", "xwiki.example", "[::1]"] {
+            assert_eq!(find(&routes, host, "/").unwrap(), "wrong host", "{host}");
+        }
+    }
+
+    #[test]
+    fn a_closed_path_cannot_be_spelled_into_a_public_one() {
+        let routes = routes();
+        for target in [
+            "/assets//secret/x", "/assets/secret;a/x", "/assets%2Fsecret/x", "/assets/Secret/x", "/assets/%73ecret;x",
+            "/assets/SECRET", "/assets/;/secret", "/x%2F..%2Fassets", "//assets/x", "/assets;x/secret",
+        ] {
+            let found = find(&routes, "wiki.example", target);
+            assert!(
+                matches!(found, Err(BadTarget::Ambiguous | BadTarget::DotSegment)) || found.as_deref() == Ok("main/assets/secret"),
+                "{target}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn our_own_endpoints_cannot_be_spelled_another_way() {
+        let routes = routes();
+        assert_eq!(find(&routes, "wiki.example", "/%2Eportcullis/me").unwrap(), "ours /me");
+        assert_eq!(find(&routes, "wiki.example", "/.portcullis%2Fme"), Err(BadTarget::Ambiguous));
+        assert_eq!(find(&routes, "wiki.example", "//.portcullis/me"), Err(BadTarget::Ambiguous));
+    }
 }

@@ -1,1 +1,295 @@
-//! stub
+//! The request target, read once into one canonical form, or refused.
+//!
+//! An app behind us decides by its own reading of the path. Where readings can differ (dot segments, escaped
+//! slashes, doubled slashes, parameters after `;`) a rule for one path can be walked around by spelling it as
+//! another: CVE-2019-9901, CVE-2026-33494, CVE-2026-41059 and their like. So a target is parsed once, what was
+//! judged *is* what is forwarded, dot segments are refused in every encoding, and whatever else can be read in
+//! two ways carries its second reading along, which has to lead to the same route (`route::Routes::find`).
+//! Called by `gateway` for every request.
+
+use hyper::http::uri::PathAndQuery;
+use hyper::{HeaderMap, Method, Uri, Version, header};
+
+use super::single;
+
+/// A target in canonical form: escapes of unreserved characters decoded (RFC 3986 section 6.2.2.2), other
+/// escapes in upper case, no dot segment in any encoding, visible ASCII only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    path_and_query: PathAndQuery,
+    second_reading: Option<String>,
+}
+
+/// Why a target or its host is refused; each is a sentence for the page and the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadTarget {
+    /// `CONNECT`, `*` or a target without a path.
+    #[error("the address is not one of a page")]
+    Form,
+    /// A `.` or `..` segment, plain or escaped, before or after parameters.
+    #[error("the path has a dot segment")]
+    DotSegment,
+    /// A backslash, a control byte or a byte beyond ASCII, plain or escaped where that matters.
+    #[error("the path has a forbidden character")]
+    ForbiddenCharacter,
+    /// `%` without two hexadecimal digits.
+    #[error("the path has a broken percent escape")]
+    BrokenEscape,
+    /// Readings lead to different routes.
+    #[error("the path can be read in two ways")]
+    Ambiguous,
+    /// No `Host`, several, an unreadable one, or one that contradicts the target.
+    #[error("the Host is missing, repeated or contradicted")]
+    Host,
+}
+
+impl Target {
+    /// Reads the target of `uri`. Copies nothing when it is already canonical, as nearly all are.
+    ///
+    /// # Errors
+    /// [`BadTarget`] when no single meaning can be given to it.
+    pub fn parse(method: &Method, uri: &Uri) -> Result<Self, BadTarget> {
+        let whole = uri.path_and_query().ok_or(BadTarget::Form)?;
+        if *method == Method::CONNECT || !whole.path().starts_with('/') {
+            return Err(BadTarget::Form);
+        }
+        if !whole.as_str().bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(BadTarget::ForbiddenCharacter);
+        }
+        if is_plain(whole.path()) {
+            return Ok(Self { path_and_query: whole.clone(), second_reading: None });
+        }
+        let path = canonical(whole.path())?;
+        let second_reading = second_reading(&path)?;
+        let path_and_query = match whole.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        };
+        let path_and_query = PathAndQuery::try_from(path_and_query).map_err(|_| BadTarget::Form)?;
+        Ok(Self { path_and_query, second_reading })
+    }
+
+    /// The path: begins with `/`.
+    pub fn path(&self) -> &str {
+        self.path_and_query.path()
+    }
+
+    /// The query, as sent.
+    pub fn query(&self) -> Option<&str> {
+        self.path_and_query.query()
+    }
+
+    /// The path as a lenient app might read it, where that differs from [`Self::path`].
+    pub fn second_reading(&self) -> Option<&str> {
+        self.second_reading.as_deref()
+    }
+
+    /// What is forwarded.
+    pub fn path_and_query(&self) -> &PathAndQuery {
+        &self.path_and_query
+    }
+}
+
+/// Whether a path needs no second look: no escape, no parameter, no empty or dotted segment.
+fn is_plain(path: &str) -> bool {
+    let mut previous = b'x';
+    for byte in path.bytes() {
+        match byte {
+            b'%' | b';' | b'\\' => return false,
+            b'/' | b'.' if previous == b'/' => return false,
+            _ => previous = byte,
+        }
+    }
+    true
+}
+
+fn canonical(path: &str) -> Result<String, BadTarget> {
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path.bytes();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'%' => {
+                let decoded = escape(rest.next(), rest.next()).ok_or(BadTarget::BrokenEscape)?;
+                if decoded.is_ascii_control() || decoded == b'\\' {
+                    return Err(BadTarget::ForbiddenCharacter);
+                }
+                if decoded.is_ascii_alphanumeric() || matches!(decoded, b'-' | b'.' | b'_' | b'~') {
+                    out.push(char::from(decoded));
+                } else {
+                    out.push_str(&format!("%{decoded:02X}"));
+                }
+            }
+            b'\\' => return Err(BadTarget::ForbiddenCharacter),
+            _ => out.push(char::from(byte)),
+        }
+    }
+    if has_dot_segment(&out) { Err(BadTarget::DotSegment) } else { Ok(out) }
+}
+
+/// The path with every escape decoded (twice: some apps do), parameters dropped and slashes merged; `None`
+/// when that is the path itself.
+fn second_reading(path: &str) -> Result<Option<String>, BadTarget> {
+    let decoded = decode(&decode(path.as_bytes()));
+    let mut reading = String::with_capacity(decoded.len());
+    for segment in decoded.split(|byte| matches!(byte, b'/' | b'\\')) {
+        let bare = segment.split(|byte| *byte == b';').next().unwrap_or_default();
+        if bare.is_empty() {
+            continue;
+        }
+        reading.push('/');
+        reading.push_str(&String::from_utf8_lossy(bare));
+    }
+    if has_dot_segment(&reading) {
+        return Err(BadTarget::DotSegment);
+    }
+    if decoded.iter().any(u8::is_ascii_control) {
+        return Err(BadTarget::ForbiddenCharacter);
+    }
+    if reading.is_empty() || (path.ends_with('/') && path.len() > 1) {
+        reading.push('/');
+    }
+    Ok((reading != path).then_some(reading))
+}
+
+fn has_dot_segment(path: &str) -> bool {
+    path.split('/').any(|segment| {
+        let bare = segment.split(';').next().unwrap_or_default();
+        bare == "." || bare == ".."
+    })
+}
+
+fn decode(bytes: &[u8]) -> Vec<u8> {
+    percent_encoding::percent_decode(bytes).collect()
+}
+
+fn escape(high: Option<u8>, low: Option<u8>) -> Option<u8> {
+    let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+/// The authority that a request is for, as sent.
+///
+/// "A server MUST respond with a 400 status code to any HTTP/1.1 request message that lacks a Host header
+/// field and to any request message that contains more than one" (RFC 9112 section 3.2). Where the target
+/// names an authority as well (absolute form, HTTP/2's `:authority`), a differing `Host` is refused, so that
+/// no two readers can believe different ones.
+///
+/// # Errors
+/// [`BadTarget::Host`].
+pub fn authority<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, BadTarget> {
+    let host = single(headers, header::HOST).map_err(|_| BadTarget::Host)?;
+    let host = host.map(|value| value.to_str().map_err(|_| BadTarget::Host)).transpose()?;
+    let authority = match (uri.authority(), host) {
+        (Some(named), Some(host)) if named.as_str().eq_ignore_ascii_case(host) => host,
+        (Some(named), None) if version == Version::HTTP_2 => named.as_str(),
+        (None, Some(host)) => host,
+        _ => return Err(BadTarget::Host),
+    };
+    let readable = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_');
+    if authority.is_empty() || !authority.bytes().all(readable) {
+        return Err(BadTarget::Host);
+    }
+    Ok(authority)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(target: &str) -> Result<Target, BadTarget> {
+        Target::parse(&Method::GET, &target.parse().map_err(|_| BadTarget::Form)?)
+    }
+
+    #[test]
+    fn ordinary_targets_pass_untouched() {
+        for target in ["/", "/a/b", "/a/b/", "/.well-known/x", "/a.b/..c", "/a?x=../..//;%2f", "/caf%C3%A9", "/a%20b", "/..."] {
+            let parsed = parse(target).unwrap();
+            assert_eq!(parsed.path_and_query().as_str(), target);
+        }
+        assert_eq!(parse("/a/b?x=1").unwrap().second_reading(), None);
+    }
+
+    #[test]
+    fn escapes_of_unreserved_characters_are_decoded() {
+        assert_eq!(parse("/%61dmin/%7euser%2dx?q=%61").unwrap().path_and_query().as_str(), "/admin/~user-x?q=%61");
+        assert_eq!(parse("/a%c3%a9").unwrap().path(), "/a%C3%A9");
+    }
+
+    #[test]
+    fn dot_segments_are_refused_in_every_encoding() {
+        let dotted = [
+            "/..", "/.", "/a/../b", "/a/./b", "/a/%2e%2e/b", "/a/.%2E/b", "/%2e/a", "/a/..;/b", "/a/%2e%2e;x=1/b", "/a/..%2fb",
+            "/a%2f..%2fb", "/a/%252e%252e/b", "/a%2f%2e%2e", "/a/..%3b/b",
+        ];
+        for target in dotted {
+            assert_eq!(parse(target), Err(BadTarget::DotSegment), "{target}");
+        }
+    }
+
+    #[test]
+    fn forbidden_characters_are_refused() {
+        for target in ["/a%00", "/a%0d%0aX", "/a%5cb", "/a%7f", "/a%250a"] {
+            assert_eq!(parse(target), Err(BadTarget::ForbiddenCharacter), "{target}");
+        }
+        for target in ["/a%", "/a%2", "/a%zz"] {
+            assert_eq!(parse(target), Err(BadTarget::BrokenEscape), "{target}");
+        }
+        let backslash = Target::parse(&Method::GET, &Uri::from_static("/a\\b"));
+        assert_eq!(backslash, Err(BadTarget::ForbiddenCharacter));
+    }
+
+    #[test]
+    fn a_second_reading_is_carried_along() {
+        assert_eq!(parse("//admin").unwrap().second_reading(), Some("/admin"));
+        assert_eq!(parse("/pub%2Fadmin").unwrap().second_reading(), Some("/pub/admin"));
+        assert_eq!(parse("/admin;x=1/y").unwrap().second_reading(), Some("/admin/y"));
+        assert_eq!(parse("/pub%252Fadmin").unwrap().second_reading(), Some("/pub/admin"));
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
+        assert_eq!(Target::parse(&Method::OPTIONS, &Uri::from_static("*")), Err(BadTarget::Form));
+        assert_eq!(Target::parse(&Method::CONNECT, &Uri::from_static("a.example:443")), Err(BadTarget::Form));
+    }
+
+    #[test]
+    fn the_host_is_one_and_the_same() {
+        let host = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::HOST, value.parse().unwrap());
+            }
+            headers
+        };
+        let read = |version, uri: &'static str, values: &[&'static str]| {
+            authority(version, &Uri::from_static(uri), &host(values)).map(str::to_owned)
+        };
+        assert_eq!(read(Version::HTTP_11, "/", &["a.example"]).unwrap(), "a.example");
+        assert_eq!(read(Version::HTTP_11, "http://a.example/", &["A.example"]).unwrap(), "A.example");
+        assert_eq!(read(Version::HTTP_2, "https://a.example/", &[]).unwrap(), "a.example");
+        for (version, uri, values) in [
+            (Version::HTTP_11, "/", &[][..]),
+            (Version::HTTP_11, "/", &["a.example", "a.example"]),
+            (Version::HTTP_11, "http://evil.example/", &["a.example"]),
+            (Version::HTTP_11, "http://evil.example/", &[]),
+            (Version::HTTP_2, "https://evil.example/", &["a.example"]),
+            (Version::HTTP_11, "/", &["a.example/b"]),
+            (Version::HTTP_11, "/", &["user@a.example"]),
+            (Version::HTTP_11, "/", &[""]),
+        ] {
+            assert_eq!(read(version, uri, values), Err(BadTarget::Host), "{uri} {values:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_is_idempotent_and_never_leaves_dots(path in "/[a-c./%;2eEfF5cC\\-]{0,24}") {
+            if let Ok(first) = parse(&path) {
+                prop_assert!(!has_dot_segment(first.path()));
+                let again = parse(first.path_and_query().as_str()).unwrap();
+                prop_assert_eq!(again, first);
+            }
+        }
+    }
+}

@@ -1,4 +1,15 @@
-//! Cookies (skeleton).
+//! Our cookies: their names and flags, reading them, and keeping them from the app.
+//!
+//! `__Host-` names (RFC 6265bis section 4.1.3.2) cannot be set by a sibling host or over plain text. Several
+//! cookies of our name are still possible where the prefix is relaxed, so every value is tried. The app never
+//! sees a cookie of ours and can never set one. Called by `gateway` (read), `proxy` (strip, drop) and `login`.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use cookie::{Cookie, SameSite};
+use hyper::HeaderMap;
+use hyper::header::{COOKIE, HeaderValue, SET_COOKIE};
+
+use super::SessionKey;
 
 /// What our cookies demand of the browser's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,4 +18,270 @@ pub enum Policy {
     Secure,
     /// Plain names without `Secure`: for `http://localhost`, or where the configuration says `dangerous`.
     Relaxed,
+}
+
+/// At most this many cookies of our session name are looked at; a browser sends one.
+const MAX_CANDIDATES: usize = 4;
+
+/// The length of a session id in a cookie: 32 bytes as base64url.
+const ID_LENGTH: usize = 43;
+
+/// What every cookie name of ours begins with, whatever the policy, after `__Host-` is taken off.
+const FAMILY: &str = "portcullis";
+
+impl Policy {
+    /// The session cookie's name.
+    pub fn session_name(self) -> &'static str {
+        match self {
+            Self::Secure => "__Host-portcullis",
+            Self::Relaxed => "portcullis",
+        }
+    }
+
+    /// What the names of login attempts' cookies begin with.
+    pub fn attempt_prefix(self) -> &'static str {
+        match self {
+            Self::Secure => "__Host-portcullis-attempt-",
+            Self::Relaxed => "portcullis-attempt-",
+        }
+    }
+
+    /// The cookie that counts completed sign-ins, for the loop breaker.
+    pub fn bounce_name(self) -> &'static str {
+        match self {
+            Self::Secure => "__Host-portcullis-bounce",
+            Self::Relaxed => "portcullis-bounce",
+        }
+    }
+}
+
+impl SessionKey {
+    /// The key of the session with that id.
+    pub fn of(id: &str) -> Self {
+        let hash = digest(&SHA256, id.as_bytes());
+        let mut key = [0; 32];
+        key.copy_from_slice(hash.as_ref());
+        Self(key)
+    }
+}
+
+/// All cookies of a request, as name and value, over all lines (HTTP/2 may send one for each cookie, RFC 9113
+/// section 8.2.3). What is no text is left out.
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    headers
+        .get_all(COOKIE)
+        .into_iter()
+        .filter_map(|line| std::str::from_utf8(line.as_bytes()).ok())
+        .flat_map(|line| line.split(';'))
+        .map(|pair| pair.split_once('=').unwrap_or(("", pair)))
+        .map(|(name, value)| (name.trim(), value.trim()))
+}
+
+/// The keys of the session cookies that the browser sent: well-formed ids only, each once, a handful at most.
+pub fn read_session(headers: &HeaderMap, policy: Policy) -> impl Iterator<Item = SessionKey> {
+    let name = policy.session_name();
+    let is_id = |value: &str| {
+        value.len() == ID_LENGTH && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    pairs(headers)
+        .filter(move |(theirs, value)| *theirs == name && is_id(value))
+        .take(MAX_CANDIDATES)
+        .map(|(_, value)| SessionKey::of(value))
+}
+
+/// The values of all cookies called `name`.
+pub fn read<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pairs(headers).filter(move |(theirs, _)| *theirs == name).map(|(_, value)| value)
+}
+
+/// The names and values of all cookies whose names begin with `prefix`.
+pub fn read_family<'a>(headers: &'a HeaderMap, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    pairs(headers).filter(move |(name, _)| name.starts_with(prefix))
+}
+
+/// Whether a cookie name is one of ours, under either policy and in any case (browsers compare the prefix
+/// without regard to it).
+fn is_ours(name: &[u8]) -> bool {
+    let bare = match name.get(..7) {
+        Some(prefix) if prefix.eq_ignore_ascii_case(b"__host-") => &name[7..],
+        _ => name,
+    };
+    bare.get(..FAMILY.len()).is_some_and(|start| start.eq_ignore_ascii_case(FAMILY.as_bytes()))
+}
+
+fn name_of(pair: &[u8]) -> &[u8] {
+    pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii()
+}
+
+/// Takes our cookies out of a request and joins what is left into one line, which is what HTTP/1.1 apps
+/// expect (RFC 9113 section 8.2.3: "concatenated into a single octet string using the two-octet delimiter").
+pub fn strip(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(COOKIE).into_iter();
+    let Some(first) = lines.next() else { return };
+    let single = lines.next().is_none();
+    let mut any_ours = false;
+    let mut kept: Vec<&[u8]> = Vec::new();
+    for line in headers.get_all(COOKIE) {
+        for pair in line.as_bytes().split(|byte| *byte == b';') {
+            if is_ours(name_of(pair)) {
+                any_ours = true;
+            } else if !pair.trim_ascii().is_empty() {
+                kept.push(pair.trim_ascii());
+            }
+        }
+    }
+    if single && !any_ours {
+        return;
+    }
+    let joined = (!kept.is_empty()).then(|| kept.join(&b"; "[..]));
+    let sensitive = first.is_sensitive();
+    headers.remove(COOKIE);
+    if let Some(mut value) = joined.and_then(|bytes| HeaderValue::from_bytes(&bytes).ok()) {
+        value.set_sensitive(sensitive);
+        headers.insert(COOKIE, value);
+    }
+}
+
+/// Drops every `Set-Cookie` of the app that bears a name of ours.
+pub fn drop_impostors(headers: &mut HeaderMap) {
+    if !headers.get_all(SET_COOKIE).into_iter().any(|line| is_ours(name_of(first_part(line)))) {
+        return;
+    }
+    let kept: Vec<HeaderValue> =
+        headers.get_all(SET_COOKIE).into_iter().filter(|line| !is_ours(name_of(first_part(line)))).cloned().collect();
+    headers.remove(SET_COOKIE);
+    for line in kept {
+        headers.append(SET_COOKIE, line);
+    }
+}
+
+fn first_part(line: &HeaderValue) -> &[u8] {
+    line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default()
+}
+
+/// How long the browser keeps a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Until it is closed.
+    UntilClosed,
+    /// For so many seconds.
+    Seconds(u64),
+    /// Not any longer: delete it. Name, path and flags repeat those that it was set with, or browsers keep it
+    /// (CVE-2025-55162).
+    Not,
+}
+
+/// A `Set-Cookie` line of ours: `HttpOnly`, `SameSite=Lax`, `Path=/`, no `Domain`, and `Secure` by policy.
+/// `None` when the value cannot be written as a header, which no value of ours does.
+pub fn line(policy: Policy, name: &str, value: &str, keep: Keep) -> Option<HeaderValue> {
+    let mut cookie = Cookie::build((name, value)).path("/").http_only(true).same_site(SameSite::Lax);
+    if policy == Policy::Secure {
+        cookie = cookie.secure(true);
+    }
+    cookie = match keep {
+        Keep::UntilClosed => cookie,
+        Keep::Seconds(seconds) => cookie.max_age(cookie::time::Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX))),
+        Keep::Not => cookie.max_age(cookie::time::Duration::ZERO),
+    };
+    let mut line = HeaderValue::from_str(&cookie.build().to_string()).ok()?;
+    line.set_sensitive(true);
+    Some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn headers(lines: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+        }
+        headers
+    }
+
+    fn cookie_lines(headers: &HeaderMap) -> Vec<&str> {
+        headers.get_all(COOKIE).into_iter().map(|line| line.to_str().unwrap()).collect()
+    }
+
+    const ID: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+    #[test]
+    fn the_session_is_found_among_others() {
+        let request = headers(&["a=b; __Host-portcullis=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA;c=d"]);
+        assert_eq!(read_session(&request, Policy::Secure).collect::<Vec<_>>(), [SessionKey::of(ID)]);
+        assert_eq!(read_session(&request, Policy::Relaxed).count(), 0);
+    }
+
+    #[test]
+    fn odd_session_cookies_are_no_session() {
+        for value in ["", "x", &"A".repeat(42), &"A".repeat(44), &"A".repeat(4000), &format!("{}=", "A".repeat(42)), "\"quoted\""] {
+            let request = headers(&[&format!("portcullis={value}")]);
+            assert_eq!(read_session(&request, Policy::Relaxed).count(), 0, "{value}");
+        }
+        let many = vec![format!("portcullis={ID}"); 1000].join("; ");
+        assert_eq!(read_session(&headers(&[&many]), Policy::Relaxed).count(), MAX_CANDIDATES);
+    }
+
+    #[test]
+    fn a_shadowing_cookie_does_not_hide_the_real_one() {
+        let request = headers(&[&format!("portcullis=toss; portcullis={ID}")]);
+        assert_eq!(read_session(&request, Policy::Relaxed).collect::<Vec<_>>(), [SessionKey::of(ID)]);
+    }
+
+    #[test]
+    fn the_app_sees_its_own_cookies_alone() {
+        let mut request = headers(&["theme=dark; __Host-portcullis=x; lang=en", "__HOST-Portcullis-attempt-1=y", "crumb=1"]);
+        strip(&mut request);
+        assert_eq!(cookie_lines(&request), ["theme=dark; lang=en; crumb=1"]);
+        let mut ours_alone = headers(&["portcullis=x"]);
+        strip(&mut ours_alone);
+        assert!(ours_alone.is_empty());
+        let mut theirs = headers(&["a=1;b=2"]);
+        strip(&mut theirs);
+        assert_eq!(cookie_lines(&theirs), ["a=1;b=2"]);
+    }
+
+    #[test]
+    fn the_app_cannot_set_a_cookie_of_ours() {
+        let mut response = HeaderMap::new();
+        for line in ["theme=dark; Path=/", "__Host-portcullis=evil; Path=/; Secure", " portcullis = x", "lang=en", "__host-PORTCULLIS-bounce=1"] {
+            response.append(SET_COOKIE, HeaderValue::from_str(line).unwrap());
+        }
+        drop_impostors(&mut response);
+        let kept: Vec<_> = response.get_all(SET_COOKIE).into_iter().collect();
+        assert_eq!(kept, ["theme=dark; Path=/", "lang=en"]);
+    }
+
+    #[test]
+    fn every_flag_is_there() {
+        let set = line(Policy::Secure, "__Host-portcullis", "v", Keep::UntilClosed).unwrap();
+        assert_eq!(set, "__Host-portcullis=v; HttpOnly; SameSite=Lax; Secure; Path=/");
+        let gone = line(Policy::Relaxed, "portcullis", "", Keep::Not).unwrap();
+        assert_eq!(gone, "portcullis=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0");
+    }
+
+    proptest! {
+        #[test]
+        fn stripping_twice_is_stripping_once(lines in prop::collection::vec("[ -~]{0,60}", 0..4)) {
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            let mut once = headers(&lines);
+            strip(&mut once);
+            prop_assert!(pairs(&once).all(|(name, _)| !is_ours(name.as_bytes())));
+            let mut twice = once.clone();
+            strip(&mut twice);
+            prop_assert_eq!(once, twice);
+        }
+
+        #[test]
+        fn no_cookie_line_crashes_the_reader(line: Vec<u8>) {
+            if let Ok(value) = HeaderValue::from_bytes(&line) {
+                let mut request = HeaderMap::new();
+                request.append(COOKIE, value);
+                let _ = read_session(&request, Policy::Secure).count();
+                strip(&mut request);
+            }
+        }
+    }
 }

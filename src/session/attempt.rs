@@ -1,0 +1,247 @@
+//! Login attempts, between the redirect and the callback.
+//!
+//! They travel sealed in the browser, one cookie each, so that strangers cannot fill our memory, several tabs
+//! work, and an attempt that began in one browser cannot be finished in another. Each is used once: the claim
+//! on its `state` is kept here for as long as its cookie would open. Called by `login`.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use hyper::HeaderMap;
+use hyper::header::HeaderValue;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+
+use super::SessionKey;
+use super::cookie::{self, Keep, Policy};
+use crate::clock::Timestamp;
+use crate::http::path::LocalPath;
+use crate::identity::Attempt;
+use crate::secret::{NoRandomness, Sealer};
+
+/// How many attempts a browser keeps at a time. Beyond it the oldest go: sealed cookies are up to 3.5 KB.
+pub const MAX_ATTEMPTS: usize = 5;
+
+/// How many used attempts are remembered.
+const MAX_CLAIMS: u64 = 1_000_000;
+
+/// Seals and opens attempts, and remembers which were used.
+pub struct Attempts {
+    sealer: Sealer,
+    policy: Policy,
+    lifetime: Duration,
+    claims: Cache<[u8; 32], Claim>,
+}
+
+/// What became of a used attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It is being answered, or it failed.
+    Spent,
+    /// It made this session; a replay by the same browser goes back to its page.
+    SignedIn {
+        /// The session that it made.
+        key: SessionKey,
+        /// Where the person wanted to go.
+        return_to: LocalPath,
+    },
+}
+
+/// Why there is no attempt to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAttempt {
+    /// The browser did not send the cookie of this `state`.
+    Missing,
+    /// It sent one that this gateway did not seal, or that was sealed for another state.
+    Forged,
+    /// It took longer than the login timeout.
+    Expired,
+}
+
+impl Attempts {
+    /// With a fresh sealing key: attempts do not outlive the process, as sessions do not.
+    ///
+    /// # Errors
+    /// [`NoRandomness`] when no key can be drawn.
+    pub fn new(policy: Policy, lifetime: Duration) -> Result<Self, NoRandomness> {
+        let claims = Cache::builder()
+            .max_capacity(MAX_CLAIMS)
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_live(lifetime.saturating_mul(2))
+            .build();
+        Ok(Self { sealer: Sealer::generate()?, policy, lifetime, claims })
+    }
+
+    /// The cookie lines that begin an attempt: its own, and deletions of those that are too many.
+    ///
+    /// # Errors
+    /// [`NoRandomness`] when no nonce can be drawn.
+    pub fn seal(&self, attempt: &Attempt, request: &HeaderMap, now: Timestamp) -> Result<Vec<HeaderValue>, NoRandomness> {
+        let name = self.name(&attempt.state);
+        let plain = serde_json::to_vec(attempt).unwrap_or_default();
+        let sealed = self.sealer.seal(&name, &plain)?;
+        let mut lines = Vec::with_capacity(2);
+        lines.extend(cookie::line(self.policy, &name, &sealed, Keep::Seconds(self.lifetime.as_secs())));
+        let mut kept: Vec<(Timestamp, &str)> = Vec::new();
+        for (other, value) in cookie::read_family(request, self.policy.attempt_prefix()) {
+            match self.read(other, value, now) {
+                Ok(attempt) => kept.push((attempt.started, other)),
+                Err(_) => lines.extend(cookie::line(self.policy, other, "", Keep::Not)),
+            }
+        }
+        kept.sort_unstable_by(|left, right| right.cmp(left));
+        for (_, other) in kept.into_iter().skip(MAX_ATTEMPTS - 1) {
+            lines.extend(cookie::line(self.policy, other, "", Keep::Not));
+        }
+        Ok(lines)
+    }
+
+    /// The attempt that `state` names, from the cookies of the browser that answers.
+    ///
+    /// # Errors
+    /// [`NoAttempt`] says why there is none.
+    pub fn open(&self, state: &str, request: &HeaderMap, now: Timestamp) -> Result<Attempt, NoAttempt> {
+        let name = self.name(state);
+        let mut worst = NoAttempt::Missing;
+        for value in cookie::read(request, &name) {
+            match self.read(&name, value, now) {
+                Ok(attempt) => return Ok(attempt),
+                Err(why) => worst = why,
+            }
+        }
+        Err(worst)
+    }
+
+    /// The line that deletes the cookie of `state`.
+    pub fn forget(&self, state: &str) -> Option<HeaderValue> {
+        cookie::line(self.policy, &self.name(state), "", Keep::Not)
+    }
+
+    /// Takes the one use of `state`. `Some` tells what became of it when it was used before.
+    pub fn claim(&self, state: &str) -> Option<Claim> {
+        let entry = self.claims.entry(digest_of(state)).or_insert(Claim::Spent);
+        (!entry.is_fresh()).then(|| entry.into_value())
+    }
+
+    /// What became of `state`, if it was used.
+    pub fn claimed(&self, state: &str) -> Option<Claim> {
+        self.claims.get(&digest_of(state))
+    }
+
+    /// Remembers what a claimed attempt made.
+    pub fn settle(&self, state: &str, key: SessionKey, return_to: LocalPath) {
+        self.claims.insert(digest_of(state), Claim::SignedIn { key, return_to });
+    }
+
+    fn name(&self, state: &str) -> String {
+        let hash = digest_of(state);
+        let mut name = self.policy.attempt_prefix().to_owned();
+        for byte in &hash[..8] {
+            name.push_str(&format!("{byte:02x}"));
+        }
+        name
+    }
+
+    fn read(&self, name: &str, value: &str, now: Timestamp) -> Result<Attempt, NoAttempt> {
+        let plain = self.sealer.open(name, value).ok_or(NoAttempt::Forged)?;
+        let attempt: Attempt = serde_json::from_slice(&plain).map_err(|_| NoAttempt::Forged)?;
+        if now >= attempt.started.after(self.lifetime) { Err(NoAttempt::Expired) } else { Ok(attempt) }
+    }
+}
+
+fn digest_of(state: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, state.as_bytes()).as_ref());
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::ProviderName;
+    use hyper::header::COOKIE;
+
+    const START: Timestamp = Timestamp(1_000_000);
+
+    fn attempts() -> Attempts {
+        Attempts::new(Policy::Secure, Duration::from_secs(600)).unwrap()
+    }
+
+    fn attempt(state: &str, started: Timestamp) -> Attempt {
+        Attempt {
+            state: state.to_owned(),
+            nonce: "nonce".to_owned(),
+            verifier: "verifier".to_owned(),
+            provider: ProviderName("salesforce".to_owned()),
+            origin: "https://wiki.example".to_owned(),
+            return_to: LocalPath::parse("/deep?x=1").unwrap(),
+            started,
+        }
+    }
+
+    /// A browser's cookies after these `Set-Cookie` lines.
+    fn browser(lines: &[HeaderValue], mut cookies: HeaderMap) -> HeaderMap {
+        for line in lines {
+            let text = line.to_str().unwrap();
+            let (name, value) = text.split(';').next().unwrap().split_once('=').unwrap();
+            let mut pairs: Vec<String> = cookies.get_all(COOKIE).iter().map(|pair| pair.to_str().unwrap().to_owned()).collect();
+            pairs.retain(|pair| !pair.starts_with(&format!("{name}=")));
+            if !text.contains("Max-Age=0") {
+                pairs.push(format!("{name}={value}"));
+            }
+            cookies.remove(COOKIE);
+            for pair in pairs {
+                cookies.append(COOKIE, pair.parse().unwrap());
+            }
+        }
+        cookies
+    }
+
+    #[test]
+    fn an_attempt_comes_back_to_the_browser_that_began_it() {
+        let attempts = attempts();
+        let cookies = browser(&attempts.seal(&attempt("state-1", START), &HeaderMap::new(), START).unwrap(), HeaderMap::new());
+        assert_eq!(attempts.open("state-1", &cookies, START).unwrap().return_to.as_str(), "/deep?x=1");
+        assert_eq!(attempts.open("state-1", &HeaderMap::new(), START).unwrap_err(), NoAttempt::Missing);
+        assert_eq!(attempts.open("state-2", &cookies, START).unwrap_err(), NoAttempt::Missing);
+    }
+
+    #[test]
+    fn an_attempt_expires() {
+        let attempts = attempts();
+        let cookies = browser(&attempts.seal(&attempt("s", START), &HeaderMap::new(), START).unwrap(), HeaderMap::new());
+        assert!(attempts.open("s", &cookies, Timestamp(START.0 + 599)).is_ok());
+        assert_eq!(attempts.open("s", &cookies, Timestamp(START.0 + 600)).unwrap_err(), NoAttempt::Expired);
+    }
+
+    #[test]
+    fn another_gateways_attempt_is_forged() {
+        let cookies = browser(&attempts().seal(&attempt("s", START), &HeaderMap::new(), START).unwrap(), HeaderMap::new());
+        assert_eq!(attempts().open("s", &cookies, START).unwrap_err(), NoAttempt::Forged);
+    }
+
+    #[test]
+    fn a_state_is_claimed_once() {
+        let attempts = attempts();
+        assert_eq!(attempts.claimed("s"), None);
+        assert_eq!(attempts.claim("s"), None);
+        assert_eq!(attempts.claim("s"), Some(Claim::Spent));
+        let made = Claim::SignedIn { key: SessionKey::of("id"), return_to: LocalPath::root() };
+        attempts.settle("s", SessionKey::of("id"), LocalPath::root());
+        assert_eq!(attempts.claim("s"), Some(made));
+    }
+
+    #[test]
+    fn a_handful_of_tabs_is_kept_and_the_oldest_go() {
+        let attempts = attempts();
+        let mut cookies = HeaderMap::new();
+        for tab in 0..8_u64 {
+            let now = Timestamp(START.0 + tab);
+            let lines = attempts.seal(&attempt(&format!("tab-{tab}"), now), &cookies, now).unwrap();
+            cookies = browser(&lines, cookies);
+        }
+        let now = Timestamp(START.0 + 8);
+        let alive: Vec<u64> = (0..8).filter(|tab| attempts.open(&format!("tab-{tab}"), &cookies, now).is_ok()).collect();
+        assert_eq!(alive, [3, 4, 5, 6, 7]);
+    }
+}
