@@ -1,5 +1,23 @@
-//! Inject (skeleton).
-use hyper::header::HeaderName;
+//! The identity headers that the app receives, and the names that nobody else may send.
+//!
+//! An app believes these blindly, so there are two cases and no third: our value, or nothing. A client's header
+//! of a managed name is removed in every spelling, because CGI, WSGI and PHP applications fold them together
+//! (CVE-2025-64484: `X_Forwarded_User` survived and was read as the trusted name). Values are rendered once,
+//! when the session is made. Called by `login` (render) and by `proxy` (apply, remove).
+
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde_json::Value;
+
+use crate::identity::Identity;
+
+/// The longest rendered value, in bytes; a longer one is left out.
+pub const MAX_VALUE: usize = 4096;
+
+/// What is percent-encoded in a value: everything but visible ASCII and space, and `%` itself, so that
+/// decoding once gives the original back.
+const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Which identity headers the app receives.
 #[derive(Clone, Debug)]
@@ -23,6 +41,37 @@ pub enum Preset {
     Remote,
 }
 
+impl Preset {
+    /// Every preset. The names of all of them are managed, whether they are sent or not.
+    pub const ALL: [Self; 4] = [Self::Forwarded, Self::Salesforce, Self::AuthRequest, Self::Remote];
+
+    /// The names of this family and what they say.
+    pub fn headers(self) -> [(&'static str, Source); 3] {
+        match self {
+            Self::Forwarded => [
+                ("x-forwarded-user", Source::UserKey),
+                ("x-forwarded-email", Source::Email),
+                ("x-forwarded-preferred-username", Source::Username),
+            ],
+            Self::Salesforce => [
+                ("x-salesforce-user-id", Source::UserId),
+                ("x-salesforce-organization-id", Source::OrganizationId),
+                ("x-salesforce-user-type", Source::UserType),
+            ],
+            Self::AuthRequest => [
+                ("x-auth-request-user", Source::UserKey),
+                ("x-auth-request-email", Source::Email),
+                ("x-auth-request-preferred-username", Source::Username),
+            ],
+            Self::Remote => [
+                ("remote-user", Source::UserKey),
+                ("remote-email", Source::Email),
+                ("remote-name", Source::Name),
+            ],
+        }
+    }
+}
+
 /// What a header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -42,4 +91,244 @@ pub enum Source {
     UserType,
     /// Any claim by its path, such as `custom_attributes.department`.
     Claim(Vec<String>),
+}
+
+impl Source {
+    fn read(&self, identity: &Identity) -> Option<String> {
+        match self {
+            Self::UserKey => Some(format!("{}@{}", identity.user, identity.organization)),
+            Self::UserId => Some(identity.user.to_string()),
+            Self::OrganizationId => Some(identity.organization.to_string()),
+            Self::Username => Some(identity.username.clone()),
+            Self::Email => identity.email.clone(),
+            Self::Name => identity.name.clone(),
+            Self::UserType => identity.user_type.clone(),
+            Self::Claim(path) => {
+                let (last, parents) = path.split_last()?;
+                let mut table = &identity.claims;
+                for name in parents {
+                    table = table.get(name)?.as_object()?;
+                }
+                render_claim(table.get(last)?)
+            }
+        }
+    }
+}
+
+/// Text as it is, numbers and booleans as JSON writes them, lists joined by `,` (a comma inside an element is
+/// percent-encoded, so that splitting is safe), anything else not at all.
+fn render_claim(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Array(elements) => {
+            let texts: Option<Vec<String>> = elements
+                .iter()
+                .map(|element| match element {
+                    Value::Array(_) | Value::Object(_) | Value::Null => None,
+                    simple => render_claim(simple).map(|text| text.replace(',', "%2C")),
+                })
+                .collect();
+            texts.map(|texts| texts.join(","))
+        }
+        Value::Object(_) | Value::Null => None,
+    }
+}
+
+/// The names that only we may send, and how to fill those that are switched on.
+#[derive(Debug)]
+pub struct Injector {
+    sent: Vec<(HeaderName, Source)>,
+    managed: Managed,
+}
+
+impl Injector {
+    /// From the configuration.
+    pub fn new(settings: &Settings) -> Self {
+        let mut sent: Vec<(HeaderName, Source)> = Vec::new();
+        for preset in &settings.presets {
+            for (name, source) in preset.headers() {
+                sent.push((HeaderName::from_static(name), source));
+            }
+        }
+        sent.extend(settings.custom.iter().cloned());
+        let managed = Managed::new(settings.custom.iter().map(|(name, _)| name.as_str()));
+        Self { sent, managed }
+    }
+
+    /// The headers of a person: values that are empty or too long are left out.
+    pub fn render(&self, identity: &Identity) -> Vec<(HeaderName, HeaderValue)> {
+        let render = |(name, source): &(HeaderName, Source)| {
+            let text = source.read(identity)?;
+            let list = matches!(source, Source::Claim(_));
+            let value = encode(&text, list);
+            if value.is_empty() || value.len() > MAX_VALUE {
+                tracing::warn!(header = %name, length = value.len(), "an identity header is left out: empty or too long");
+                return None;
+            }
+            Some((name.clone(), HeaderValue::from_str(&value).ok()?))
+        };
+        self.sent.iter().filter_map(render).collect()
+    }
+
+    /// Removes every spelling of a managed name.
+    pub fn remove_claims(&self, headers: &mut HeaderMap) {
+        self.managed.remove(headers);
+    }
+
+    /// The managed names, for trailers.
+    pub fn managed(&self) -> &Managed {
+        &self.managed
+    }
+}
+
+/// `text` as a header value: UTF-8, percent-encoded but for visible ASCII and inner spaces. In a list, the
+/// commas that were encoded before stay so.
+fn encode(text: &str, list: bool) -> String {
+    let encoded = utf8_percent_encode(text.trim(), ENCODED).to_string();
+    if list { encoded.replace("%252C", "%2C") } else { encoded }
+}
+
+/// Names that only we may send, compared with case and every non-alphanumeric folded away.
+#[derive(Clone, Debug)]
+pub struct Managed {
+    /// Folded, sorted.
+    names: Vec<Box<[u8]>>,
+    /// Bit n: some name has n bytes (63 stands for all longer ones).
+    lengths: u64,
+}
+
+/// Every name that begins so is managed, whatever follows.
+const FAMILIES: [&[u8]; 2] = [b"x-salesforce-", b"x-portcullis-"];
+
+/// The longest family prefix or managed name that is compared without an allocation.
+const MAX_NAME: usize = 128;
+
+impl Managed {
+    fn new<'a>(custom: impl Iterator<Item = &'a str>) -> Self {
+        let presets = Preset::ALL.into_iter().flat_map(|preset| preset.headers().map(|(name, _)| name));
+        let mut names: Vec<Box<[u8]>> = presets.chain(custom).map(|name| name.bytes().map(fold).collect()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let lengths = names.iter().fold(0, |bits, name| bits | length_bit(name.len()));
+        Self { names, lengths }
+    }
+
+    /// Whether a header name, in any spelling, is ours alone.
+    pub fn contains(&self, name: &str) -> bool {
+        let bytes = name.as_bytes();
+        let family = |family: &&[u8]| bytes.len() >= family.len() && family.iter().zip(bytes).all(|(theirs, ours)| *theirs == fold(*ours));
+        // Cheap answers first: nearly every header of a browser fails on its first letter or its length.
+        let first = bytes.first().map_or(0, |byte| fold(*byte));
+        if first == b'x' && FAMILIES.iter().any(|prefix| family(&prefix)) {
+            return true;
+        }
+        if self.lengths & length_bit(bytes.len()) == 0 || bytes.len() > MAX_NAME {
+            return bytes.len() > MAX_NAME && self.names.iter().any(|ours| same_folded(ours, bytes));
+        }
+        self.names.iter().any(|ours| ours.first() == Some(&first) && same_folded(ours, bytes))
+    }
+
+    /// Removes every header of these names.
+    pub fn remove(&self, headers: &mut HeaderMap) {
+        if !headers.keys().any(|name| self.contains(name.as_str())) {
+            return;
+        }
+        let doomed: Vec<HeaderName> = headers.keys().filter(|name| self.contains(name.as_str())).cloned().collect();
+        for name in doomed {
+            headers.remove(name);
+        }
+    }
+}
+
+fn same_folded(folded: &[u8], name: &[u8]) -> bool {
+    folded.len() == name.len() && folded.iter().zip(name).all(|(ours, theirs)| *ours == fold(*theirs))
+}
+
+fn length_bit(length: usize) -> u64 {
+    1 << length.min(63)
+}
+
+/// Lower case, and `-` for everything that is neither letter nor digit.
+fn fold(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::tests::identity;
+    use proptest::prelude::*;
+
+    fn injector() -> Injector {
+        Injector::new(&Settings {
+            presets: vec![Preset::Forwarded, Preset::Salesforce],
+            custom: vec![
+                (HeaderName::from_static("x-department"), Source::Claim(vec!["custom_attributes".into(), "department".into()])),
+                (HeaderName::from_static("x-roles"), Source::Claim(vec!["roles".into()])),
+                (HeaderName::from_static("x-nothing"), Source::Claim(vec!["address".into(), "street".into()])),
+            ],
+        })
+    }
+
+    fn rendered(identity: &Identity, name: &str) -> Option<String> {
+        let headers = injector().render(identity);
+        headers.iter().find(|(theirs, _)| theirs == name).map(|(_, value)| value.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_person_is_rendered() {
+        let identity = identity();
+        assert_eq!(rendered(&identity, "x-salesforce-user-id").unwrap(), identity.user.to_string());
+        assert_eq!(rendered(&identity, "x-forwarded-user").unwrap(), format!("{}@{}", identity.user, identity.organization));
+        assert_eq!(rendered(&identity, "x-nothing"), None);
+    }
+
+    #[test]
+    fn what_is_not_ascii_has_one_encoding() {
+        let mut person = identity();
+        person.claims.insert("roles".into(), serde_json::json!(["Zoë, head", "100%", 7]));
+        person.email = Some("jürgen\r\nX-Evil: 1@example.com".into());
+        assert_eq!(rendered(&person, "x-forwarded-email").unwrap(), "j%C3%BCrgen%0D%0AX-Evil: 1@example.com");
+        assert_eq!(rendered(&person, "x-roles").unwrap(), "Zo%C3%AB%2C head,100%25,7");
+        person.email = Some("e".repeat(MAX_VALUE + 1));
+        assert_eq!(rendered(&person, "x-forwarded-email"), None);
+        person.email = Some("  ".into());
+        assert_eq!(rendered(&person, "x-forwarded-email"), None);
+    }
+
+    #[test]
+    fn every_spelling_of_a_managed_name_goes() {
+        let injector = injector();
+        let spellings = [
+            "X-Forwarded-User", "x_forwarded_user", "X.Forwarded.User", "x~forwarded-user", "X-FORWARDED_EMAIL", "x-salesforce-user-id",
+            "X_Salesforce_Anything", "remote-user", "REMOTE_USER", "x-auth-request-email", "x-department", "X_Department", "x-portcullis-assertion",
+        ];
+        for name in spellings {
+            assert!(injector.managed().contains(&name.to_ascii_lowercase()), "{name}");
+            let mut headers = HeaderMap::new();
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("evil"));
+            headers.append("accept", HeaderValue::from_static("*/*"));
+            injector.remove_claims(&mut headers);
+            assert_eq!(headers.len(), 1, "{name}");
+        }
+        for name in ["x-forwarded-for", "user-agent", "x-depart", "x-departments", "x-sales", "xforwardeduser"] {
+            assert!(!injector.managed().contains(name), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn folding_finds_every_variant(separators in prop::collection::vec("[-_.~!#$&'*+^`|]", 2)) {
+            let name = format!("x{}forwarded{}user", separators[0], separators[1]);
+            prop_assert!(injector().managed().contains(&name));
+        }
+
+        #[test]
+        fn an_encoded_value_decodes_to_the_original(text in "\\PC{0,40}") {
+            let encoded = encode(&text, false);
+            prop_assert!(encoded.bytes().all(|byte| (0x20..0x7f).contains(&byte)));
+            prop_assert_eq!(percent_encoding::percent_decode_str(&encoded).decode_utf8().unwrap(), text.trim());
+        }
+    }
 }

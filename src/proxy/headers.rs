@@ -1,0 +1,354 @@
+//! Header hygiene, both ways.
+//!
+//! "Intermediaries MUST parse a received Connection header field before a message is forwarded and, for each
+//! connection-option in this field, remove any header or trailer field(s) from the message with the same name
+//! as the connection-option, and then remove the Connection header field itself" (RFC 9110 section 7.6.1).
+//! All `Connection` lines are walked: `HeaderMap::remove` and `get` see the first alone. Identity is added
+//! after this, so that no client can nominate it away (CVE-2024-45410). Called by `proxy`.
+
+use std::net::IpAddr;
+
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use hyper::{HeaderMap, Version};
+use ipnet::IpNet;
+
+use crate::http::Scheme;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Why a message head is refused: two readers could frame it differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadFraming {
+    /// `Content-Length` beside `Transfer-Encoding` (RFC 9112 section 6.1).
+    #[error("the length of the body is given twice")]
+    TwoLengths,
+    /// A transfer coding other than `chunked` alone, or one in HTTP/1.0.
+    #[error("the transfer coding is not chunked")]
+    TransferCoding,
+    /// Several `Content-Length` lines.
+    #[error("the Content-Length is given more than once")]
+    RepeatedLength,
+}
+
+/// Checks how a request is framed, before anything is made of it.
+///
+/// # Errors
+/// [`BadFraming`]; the connection is to be closed after the answer.
+pub fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), BadFraming> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).into_iter();
+    let length = lengths.next();
+    if lengths.next().is_some() {
+        return Err(BadFraming::RepeatedLength);
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).into_iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(_), _) if length.is_some() => Err(BadFraming::TwoLengths),
+        (Some(coding), None) if version == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(BadFraming::TransferCoding),
+    }
+}
+
+/// Removes what concerns one connection alone, whatever the message.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let nominated: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .into_iter()
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
+            .collect();
+        for name in nominated {
+            // Framing and routing are not a client's to nominate away: they are dealt with by name below.
+            if name != HOST && name != CONTENT_LENGTH && name != TRANSFER_ENCODING && name != TE {
+                headers.remove(name);
+            }
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, UPGRADE] {
+        headers.remove(name);
+    }
+}
+
+/// What the app is told about who is asking.
+#[derive(Clone, Copy, Debug)]
+pub struct Forwarding<'a> {
+    /// The address that the connection came from.
+    pub peer: IpAddr,
+    /// Whose `X-Forwarded-For` and `Forwarded` are believed.
+    pub trusted: &'a [IpNet],
+    /// How people reach us: the public address's scheme, never a header's.
+    pub scheme: Scheme,
+    /// The host that was judged.
+    pub host: &'a HeaderValue,
+}
+
+/// Cleans a request's head for the app: hop-by-hop fields out, `TE: trailers` kept, `Expect` answered here
+/// (RFC 9110 section 10.1.1), forwarding fields rebuilt, `Via` added ("A proxy MUST send an appropriate Via
+/// header field", section 7.6.3).
+pub fn clean_request(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
+    let takes_trailers = headers.get_all(TE).into_iter().any(|line| {
+        line.as_bytes().split(|byte| *byte == b',').any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    });
+    remove_hop_by_hop(headers);
+    headers.remove(TE);
+    headers.remove(TRANSFER_ENCODING);
+    headers.remove(EXPECT);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    rebuild_forwarding(headers, forwarding);
+    headers.append(VIA, HeaderValue::from_static("1.1 portcullis"));
+}
+
+/// The client's address: the peer's, or, behind a trusted proxy, the right-most address of
+/// `X-Forwarded-For` that no trusted proxy has.
+pub fn client_address(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
+    if !is_trusted(peer, trusted) {
+        return peer;
+    }
+    let mut client = peer;
+    let lines: Vec<&HeaderValue> = headers.get_all(X_FORWARDED_FOR).into_iter().collect();
+    for line in lines.into_iter().rev() {
+        for hop in line.to_str().unwrap_or_default().rsplit(',') {
+            match hop.trim().parse::<IpAddr>() {
+                Ok(address) if is_trusted(address, trusted) => client = address,
+                Ok(address) => return address,
+                Err(_) => return client,
+            }
+        }
+    }
+    client
+}
+
+fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|net| net.contains(&address))
+}
+
+/// Whether a name is one of the fields by which proxies speak of the client, in any spelling.
+fn speaks_of_the_client(name: &str) -> bool {
+    const NAMES: [&str; 12] = [
+        "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-prefix",
+        "x-forwarded-scheme", "x-forwarded-ssl", "x-forwarded-server", "x-real-ip", "x-forwarded-uri", "x-original-url",
+    ];
+    let rest = ["x-rewrite-url", "x-forwarded-method", "x-original-uri", "x-client-ip", "true-client-ip"];
+    let same = |ours: &str| {
+        ours.len() == name.len()
+            && ours.bytes().zip(name.bytes()).all(|(left, right)| {
+                let folded = if right.is_ascii_alphanumeric() { right.to_ascii_lowercase() } else { b'-' };
+                left == folded
+            })
+    };
+    matches!(name.as_bytes().first(), Some(b'f' | b'x' | b't')) && NAMES.iter().chain(&rest).any(|ours| same(ours))
+}
+
+fn rebuild_forwarding(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
+    let mut chain = String::new();
+    let mut elements = String::new();
+    if headers.keys().any(|name| speaks_of_the_client(name.as_str())) {
+        if is_trusted(forwarding.peer, forwarding.trusted) {
+            chain = joined(headers, &X_FORWARDED_FOR);
+            elements = joined(headers, &FORWARDED);
+        }
+        let doomed: Vec<HeaderName> = headers.keys().filter(|name| speaks_of_the_client(name.as_str())).cloned().collect();
+        for name in doomed {
+            headers.remove(name);
+        }
+    }
+    let peer = forwarding.peer.to_canonical();
+    let host = forwarding.host.to_str().unwrap_or_default();
+    let scheme = forwarding.scheme.as_str();
+    let comma = |list: &str| if list.is_empty() { "" } else { ", " };
+    let address = peer.to_string();
+    let element = match peer {
+        IpAddr::V4(_) => format!("{elements}{}for={address};host=\"{host}\";proto={scheme}", comma(&elements)),
+        IpAddr::V6(_) => format!("{elements}{}for=\"[{address}]\";host=\"{host}\";proto={scheme}", comma(&elements)),
+    };
+    let chain = if chain.is_empty() { address } else { format!("{chain}, {address}") };
+    if let Ok(value) = HeaderValue::try_from(chain) {
+        headers.insert(X_FORWARDED_FOR, value);
+    }
+    if let Ok(value) = HeaderValue::try_from(element) {
+        headers.insert(FORWARDED, value);
+    }
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    headers.insert(X_FORWARDED_HOST, forwarding.host.clone());
+}
+
+fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
+    let lines: Vec<&str> = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok()).collect();
+    lines.join(", ")
+}
+
+/// Cleans a response's head for the client. "If a message is received with both a Transfer-Encoding and a
+/// Content-Length header field, the Transfer-Encoding overrides the Content-Length" (RFC 9112 section 6.3);
+/// the coding itself is this hop's own.
+pub fn clean_response(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+    if headers.remove(TRANSFER_ENCODING).is_some() {
+        headers.remove(CONTENT_LENGTH);
+    }
+}
+
+/// Whether a request asks for another protocol on its connection: the names it offers.
+pub fn upgrade_offer(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let nominated = headers.get_all(CONNECTION).into_iter().any(|line| {
+        line.as_bytes().split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    });
+    if nominated { headers.get(UPGRADE) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HOST_VALUE: HeaderValue = HeaderValue::from_static("wiki.example");
+
+    fn map(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    fn clean(lines: &[(&str, &str)], peer: &str, trusted: &[IpNet]) -> HeaderMap {
+        let mut headers = map(lines);
+        let forwarding = Forwarding { peer: peer.parse().unwrap(), trusted, scheme: Scheme::Https, host: &HOST_VALUE };
+        clean_request(&mut headers, forwarding);
+        headers
+    }
+
+    fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+        headers.get_all(name).into_iter().map(|value| value.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn every_line_of_connection_nominates() {
+        let cleaned = clean(
+            &[
+                ("connection", "close, X-One"),
+                ("connection", "x-two"),
+                ("x-one", "1"),
+                ("x-two", "2"),
+                ("x-three", "3"),
+                ("keep-alive", "5"),
+                ("proxy-connection", "x"),
+                ("proxy-authorization", "Basic x"),
+                ("upgrade", "h2c"),
+                ("te", "gzip"),
+                ("transfer-encoding", "chunked"),
+                ("expect", "100-continue"),
+            ],
+            "192.0.2.1",
+            &[],
+        );
+        for gone in ["connection", "x-one", "x-two", "keep-alive", "proxy-connection", "proxy-authorization", "upgrade", "te", "transfer-encoding", "expect"] {
+            assert!(!cleaned.contains_key(gone), "{gone}");
+        }
+        assert_eq!(all(&cleaned, "x-three"), ["3"]);
+        assert_eq!(all(&cleaned, "via"), ["1.1 portcullis"]);
+    }
+
+    #[test]
+    fn host_and_length_cannot_be_nominated_away() {
+        let cleaned = clean(&[("connection", "host, content-length"), ("host", "wiki.example"), ("content-length", "3")], "192.0.2.1", &[]);
+        assert_eq!(all(&cleaned, "host"), ["wiki.example"]);
+        assert_eq!(all(&cleaned, "content-length"), ["3"]);
+    }
+
+    #[test]
+    fn trailers_stay_welcome() {
+        assert_eq!(all(&clean(&[("te", "gzip, Trailers")], "192.0.2.1", &[]), "te"), ["trailers"]);
+    }
+
+    #[test]
+    fn a_strangers_forwarding_fields_are_replaced() {
+        let lies = [
+            ("x-forwarded-for", "10.0.0.1"), ("x_forwarded_for", "10.0.0.1"), ("forwarded", "for=10.0.0.1"), ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "evil.example"), ("x-real-ip", "10.0.0.1"), ("x-forwarded-port", "1"), ("x-forwarded-uri", "/public"),
+            ("x-original-url", "/public"), ("x-forwarded-prefix", "/x"), ("x-rewrite-url", "/public"),
+        ];
+        let cleaned = clean(&lies, "192.0.2.1", &["10.0.0.0/8".parse().unwrap()]);
+        assert_eq!(all(&cleaned, "x-forwarded-for"), ["192.0.2.1"]);
+        assert_eq!(all(&cleaned, "x-forwarded-proto"), ["https"]);
+        assert_eq!(all(&cleaned, "x-forwarded-host"), ["wiki.example"]);
+        assert_eq!(all(&cleaned, "forwarded"), ["for=192.0.2.1;host=\"wiki.example\";proto=https"]);
+        for gone in ["x_forwarded_for", "x-real-ip", "x-forwarded-port", "x-forwarded-uri", "x-original-url", "x-forwarded-prefix", "x-rewrite-url"] {
+            assert!(!cleaned.contains_key(gone), "{gone}");
+        }
+    }
+
+    #[test]
+    fn a_trusted_proxys_chain_is_extended() {
+        let trusted = ["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
+        let cleaned = clean(&[("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=203.0.113.9")], "::ffff:10.0.0.2", &trusted);
+        assert_eq!(all(&cleaned, "x-forwarded-for"), ["203.0.113.9, 10.0.0.2"]);
+        assert_eq!(all(&cleaned, "forwarded"), ["for=203.0.113.9, for=10.0.0.2;host=\"wiki.example\";proto=https"]);
+        let six = clean(&[], "2001:db8::1", &trusted);
+        assert_eq!(all(&six, "forwarded"), ["for=\"[2001:db8::1]\";host=\"wiki.example\";proto=https"]);
+    }
+
+    #[test]
+    fn the_client_is_the_right_most_stranger() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let address = |peer: &str, chain: &[(&str, &str)]| client_address(&map(chain), peer.parse().unwrap(), &trusted).to_string();
+        let chain = [("x-forwarded-for", "1.1.1.1, 203.0.113.9"), ("x-forwarded-for", "10.0.0.3")];
+        assert_eq!(address("10.0.0.2", &chain), "203.0.113.9");
+        assert_eq!(address("192.0.2.1", &chain), "192.0.2.1");
+        assert_eq!(address("10.0.0.2", &[("x-forwarded-for", "garbage")]), "10.0.0.2");
+        assert_eq!(address("10.0.0.2", &[]), "10.0.0.2");
+    }
+
+    #[test]
+    fn a_response_keeps_one_framing() {
+        let mut response = map(&[
+            ("transfer-encoding", "chunked"), ("content-length", "5"), ("connection", "x-hop"), ("x-hop", "1"), ("trailer", "x-sum"), ("etag", "e"),
+        ]);
+        clean_response(&mut response);
+        let names: Vec<&str> = response.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names.len(), 2);
+        assert!(response.contains_key("trailer") && response.contains_key("etag"));
+    }
+
+    #[test]
+    fn ambiguous_framing_is_refused() {
+        let check = |version, lines: &[(&str, &str)]| check_framing(version, &map(lines));
+        assert_eq!(check(Version::HTTP_11, &[("transfer-encoding", "Chunked")]), Ok(()));
+        assert_eq!(check(Version::HTTP_11, &[("content-length", "3")]), Ok(()));
+        assert_eq!(check(Version::HTTP_11, &[("content-length", "3"), ("transfer-encoding", "chunked")]), Err(BadFraming::TwoLengths));
+        assert_eq!(check(Version::HTTP_11, &[("content-length", "3"), ("content-length", "3")]), Err(BadFraming::RepeatedLength));
+        for coding in ["gzip, chunked", "identity", "xchunked", "chunked, chunked"] {
+            assert_eq!(check(Version::HTTP_11, &[("transfer-encoding", coding)]), Err(BadFraming::TransferCoding), "{coding}");
+        }
+        assert_eq!(check(Version::HTTP_10, &[("transfer-encoding", "chunked")]), Err(BadFraming::TransferCoding));
+        let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+        assert_eq!(check(Version::HTTP_11, &twice), Err(BadFraming::TransferCoding));
+    }
+
+    proptest! {
+        #[test]
+        fn cleaning_twice_changes_only_the_chain(lines in prop::collection::vec(("[a-z-]{1,12}", "[ -~]{0,20}"), 0..10)) {
+            let lines: Vec<(&str, &str)> = lines.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let once = clean(&lines, "192.0.2.1", &[]);
+            let mut twice = once.clone();
+            let forwarding = Forwarding { peer: "192.0.2.1".parse().unwrap(), trusted: &[], scheme: Scheme::Https, host: &HOST_VALUE };
+            clean_request(&mut twice, forwarding);
+            twice.remove(VIA);
+            let mut once = once;
+            once.remove(VIA);
+            prop_assert_eq!(once, twice);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Bodies on their way through: watched, cleaned, never collected.
+//!
+//! A request's trailers lose every managed name (RFC 9110 section 6.5.1: trailers are never identity). A
+//! response's body ends when the app stalls, when its session ends and when the gateway is cut off; and its
+//! connection goes back to the pool at its last byte. Timers are armed only while a body waits, so that a body
+//! that is at hand costs nothing. Called by `proxy`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::inject::Managed;
+use super::upstream::Lease;
+use crate::http::{Body, BodyError};
+use crate::session::Session;
+
+/// How often a body that waits looks whether its session still lives.
+const GLANCE: Duration = Duration::from_secs(2);
+
+/// When a request's body last moved: the app's first-byte deadline counts from then, or a long upload would
+/// run into it.
+#[derive(Debug)]
+pub struct Progress {
+    began: Instant,
+    moved_after: AtomicU64,
+}
+
+impl Progress {
+    /// Nothing has moved yet.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { began: Instant::now(), moved_after: AtomicU64::new(0) })
+    }
+
+    fn note(&self) {
+        let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved_after.store(elapsed, Ordering::Relaxed);
+    }
+
+    /// The moment of the last piece, or of the beginning.
+    pub fn last(&self) -> Instant {
+        self.began + Duration::from_millis(self.moved_after.load(Ordering::Relaxed))
+    }
+}
+
+/// A request's body without managed names in its trailers.
+pub struct RequestBody {
+    inner: Body,
+    managed: Arc<Managed>,
+    progress: Arc<Progress>,
+}
+
+impl RequestBody {
+    /// Wraps a body that is not at its end.
+    pub fn new(inner: Body, managed: Arc<Managed>, progress: Arc<Progress>) -> Self {
+        Self { inner, managed, progress }
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        self.progress.note();
+        Poll::Ready(frame.map(|frame| {
+            frame.map(|mut frame| {
+                if let Some(trailers) = frame.trailers_mut() {
+                    self.managed.remove(trailers);
+                }
+                frame
+            })
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Why a response's body was broken off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BrokenOff {
+    /// Nothing came for `upstream.idle_timeout`.
+    #[error("the app sent nothing for upstream.idle_timeout")]
+    Stalled,
+    /// The session that it was sent for ended.
+    #[error("the session ended")]
+    SessionEnded,
+    /// The gateway is shutting down and its deadline has passed.
+    #[error("the gateway shut down")]
+    CutOff,
+}
+
+/// A response's body as it comes from an app.
+pub struct ResponseBody {
+    inner: Incoming,
+    lease: Option<Lease>,
+    visitor: Option<Arc<Session>>,
+    cut: tokio_util::sync::CancellationToken,
+    idle_timeout: Duration,
+    waiting: Option<Waiting>,
+}
+
+/// What a body that waits knows.
+struct Waiting {
+    timer: Pin<Box<Sleep>>,
+    since: Instant,
+}
+
+impl ResponseBody {
+    /// Wraps an app's body; `lease` goes back at its end.
+    pub fn new(
+        inner: Incoming,
+        lease: Lease,
+        visitor: Option<Arc<Session>>,
+        cut: tokio_util::sync::CancellationToken,
+        idle_timeout: Duration,
+    ) -> Self {
+        Self { inner, lease: Some(lease), visitor, cut, idle_timeout, waiting: None }
+    }
+
+    fn finish(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+
+    /// Called while nothing is at hand: decides whether to go on waiting.
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<BrokenOff> {
+        let glance = GLANCE.min(self.idle_timeout);
+        let waiting =
+            self.waiting.get_or_insert_with(|| Waiting { timer: Box::pin(sleep(glance)), since: Instant::now() });
+        loop {
+            ready!(waiting.timer.as_mut().poll(cx));
+            if self.cut.is_cancelled() {
+                return Poll::Ready(BrokenOff::CutOff);
+            }
+            if self.visitor.as_ref().is_some_and(|session| session.has_ended()) {
+                return Poll::Ready(BrokenOff::SessionEnded);
+            }
+            let waited = waiting.since.elapsed();
+            if waited >= self.idle_timeout {
+                return Poll::Ready(BrokenOff::Stalled);
+            }
+            waiting.timer.as_mut().reset(Instant::now() + glance.min(self.idle_timeout - waited));
+        }
+    }
+}
+
+impl http_body::Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.waiting = None;
+                if self.visitor.as_ref().is_some_and(|session| session.has_ended()) {
+                    self.lease = None;
+                    return Poll::Ready(Some(Err(BrokenOff::SessionEnded.into())));
+                }
+                if self.inner.is_end_stream() {
+                    self.finish();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.lease = None;
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => {
+                self.finish();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let broken_off = ready!(self.poll_wait(cx));
+                self.lease = None;
+                Poll::Ready(Some(Err(broken_off.into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

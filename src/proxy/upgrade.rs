@@ -1,0 +1,222 @@
+//! WebSocket and other upgrades: two pipes, tied to the session.
+//!
+//! Nothing is tunnelled before the app's 101 (CVE-2026-2833: bytes sent early ran past the checks). A tunnel
+//! outlives the request that opened it, so it ends with the session, at the session's latest end, when idle,
+//! and at the shutdown's deadline. `h2c` is never passed on: it would carry unchecked requests past this gate.
+//! Called by `proxy`.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::{Method, Version};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::headers::upgrade_offer;
+use crate::clock::Timestamp;
+use crate::http::Request;
+use crate::session::Session;
+
+/// What a request asks for beside an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// Nothing: an ordinary exchange.
+    None,
+    /// To go on in another protocol on this connection: the name offered.
+    Tunnel(HeaderValue),
+    /// An upgrade that is not passed on, with the reason for the page.
+    Refused(&'static str),
+}
+
+/// Reads what a request offers (RFC 9110 section 7.8).
+pub fn read_offer(request: &Request) -> Offer {
+    let Some(protocol) = upgrade_offer(request.headers()) else { return Offer::None };
+    let Ok(name) = protocol.to_str() else { return Offer::Refused("the Upgrade cannot be read") };
+    let name = name.trim();
+    if name.eq_ignore_ascii_case("h2c") || name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("HTTP")) {
+        // "A server MAY ignore a received Upgrade header field": answered as if it were not there.
+        return Offer::None;
+    }
+    if name.is_empty() || name.contains(',') || request.headers().get_all(hyper::header::UPGRADE).iter().nth(1).is_some() {
+        return Offer::Refused("the Upgrade names several protocols");
+    }
+    if *request.method() != Method::GET || request.version() != Version::HTTP_11 {
+        return Offer::Refused("an Upgrade needs a GET over HTTP/1.1");
+    }
+    let has_body = request.headers().contains_key(TRANSFER_ENCODING)
+        || request.headers().get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if has_body {
+        return Offer::Refused("an Upgrade cannot have a body");
+    }
+    Offer::Tunnel(protocol.clone())
+}
+
+/// What keeps tunnels under control: every one is tracked, and all are cut at the shutdown's deadline.
+#[derive(Clone, Debug)]
+pub struct Tunnels {
+    /// Waited for at shutdown.
+    pub tracker: TaskTracker,
+    /// Cancelled at the shutdown's deadline.
+    pub cut: CancellationToken,
+}
+
+/// What bounds one tunnel.
+pub struct Bounds {
+    /// Whose it is.
+    pub session: Arc<Session>,
+    /// How long both directions may be silent.
+    pub idle_timeout: Duration,
+    /// The moment that it was opened.
+    pub now: Timestamp,
+}
+
+impl Tunnels {
+    /// Joins the client's and the app's side once both have switched protocols.
+    pub fn join(&self, client: OnUpgrade, app: OnUpgrade, bounds: Bounds) {
+        let cut = self.cut.clone();
+        self.tracker.spawn(async move {
+            let (client, app) = match tokio::try_join!(client, app) {
+                Ok(sides) => sides,
+                Err(error) => {
+                    tracing::debug!(%error, "a tunnel did not come about");
+                    return;
+                }
+            };
+            let why = carry(client, app, bounds, cut).await;
+            tracing::debug!(?why, "a tunnel ended");
+        });
+    }
+}
+
+/// Why a tunnel ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Closed,
+    Broken,
+    Idle,
+    SessionEnded,
+    CutOff,
+}
+
+async fn carry(client: Upgraded, app: Upgraded, bounds: Bounds, cut: CancellationToken) -> End {
+    let activity = Arc::new(Activity { began: Instant::now(), last: AtomicU64::new(0) });
+    let mut client = Watched { io: TokioIo::new(client), activity: Arc::clone(&activity) };
+    let mut app = TokioIo::new(app);
+    let lifetime = bounds.session.ends.since(bounds.now);
+    tokio::select! {
+        done = copy_bidirectional(&mut client, &mut app) => if done.is_ok() { End::Closed } else { End::Broken },
+        () = bounds.session.ended() => End::SessionEnded,
+        () = sleep(lifetime) => End::SessionEnded,
+        () = activity.idle(bounds.idle_timeout) => End::Idle,
+        () = cut.cancelled() => End::CutOff,
+    }
+}
+
+/// When something last moved through a tunnel, in either direction.
+struct Activity {
+    began: Instant,
+    /// Milliseconds after `began`.
+    last: AtomicU64,
+}
+
+impl Activity {
+    fn note(&self) {
+        let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(elapsed, Ordering::Relaxed);
+    }
+
+    async fn idle(&self, limit: Duration) {
+        loop {
+            let last = self.began + Duration::from_millis(self.last.load(Ordering::Relaxed));
+            let deadline = last + limit;
+            if Instant::now() >= deadline {
+                return;
+            }
+            tokio::time::sleep_until(deadline).await;
+        }
+    }
+}
+
+/// The client's side, with its movements noted: what is read goes up, what is written came down.
+struct Watched {
+    io: TokioIo<Upgraded>,
+    activity: Arc<Activity>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
+        self.activity.note();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
+        self.activity.note();
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Body;
+
+    fn request(lines: &[(&'static str, &'static str)]) -> Request {
+        let mut request = Request::new(Body::Empty);
+        for (name, value) in lines {
+            request.headers_mut().append(*name, HeaderValue::from_static(value));
+        }
+        request
+    }
+
+    #[test]
+    fn a_websocket_is_a_tunnel() {
+        let offer = read_offer(&request(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]));
+        assert_eq!(offer, Offer::Tunnel(HeaderValue::from_static("websocket")));
+    }
+
+    #[test]
+    fn an_upgrade_that_connection_does_not_name_is_none() {
+        assert_eq!(read_offer(&request(&[("upgrade", "websocket")])), Offer::None);
+    }
+
+    #[test]
+    fn h2c_never_passes() {
+        for protocol in ["h2c", "H2C", "HTTP/2.0"] {
+            assert_eq!(read_offer(&request(&[("connection", "upgrade"), ("upgrade", protocol)])), Offer::None, "{protocol}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_with_a_body_is_refused() {
+        for framing in [("content-length", "5"), ("transfer-encoding", "chunked")] {
+            let offer = read_offer(&request(&[("connection", "upgrade"), ("upgrade", "websocket"), framing]));
+            assert!(matches!(offer, Offer::Refused(_)), "{framing:?}");
+        }
+        let mut post = request(&[("connection", "upgrade"), ("upgrade", "websocket")]);
+        *post.method_mut() = Method::POST;
+        assert!(matches!(read_offer(&post), Offer::Refused(_)));
+        let several = request(&[("connection", "upgrade"), ("upgrade", "websocket, h2c")]);
+        assert!(matches!(read_offer(&several), Offer::Refused(_)));
+    }
+}
