@@ -1,6 +1,33 @@
-//! Proxy (skeleton).
+//! Walking the visitor through: rewrite, send, stream back.
+//!
+//! One straight way, in an order that is the safety: hop-by-hop fields out, then every spelling of a managed
+//! name, then our cookies, and only then the identity, so that nothing a client sent can stand beside it or
+//! remove it. `forward` takes a `Pass`, which `policy::decide` alone can make. Called by `gateway`.
+
+pub mod headers;
 pub mod inject;
+pub mod stream;
+pub mod upgrade;
 pub mod upstream;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http_body::Body as _;
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use hyper::http::uri::PathAndQuery;
+use hyper::{HeaderMap, StatusCode, Uri};
+
+use crate::clock::Timestamp;
+use crate::http::{Body, Request, Response, Scheme};
+use crate::policy::Pass;
+use crate::route::Route;
+use crate::session::cookie;
+use headers::Forwarding;
+use inject::{Injector, Managed};
+use stream::{Progress, RequestBody, ResponseBody};
+use upgrade::{Bounds, Tunnels};
+use upstream::{Upstream, UpstreamFault};
 
 /// How requests are forwarded.
 #[derive(Clone, Debug)]
@@ -9,4 +36,151 @@ pub struct Settings {
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Deadlines and limits towards the app.
     pub upstream: upstream::Settings,
+}
+
+/// What one core needs to forward requests.
+pub struct Proxy {
+    trusted: Vec<ipnet::IpNet>,
+    managed: Arc<Managed>,
+    tunnels: Tunnels,
+    /// By `Route::index`.
+    upstreams: Vec<Arc<Upstream>>,
+}
+
+/// What is known of a request beside its own words.
+pub struct Context<'a> {
+    /// The canonical target: what was judged.
+    pub target: &'a PathAndQuery,
+    /// The host that was judged.
+    pub host: HeaderValue,
+    /// The address at the other end.
+    pub peer: IpAddr,
+    /// The public address's scheme.
+    pub scheme: Scheme,
+    /// The protocol of a tunnel that was asked for.
+    pub tunnel: Option<HeaderValue>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl Proxy {
+    /// For one of `cores` cores.
+    pub fn new<'a>(
+        settings: &Settings,
+        routes: impl Iterator<Item = &'a Route>,
+        injector: &Injector,
+        tunnels: Tunnels,
+        cores: usize,
+    ) -> Self {
+        let mut routes: Vec<&Route> = routes.collect();
+        routes.sort_by_key(|route| route.index);
+        let upstream = |route: &&Route| Arc::new(Upstream::new(route.upstream.clone(), settings.upstream.clone(), cores));
+        Self {
+            trusted: settings.trusted_proxies.clone(),
+            managed: Arc::new(injector.managed().clone()),
+            tunnels,
+            upstreams: routes.iter().map(upstream).collect(),
+        }
+    }
+
+    /// Closes app connections that nobody used for too long.
+    pub fn sweep(&self) {
+        for upstream in &self.upstreams {
+            upstream.sweep();
+        }
+    }
+
+    /// The client's address, as far as trusted proxies tell it.
+    pub fn client_address(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+        headers::client_address(headers, peer, &self.trusted)
+    }
+
+    /// Forwards one request that may pass, and answers with what the app says.
+    ///
+    /// # Errors
+    /// [`UpstreamFault`] when the app gives no answer that can be passed on.
+    pub async fn forward(&self, mut request: Request, pass: Pass, context: Context<'_>) -> Result<Response, UpstreamFault> {
+        let Some(upstream) = self.upstreams.get(pass.route().index) else {
+            return Err(UpstreamFault::Busy { authority: pass.route().upstream.authority.clone() });
+        };
+        let client = context.tunnel.is_some().then(|| hyper::upgrade::on(&mut request));
+        let (outgoing, progress) = self.rewrite(request, &pass, &context);
+        let (response, lease) = upstream.send(outgoing, progress.as_deref()).await?;
+        let (mut head, body) = response.into_parts();
+
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            let (Some(client), Some(offered), Some(session)) = (client, context.tunnel, pass.visitor()) else {
+                let cause = "it switched protocols although nobody asked".to_owned();
+                return Err(UpstreamFault::Misbehaved { authority: pass.route().upstream.authority.clone(), cause });
+            };
+            let protocol = head.headers.get(UPGRADE).cloned().unwrap_or(offered);
+            headers::clean_response(&mut head.headers);
+            cookie::drop_impostors(&mut head.headers);
+            head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            head.headers.insert(UPGRADE, protocol);
+            let app = hyper::upgrade::on(hyper::Response::from_parts(head.clone(), body));
+            let bounds = Bounds {
+                session: Arc::clone(session),
+                idle_timeout: upstream.settings().tunnel_idle_timeout,
+                now: context.now,
+            };
+            self.tunnels.join(client, app, bounds, lease);
+            return Ok(answer(head.status, head.headers, Body::Empty));
+        }
+
+        headers::clean_response(&mut head.headers);
+        cookie::drop_impostors(&mut head.headers);
+        let body = if body.is_end_stream() {
+            lease.give_back();
+            Body::Incoming(body)
+        } else {
+            let visitor = pass.visitor().cloned();
+            let idle_timeout = upstream.settings().idle_timeout;
+            Body::streamed(ResponseBody::new(body, lease, visitor, self.tunnels.cut.clone(), idle_timeout))
+        };
+        Ok(answer(head.status, head.headers, body))
+    }
+
+    /// The request that the app receives.
+    fn rewrite(&self, request: Request, pass: &Pass, context: &Context<'_>) -> (Request, Option<Arc<Progress>>) {
+        let (head, body) = request.into_parts();
+        let mut headers = head.headers;
+        headers::clean_request(
+            &mut headers,
+            Forwarding { peer: context.peer, trusted: &self.trusted, scheme: context.scheme, host: &context.host },
+        );
+        self.managed.remove(&mut headers);
+        cookie::strip(&mut headers);
+        headers.insert(HOST, context.host.clone());
+        if let Some(protocol) = &context.tunnel {
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(UPGRADE, protocol.clone());
+        }
+        let (body, progress) = if body.is_end_stream() {
+            (Body::Empty, None)
+        } else {
+            if !headers.contains_key(CONTENT_LENGTH) {
+                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+            let progress = Progress::new();
+            (Body::streamed(RequestBody::new(body, Arc::clone(&self.managed), Arc::clone(&progress))), Some(progress))
+        };
+        if let Some(session) = pass.visitor() {
+            for (name, value) in &session.headers {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+        let mut outgoing = Request::new(body);
+        *outgoing.method_mut() = head.method;
+        *outgoing.uri_mut() = Uri::from(context.target.clone());
+        *outgoing.headers_mut() = headers;
+        (outgoing, progress)
+    }
+}
+
+fn answer(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::headers::upgrade_offer;
+use super::upstream::Lease;
 use crate::clock::Timestamp;
 use crate::http::Request;
 use crate::session::Session;
@@ -81,9 +82,12 @@ pub struct Bounds {
 
 impl Tunnels {
     /// Joins the client's and the app's side once both have switched protocols.
-    pub fn join(&self, client: OnUpgrade, app: OnUpgrade, bounds: Bounds) {
+    ///
+    /// `lease` is held meanwhile: a tunnel counts as a request under way, and its connection never goes back.
+    pub fn join(&self, client: OnUpgrade, app: OnUpgrade, bounds: Bounds, lease: Lease) {
         let cut = self.cut.clone();
         self.tracker.spawn(async move {
+            let _held = lease;
             let (client, app) = match tokio::try_join!(client, app) {
                 Ok(sides) => sides,
                 Err(error) => {
