@@ -15,8 +15,10 @@ use std::fmt;
 use crate::clock::Timestamp;
 use crate::http::path::LocalPath;
 use crate::refusal::salesforce::SalesforceError;
+
 use crate::secret::NoRandomness;
 
+pub use crate::refusal::ProviderDoubt as ProviderReason;
 pub use salesforce::{OrgId, UserId};
 
 /// The name of a `[provider.NAME]` table.
@@ -128,9 +130,12 @@ pub enum Fault {
     /// The browser's answer does not belong to an attempt of this browser.
     #[error("the browser's answer was refused: {0:?}")]
     BrowserMisbehaved(BrowserReason),
-    /// The provider could not be reached, or did not answer in time.
+    /// The provider could not be reached.
     #[error("the identity provider could not be reached: {0}")]
     ProviderUnreachable(String),
+    /// The provider did not answer in time.
+    #[error("the identity provider did not answer in time: {0}")]
+    ProviderTimeout(String),
     /// The provider answered something that a sign-in must not be built on.
     #[error("the identity provider's answer was refused: {reason:?}: {detail}")]
     ProviderMisbehaved {
@@ -161,51 +166,6 @@ pub enum BrowserReason {
     StateMismatch,
     /// The answer names another issuer than the attempt was sent to (mix-up, RFC 9207).
     IssuerMismatch,
-}
-
-/// What was wrong with the provider's answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProviderReason {
-    /// Discovery, keys, token or userinfo was not what the standard says.
-    UnreadableAnswer,
-    /// An HTTP status that no step of the flow expects.
-    UnexpectedStatus,
-    /// An answer beyond the size limit.
-    AnswerTooLarge,
-    /// Discovery names another issuer than the configured address.
-    DiscoveryIssuer,
-    /// Discovery names an endpoint outside the issuer's origin.
-    EndpointElsewhere,
-    /// `token_type` is not `Bearer`.
-    TokenType,
-    /// No ID token in the token response.
-    NoIdToken,
-    /// The ID token is no readable JWT.
-    Malformed,
-    /// Signed with something other than RS256, or with `crit`.
-    Algorithm,
-    /// Signed by a key that the provider does not publish for ID tokens.
-    UnknownKey,
-    /// The signature does not verify.
-    Signature,
-    /// `iss` is another.
-    Issuer,
-    /// `aud` is not us.
-    Audience,
-    /// `nonce` missing or another attempt's.
-    Nonce,
-    /// `at_hash` missing or not of this access token.
-    AccessTokenHash,
-    /// `exp`, `iat` or `nbf` out of bounds, or not numbers.
-    Times,
-    /// `sub` is no Salesforce identity address.
-    Subject,
-    /// Userinfo speaks of somebody else than the ID token.
-    UserInfoSubject,
-    /// The token response's `signature` does not verify with our secret.
-    ResponseSignature,
-    /// The token response's `id` is another person's.
-    IdentityAddress,
 }
 
 /// An identity provider: a closed set, so that `match` lists the places a new kind touches.

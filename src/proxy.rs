@@ -21,7 +21,7 @@ use hyper::{HeaderMap, StatusCode, Uri};
 use crate::clock::Timestamp;
 use crate::http::{Body, Request, Response, Scheme};
 use crate::policy::Pass;
-use crate::route::Route;
+use crate::route;
 use crate::session::cookie;
 use headers::Forwarding;
 use inject::{Injector, Managed};
@@ -65,16 +65,8 @@ pub struct Context<'a> {
 
 impl Proxy {
     /// For one of `cores` cores.
-    pub fn new<'a>(
-        settings: &Settings,
-        routes: impl Iterator<Item = &'a Route>,
-        injector: &Injector,
-        tunnels: Tunnels,
-        cores: usize,
-    ) -> Self {
-        let mut routes: Vec<&Route> = routes.collect();
-        routes.sort_by_key(|route| route.index);
-        let upstream = |route: &&Route| Arc::new(Upstream::new(route.upstream.clone(), settings.upstream.clone(), cores));
+    pub fn new(settings: &Settings, routes: &[route::Settings], injector: &Injector, tunnels: Tunnels, cores: usize) -> Self {
+        let upstream = |route: &route::Settings| Arc::new(Upstream::new(route.upstream.clone(), settings.upstream.clone(), cores));
         Self {
             trusted: settings.trusted_proxies.clone(),
             managed: Arc::new(injector.managed().clone()),

@@ -15,7 +15,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
-use crate::identity::ProviderName;
+use crate::identity::{Identity, OrgId, ProviderName, UserId};
 
 pub use memory::Sessions;
 
@@ -40,15 +40,38 @@ pub struct SessionKey(pub(in crate::session) [u8; 32]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SiteIndex(pub usize);
 
-/// What is worth showing of a person, kept small.
+/// What is worth showing of a person, kept small: the claims themselves are gone after sign-in.
 #[derive(Debug)]
 pub struct Person {
+    /// The Salesforce user.
+    pub user: UserId,
+    /// The Salesforce organization.
+    pub organization: OrgId,
     /// The stable key, `user@organization`: for logs and for apps.
     pub key: Box<str>,
     /// The Salesforce username.
     pub username: Box<str>,
     /// Their name, for people.
     pub name: Option<Box<str>>,
+    /// Their e-mail address.
+    pub email: Option<Box<str>>,
+    /// `STANDARD` and so on.
+    pub user_type: Option<Box<str>>,
+}
+
+impl Person {
+    fn of(identity: &Identity) -> Self {
+        let keep = |text: &Option<String>| text.as_deref().map(Into::into);
+        Self {
+            user: identity.user,
+            organization: identity.organization,
+            key: format!("{}@{}", identity.user, identity.organization).into(),
+            username: identity.username.as_str().into(),
+            name: keep(&identity.name),
+            email: keep(&identity.email),
+            user_type: keep(&identity.user_type),
+        }
+    }
 }
 
 /// One signed-in browser.
@@ -75,6 +98,11 @@ impl Session {
     fn is_alive(&self, now: Timestamp, idle: Duration) -> bool {
         let last_used = Timestamp(self.last_used.load(Ordering::Relaxed));
         !self.has_ended() && now < self.ends && now.since(last_used) < idle
+    }
+
+    /// When it ends if it is not used again.
+    pub fn idle_until(&self, idle: Duration) -> Timestamp {
+        Timestamp(self.last_used.load(Ordering::Relaxed)).after(idle).min(self.ends)
     }
 
     fn touch(&self, now: Timestamp) {

@@ -69,6 +69,11 @@ impl Target {
         Ok(Self { path_and_query, second_reading })
     }
 
+    /// The root, for pages that belong to no target.
+    pub fn root() -> Self {
+        Self { path_and_query: PathAndQuery::from_static("/"), second_reading: None }
+    }
+
     /// The path: begins with `/`.
     pub fn path(&self) -> &str {
         self.path_and_query.path()

@@ -62,6 +62,16 @@ impl Drain {
         });
     }
 
+    /// What counts the tasks, for work that watches [`Self::cut_token`] by itself.
+    pub fn tasks(&self) -> TaskTracker {
+        self.tasks.clone()
+    }
+
+    /// Cancelled at the deadline.
+    pub fn cut_token(&self) -> CancellationToken {
+        self.cut.clone()
+    }
+
     /// Waits until it has begun and everything that was spawned here is done.
     pub async fn finished(&self) {
         self.tasks.wait().await;

@@ -5,6 +5,7 @@
 //! sees a cookie of ours and can never set one. Called by `gateway` (read), `proxy` (strip, drop) and `login`.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use cookie::time::Duration;
 use cookie::{Cookie, SameSite};
 use hyper::HeaderMap;
 use hyper::header::{COOKIE, HeaderValue, SET_COOKIE};
@@ -180,8 +181,8 @@ pub fn line(policy: Policy, name: &str, value: &str, keep: Keep) -> Option<Heade
     }
     cookie = match keep {
         Keep::UntilClosed => cookie,
-        Keep::Seconds(seconds) => cookie.max_age(cookie::time::Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX))),
-        Keep::Not => cookie.max_age(cookie::time::Duration::ZERO),
+        Keep::Seconds(seconds) => cookie.max_age(Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX))),
+        Keep::Not => cookie.max_age(Duration::ZERO),
     };
     let mut line = HeaderValue::from_str(&cookie.build().to_string()).ok()?;
     line.set_sensitive(true);

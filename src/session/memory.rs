@@ -85,13 +85,8 @@ impl Sessions {
     ) -> Result<NewSession, NoRandomness> {
         let id = random_token()?;
         let key = SessionKey::of(&id);
-        let identity = signed_in.identity();
         let session = Arc::new(Session {
-            person: Person {
-                key: format!("{}@{}", identity.user, identity.organization).into(),
-                username: identity.username.as_str().into(),
-                name: identity.name.as_deref().map(Into::into),
-            },
+            person: Person::of(signed_in.identity()),
             provider: signed_in.provider().clone(),
             headers: headers.into_boxed_slice(),
             began: now,

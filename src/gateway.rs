@@ -1,0 +1,246 @@
+//! The host of the house: receives a request, asks three questions, and answers.
+//!
+//! `handle` wraps `respond`: the one keeps the stopwatch, the log line and the page for a refusal, the other is
+//! the whole policy of the product as a ladder. Neither knows anything of sockets; `house` wires them to the
+//! doors. Called by `server` for every request of the front door.
+
+mod house;
+mod record;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hyper::header::{CONNECTION, EXPECT, HOST, HeaderValue, ORIGIN};
+use hyper::{HeaderMap, Version};
+
+use crate::clock::Timestamp;
+use crate::http::target::{BadTarget, Target, authority};
+use crate::http::{Peer, Request, Response};
+use crate::login::{Declined, Login, Visitor, form_of};
+use crate::policy::{Decision, Forbidden, Kind, Pass, decide};
+use crate::proxy::headers::{BadFraming, check_framing};
+use crate::proxy::upgrade::{Offer, read_offer};
+use crate::proxy::upstream::UpstreamFault;
+use crate::proxy::{Context, Proxy};
+use crate::refusal::Refusal;
+use crate::route::{Found, Routes, Site};
+use crate::session::{Session, SessionKey, SiteIndex, cookie};
+use crate::telemetry::{self, AccessWriter, Metrics, RequestIds, RouteMetrics};
+use record::Record;
+
+pub use house::{Running, StartProblem, start};
+
+/// One core's gateway. What the cores share is behind `Arc`s.
+pub struct Gateway {
+    routes: Arc<Routes>,
+    login: Arc<Login>,
+    proxy: Proxy,
+    metrics: Arc<Metrics>,
+    /// By `Route::index`; the last one counts what falls to no route.
+    route_metrics: Vec<RouteMetrics>,
+    access: AccessWriter,
+    ids: RequestIds,
+}
+
+impl Gateway {
+    /// Answers one request, whatever it is.
+    pub async fn handle(&self, request: Request, peer: Peer) -> Response {
+        let now = Timestamp::now();
+        let client = self.proxy.client_address(request.headers(), peer.address.ip());
+        let mut record = Record::open(self, &request, client);
+        let response = match self.respond(request, peer, now, &mut record).await {
+            Ok(response) => response,
+            Err(declined) => self.decline(declined, now, &mut record),
+        };
+        record.close(response)
+    }
+
+    /// Is this for me or for the app? Who are you? May you?
+    async fn respond<'a>(&'a self, request: Request, peer: Peer, now: Timestamp, record: &mut Record<'a>) -> Result<Response, Declined> {
+        check_head(&request)?;
+        let host = authority(request.version(), request.uri(), request.headers()).map_err(bad_target)?;
+        let site = self.routes.site(host).ok_or(Refusal::WrongHost)?;
+        record.site = Some(site);
+        let target = Target::parse(request.method(), request.uri()).map_err(bad_target)?;
+        record.target = Some(target.clone());
+        let route = match self.routes.find(site, &target).map_err(bad_target)? {
+            Found::Nothing => return Err(Refusal::NoRoute.into()),
+            Found::Ours(rest) => return self.answer_ourselves(rest, request, site, &target, now, record).await,
+            Found::App(route) => route,
+        };
+        record.route = Some(Arc::clone(route));
+
+        let session = self.find_session(request.headers(), site, now);
+        record.session = session.as_ref().map(|(_, session)| Arc::clone(session));
+        let (kind, tunnel) = kind_of(&request, site)?;
+        match decide(route, record.session.clone(), kind) {
+            Decision::Pass(pass) => {
+                let host = match request.headers().get(HOST) {
+                    Some(host) => host.clone(),
+                    None => HeaderValue::from_str(host).map_err(|_| Refusal::BadRequest("the host cannot be read"))?,
+                };
+                let peer = peer.address.ip();
+                let scheme = site.origin.scheme();
+                let context = Context { target: target.path_and_query(), host, peer, scheme, tunnel, now };
+                self.forward(request, pass, context, record).await
+            }
+            Decision::SignIn => {
+                record.decision = telemetry::Decision::SignIn;
+                self.login.start(&visitor(site, &request, &target, session, record, now)).await
+            }
+            Decision::Forbid(Forbidden::ForeignTunnel) => {
+                record.decision = telemetry::Decision::Forbid;
+                Err(Refusal::CrossSite.into())
+            }
+        }
+    }
+
+    async fn forward(&self, request: Request, pass: Pass, context: Context<'_>, record: &mut Record<'_>) -> Result<Response, Declined> {
+        record.decision = match pass.visitor() {
+            Some(_) => telemetry::Decision::Pass,
+            None => telemetry::Decision::Public,
+        };
+        let began = Instant::now();
+        let answer = self.proxy.forward(request, pass, context).await;
+        record.upstream = Some(began.elapsed());
+        answer.map_err(|fault| {
+            let refusal = upstream_refusal(fault);
+            self.metrics.upstream_event(refusal.code());
+            refusal.into()
+        })
+    }
+
+    async fn answer_ourselves<'a>(
+        &'a self,
+        rest: &str,
+        request: Request,
+        site: &'a Site,
+        target: &Target,
+        now: Timestamp,
+        record: &mut Record<'a>,
+    ) -> Result<Response, Declined> {
+        record.decision = telemetry::Decision::Own;
+        let session = self.find_session(request.headers(), site, now);
+        record.session = session.as_ref().map(|(_, session)| Arc::clone(session));
+        let (head, body) = request.into_parts();
+        let request_id = record.id;
+        let visitor = Visitor {
+            site,
+            method: &head.method,
+            headers: &head.headers,
+            target,
+            session,
+            request_id: request_id.as_str(),
+            now,
+        };
+        self.login.answer(rest, body, &visitor).await
+    }
+
+    /// The living session that a cookie of this request names, at this site.
+    fn find_session(&self, headers: &HeaderMap, site: &Site, now: Timestamp) -> Option<(SessionKey, Arc<Session>)> {
+        cookie::read_session(headers, self.login.cookies).find_map(|key| {
+            let session = self.login.sessions.load(&key, SiteIndex(site.index), now)?;
+            Some((key, session))
+        })
+    }
+
+    /// The answer to a request that was declined, and the operator's line about it.
+    fn decline(&self, declined: Declined, now: Timestamp, record: &mut Record<'_>) -> Response {
+        let refusal = &declined.refusal;
+        record.refusal = Some(refusal.code());
+        self.metrics.refusal(refusal.code());
+        let (id, code, cause) = (record.id, refusal.code(), refusal.cause());
+        if refusal.status().is_server_error() {
+            tracing::warn!(request_id = %id.as_str(), code, cause, "declined");
+        } else if *refusal == Refusal::SignInRequired {
+            tracing::debug!(request_id = %id.as_str(), code, "declined");
+        } else {
+            tracing::info!(request_id = %id.as_str(), code, cause, "declined");
+        }
+        let ends_connection = matches!(refusal, Refusal::BadRequest(_)) && record.version != Version::HTTP_2;
+        // Whoever asks for a host of nobody's gets the first site's page.
+        let root = Target::root();
+        let headers = HeaderMap::new();
+        let Some(site) = record.site.or(self.routes.sites().first()) else {
+            return crate::http::text(refusal.status(), refusal.words().title);
+        };
+        let visitor = Visitor {
+            site,
+            method: &record.method,
+            headers: &headers,
+            target: record.target.as_ref().unwrap_or(&root),
+            session: None,
+            request_id: id.as_str(),
+            now,
+        };
+        let mut response = self.login.decline(declined, form_of(record.accept.as_ref()), &visitor);
+        if ends_connection {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+fn visitor<'a>(
+    site: &'a Site,
+    request: &'a Request,
+    target: &'a Target,
+    session: Option<(SessionKey, Arc<Session>)>,
+    record: &'a Record<'_>,
+    now: Timestamp,
+) -> Visitor<'a> {
+    Visitor { site, method: request.method(), headers: request.headers(), target, session, request_id: record.id.as_str(), now }
+}
+
+/// What has to be right about a head before anything is made of it.
+fn check_head(request: &Request) -> Result<(), Refusal> {
+    check_framing(request.version(), request.headers()).map_err(|bad| {
+        Refusal::BadRequest(match bad {
+            BadFraming::TwoLengths => "the length of the body is given twice",
+            BadFraming::TransferCoding => "the transfer coding is not chunked",
+            BadFraming::RepeatedLength => "the Content-Length is given more than once",
+        })
+    })?;
+    let mut expectations = request.headers().get_all(EXPECT).into_iter();
+    if expectations.any(|expectation| !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return Err(Refusal::ExpectationFailed);
+    }
+    Ok(())
+}
+
+/// What a request asks for, and the protocol of the tunnel, if it is one.
+fn kind_of(request: &Request, site: &Site) -> Result<(Kind, Option<HeaderValue>), Refusal> {
+    match read_offer(request) {
+        Offer::None => Ok((Kind::Exchange, None)),
+        Offer::Refused(why) => Err(Refusal::BadRequest(why)),
+        Offer::Tunnel(protocol) => {
+            let mut origins = request.headers().get_all(ORIGIN).into_iter();
+            let kind = if origins.all(|origin| origin == site.origin.as_str()) { Kind::Tunnel } else { Kind::ForeignTunnel };
+            Ok((kind, Some(protocol)))
+        }
+    }
+}
+
+fn bad_target(bad: BadTarget) -> Refusal {
+    match bad {
+        BadTarget::Form => Refusal::BadTarget("the address is not one of a page"),
+        BadTarget::DotSegment => Refusal::BadTarget("the path has a dot segment"),
+        BadTarget::ForbiddenCharacter => Refusal::BadTarget("the path has a forbidden character"),
+        BadTarget::BrokenEscape => Refusal::BadTarget("the path has a broken percent escape"),
+        BadTarget::Ambiguous => Refusal::BadTarget("the path can be read in two ways"),
+        BadTarget::Host => Refusal::BadRequest("the Host is missing, repeated or contradicted"),
+    }
+}
+
+#[deny(clippy::wildcard_enum_match_arm)]
+fn upstream_refusal(fault: UpstreamFault) -> Refusal {
+    let cause = fault.to_string();
+    match fault {
+        UpstreamFault::Unreachable { .. } => Refusal::UpstreamUnreachable { cause },
+        UpstreamFault::ConnectTimeout { .. } => Refusal::UpstreamConnectTimeout { cause },
+        UpstreamFault::FirstByteTimeout { .. } => Refusal::UpstreamFirstByteTimeout { cause },
+        UpstreamFault::Misbehaved { .. } => Refusal::UpstreamMisbehaved { cause },
+        UpstreamFault::Busy { .. } => Refusal::UpstreamBusy { cause },
+        UpstreamFault::ClientBody { .. } => Refusal::BodyStalled,
+    }
+}

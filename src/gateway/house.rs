@@ -1,0 +1,329 @@
+//! The wiring: from a checked configuration to open doors, and back to closed ones.
+//!
+//! One thread with a current-thread runtime for each core, each with its own listener and its own connections to
+//! the apps (about a fifth less CPU for each request than one multi-threaded runtime, measured); shared are the
+//! sessions, the routes and the counters. One more thread serves the operator and keeps the provider's keys
+//! warm. `run`, `demo`, every integration test and every bench call this same `start`.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime;
+
+use super::Gateway;
+use crate::admin::Operator;
+use crate::config::Config;
+use crate::identity::oidc::{self, UserTypes};
+use crate::identity::{Provider, SetupProblem};
+use crate::login::Login;
+use crate::pages::{BrokenTemplate, Pages};
+use crate::policy::SignInRules;
+use crate::proxy::inject::Injector;
+use crate::proxy::upgrade::Tunnels;
+use crate::proxy::{self, Proxy};
+use crate::route::{self, Routes};
+use crate::secret::NoRandomness;
+use crate::server::{self, Door, Drain, Event, Events, Limits, tls};
+use crate::session::Sessions;
+use crate::session::attempt::Attempts;
+use crate::telemetry::{AccessLog, Metrics, RequestIds};
+
+/// How often unused connections to apps are looked through.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// How often the provider is asked again while it could not be reached at the start.
+const WARM_UP_PAUSE: Duration = Duration::from_secs(5);
+
+/// How often its keys are looked at afterwards; they are fetched only when they are old.
+const KEEP_WARM: Duration = Duration::from_secs(60);
+
+/// How many connections the operator's listener takes.
+const OPERATOR_CONNECTIONS: usize = 64;
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartProblem {
+    /// The front door's or the operator's address cannot be listened on.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The certificate or its key.
+    #[error(transparent)]
+    Tls(#[from] tls::Problem),
+    /// The provider's settings.
+    #[error(transparent)]
+    Provider(#[from] SetupProblem),
+    /// A page.
+    #[error(transparent)]
+    Pages(#[from] BrokenTemplate),
+    /// The random source.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    /// A thread or its runtime.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// A gateway at work.
+pub struct Running {
+    /// Where the front door is.
+    pub address: SocketAddr,
+    /// Where the operator's listener is, unless it is off.
+    pub operator_address: Option<SocketAddr>,
+    drain: Drain,
+    /// The operator's listener answers until the front door is closed.
+    operator_drain: Drain,
+    deadline: Duration,
+    ready: Arc<AtomicBool>,
+    cores: Vec<JoinHandle<()>>,
+    operator: Option<JoinHandle<()>>,
+    access: AccessLog,
+}
+
+impl Running {
+    /// Closes the doors; running requests, streams and tunnels may go on until `drain`, then they are cut.
+    /// Returns when every thread has ended.
+    pub async fn shutdown(mut self) {
+        self.ready.store(false, Ordering::Release);
+        self.drain.begin();
+        let cores = std::mem::take(&mut self.cores);
+        let ended = tokio::task::spawn_blocking(move || cores.into_iter().for_each(|core| _ = core.join()));
+        let mut ended = std::pin::pin!(ended);
+        if tokio::time::timeout(self.deadline, ended.as_mut()).await.is_err() {
+            tracing::warn!("the drain's deadline has passed: what still runs is cut");
+            self.drain.cut();
+            _ = ended.await;
+        }
+        self.operator_drain.cut();
+        if let Some(operator) = self.operator.take() {
+            _ = tokio::task::spawn_blocking(move || operator.join()).await;
+        }
+        self.access.stop();
+    }
+
+    /// Cuts what still runs, at once: for a second signal.
+    pub fn cutter(&self) -> impl Fn() + Send + 'static {
+        let drain = self.drain.clone();
+        move || drain.cut()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.drain.cut();
+        self.operator_drain.cut();
+    }
+}
+
+/// What all cores share.
+struct House {
+    routes: Arc<Routes>,
+    login: Arc<Login>,
+    metrics: Arc<Metrics>,
+    route_settings: Vec<route::Settings>,
+    proxy: proxy::Settings,
+    cores: usize,
+    drain: Drain,
+}
+
+/// Opens the doors.
+///
+/// # Errors
+/// [`StartProblem`]; nothing is left open then.
+pub async fn start(config: Config) -> Result<Running, StartProblem> {
+    let metrics = Arc::new(Metrics::new());
+    let access = AccessLog::start(&config.log).map_err(StartProblem::Thread)?;
+    let tls = config.server.tls.as_ref().map(tls::load).transpose()?;
+    let cores = config.server.workers.max(1);
+    let listen = |address, count| server::bind(address, count).map_err(|cause| StartProblem::Listen { address, cause });
+    let listeners = listen(config.server.listen, cores)?;
+    let operator_listener = config.operator.map(|address| listen(address, 1)).transpose()?.and_then(|mut one| one.pop());
+    let local = |listener: Option<&TcpListener>| listener.and_then(|listener| listener.local_addr().ok());
+    let address = local(listeners.first()).unwrap_or(config.server.listen);
+    let operator_address = local(operator_listener.as_ref());
+
+    let ready = Arc::new(AtomicBool::new(false));
+    let house = Arc::new(build_house(&config, &metrics)?);
+    let events = events(Arc::clone(&metrics));
+    let mut running = Running {
+        address,
+        operator_address,
+        drain: house.drain.clone(),
+        operator_drain: Drain::new(),
+        deadline: config.server.drain,
+        ready: Arc::clone(&ready),
+        cores: Vec::with_capacity(cores),
+        operator: None,
+        access,
+    };
+    metrics.watch_sessions({
+        let login = Arc::clone(&house.login);
+        move || login.sessions.count()
+    });
+    let limits = config.server.limits.share(cores);
+    for (index, listener) in listeners.into_iter().enumerate() {
+        let gateway = Arc::new(house.gateway(running.access.worker())?);
+        let door = Door::new(listener, tls.clone(), &limits, Arc::clone(&events), house.drain.clone());
+        running.cores.push(thread(format!("core-{index}"), serve(door, gateway, house.drain.clone()))?);
+    }
+    running.operator = Some(thread(
+        "operator".to_owned(),
+        attend_operator(operator_listener, Arc::clone(&house), ready, running.operator_drain.clone()),
+    )?);
+    Ok(running)
+}
+
+fn build_house(config: &Config, metrics: &Arc<Metrics>) -> Result<House, StartProblem> {
+    let rules = SignInRules {
+        organizations: config.provider.organizations.clone(),
+        user_types: match &config.provider.user_types {
+            UserTypes::Only(types) => Some(types.clone()),
+            UserTypes::Any => None,
+        },
+    };
+    let on_evicted = {
+        let metrics = Arc::clone(metrics);
+        move || {
+            metrics.server_event("session_evicted");
+            tracing::warn!("session.capacity is reached: the session that was unused for longest has ended");
+        }
+    };
+    let login = Login {
+        provider: Provider::Oidc(oidc::Provider::new(config.provider.clone())?),
+        rules,
+        sessions: Sessions::new(config.session.clone(), on_evicted),
+        attempts: Attempts::new(config.cookies, config.session.login_timeout)?,
+        pages: Pages::new()?,
+        injector: Injector::new(&config.headers),
+        cookies: config.cookies,
+        prefix: config.prefix.clone(),
+        body_limit: config.login_body,
+        metrics: Arc::clone(metrics),
+    };
+    Ok(House {
+        routes: Arc::new(Routes::new(&config.origins, &config.prefix, &config.routes)),
+        login: Arc::new(login),
+        metrics: Arc::clone(metrics),
+        route_settings: config.routes.clone(),
+        proxy: config.proxy.clone(),
+        cores: config.server.workers.max(1),
+        drain: Drain::new(),
+    })
+}
+
+impl House {
+    /// One core's gateway.
+    fn gateway(&self, access: crate::telemetry::AccessWriter) -> Result<Gateway, StartProblem> {
+        let tunnels = Tunnels { tracker: self.drain.tasks(), cut: self.drain.cut_token() };
+        let mut route_metrics: Vec<_> = self.route_settings.iter().map(|route| self.metrics.route(&route.name)).collect();
+        route_metrics.push(self.metrics.route("none"));
+        Ok(Gateway {
+            routes: Arc::clone(&self.routes),
+            login: Arc::clone(&self.login),
+            proxy: Proxy::new(&self.proxy, &self.route_settings, &self.login.injector, tunnels, self.cores),
+            metrics: Arc::clone(&self.metrics),
+            route_metrics,
+            access,
+            ids: RequestIds::new().map_err(|_| NoRandomness)?,
+        })
+    }
+}
+
+/// One core's work.
+async fn serve(door: Door, gateway: Arc<Gateway>, drain: Drain) {
+    let sweeper = {
+        let gateway = Arc::clone(&gateway);
+        async move {
+            let mut tick = tokio::time::interval(SWEEP);
+            loop {
+                tick.tick().await;
+                gateway.proxy.sweep();
+            }
+        }
+    };
+    let served = server::serve(door, move |request, peer| {
+        let gateway = Arc::clone(&gateway);
+        async move { gateway.handle(request, peer).await }
+    });
+    tokio::select! {
+        () = served => {}
+        () = sweeper => {}
+    }
+    drop(drain);
+}
+
+/// The operator's listener, and the provider's keys.
+async fn attend_operator(listener: Option<TcpListener>, house: Arc<House>, ready: Arc<AtomicBool>, drain: Drain) {
+    let warmth = keep_warm(Arc::clone(&house), Arc::clone(&ready));
+    let operator = Operator::new(Arc::clone(&house.metrics), ready);
+    let served = async {
+        let Some(listener) = listener else {
+            drain.cancelled().await;
+            return;
+        };
+        let limits = Limits { connections: OPERATOR_CONNECTIONS, ..Limits::default() };
+        let quiet: Events = Arc::new(|_| ());
+        let door = Door::new(listener, None, &limits, quiet, drain.clone());
+        server::serve(door, move |request, _peer| {
+            let operator = operator.clone();
+            async move { operator.handle(&request) }
+        })
+        .await;
+    };
+    tokio::select! {
+        () = served => {}
+        () = warmth => {}
+    }
+}
+
+/// Fetches discovery and keys before the first visitor needs them. The gateway is ready once it has them.
+async fn keep_warm(house: Arc<House>, ready: Arc<AtomicBool>) {
+    let Provider::Oidc(provider) = &house.login.provider;
+    loop {
+        let pause = match provider.warm(crate::clock::Timestamp::now()).await {
+            Ok(()) => {
+                if !house.drain.is_draining() && !ready.swap(true, Ordering::AcqRel) {
+                    tracing::info!("ready: the identity provider answers");
+                }
+                KEEP_WARM
+            }
+            Err(fault) => {
+                tracing::warn!(%fault, "the identity provider does not answer; trying again");
+                WARM_UP_PAUSE
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Counts what happens at the front door, and tells the operator what is worth telling.
+fn events(metrics: Arc<Metrics>) -> Events {
+    Arc::new(move |event: Event| {
+        metrics.server_event(event.name());
+        match &event {
+            Event::Accepted | Event::Closed | Event::IdleTimeout { .. } | Event::TooOld { .. } => {}
+            Event::AcceptFailed { .. } | Event::TooManyConnections { .. } => {
+                tracing::warn!(event = event.name(), peer = ?event.peer(), "{event}");
+            }
+            _ => tracing::info!(event = event.name(), peer = ?event.peer(), "{event}"),
+        }
+    })
+}
+
+/// A thread with a current-thread runtime of its own that runs `work` to its end.
+fn thread(name: String, work: impl Future<Output = ()> + Send + 'static) -> Result<JoinHandle<()>, StartProblem> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(StartProblem::Thread)?;
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(move || runtime.block_on(work))
+        .map_err(StartProblem::Thread)
+}

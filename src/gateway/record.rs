@@ -1,0 +1,123 @@
+//! What is known of a request when it is done: for the log line, the counters and the page of a refusal.
+//!
+//! Filled in on the way; it copies nothing but reference counts. Dropped unclosed, it says that the client went
+//! away. Called by `gateway`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::header::{ACCEPT, HOST, HeaderValue};
+use hyper::http::uri::PathAndQuery;
+use hyper::{Method, StatusCode, Version};
+
+use super::Gateway;
+use crate::http::target::Target;
+use crate::http::{Request, Response};
+use crate::route::{Route, Site};
+use crate::session::Session;
+use crate::telemetry::{AccessLine, Decision, RequestId};
+
+/// nginx's status for a client that closed the connection before the answer: no answer was sent.
+const CLIENT_WENT_AWAY: u16 = 499;
+
+/// One request's record.
+pub(super) struct Record<'a> {
+    gateway: &'a Gateway,
+    began: Instant,
+    client: IpAddr,
+    as_sent: Option<PathAndQuery>,
+    host: Option<HeaderValue>,
+    /// Its name in the log and on pages.
+    pub(super) id: RequestId,
+    /// Its method.
+    pub(super) method: Method,
+    /// Its version.
+    pub(super) version: Version,
+    /// What kind of answer it accepts.
+    pub(super) accept: Option<HeaderValue>,
+    /// The site that it came to, once known.
+    pub(super) site: Option<&'a Site>,
+    /// Its target, once parsed.
+    pub(super) target: Option<Target>,
+    /// The route that it falls to, once found.
+    pub(super) route: Option<Arc<Route>>,
+    /// Who is signed in.
+    pub(super) session: Option<Arc<Session>>,
+    /// What became of it.
+    pub(super) decision: Decision,
+    /// The code of its refusal.
+    pub(super) refusal: Option<&'static str>,
+    /// How long the app took to begin its answer.
+    pub(super) upstream: Option<Duration>,
+    closed: bool,
+}
+
+impl<'a> Record<'a> {
+    pub(super) fn open(gateway: &'a Gateway, request: &Request, client: IpAddr) -> Self {
+        Self {
+            gateway,
+            began: Instant::now(),
+            client,
+            as_sent: request.uri().path_and_query().cloned(),
+            host: request.headers().get(HOST).cloned(),
+            id: gateway.ids.next(),
+            method: request.method().clone(),
+            version: request.version(),
+            accept: request.headers().get(ACCEPT).cloned(),
+            site: None,
+            target: None,
+            route: None,
+            session: None,
+            decision: Decision::Refuse,
+            refusal: None,
+            upstream: None,
+            closed: false,
+        }
+    }
+
+    /// Writes the line and counts.
+    pub(super) fn close(mut self, response: Response) -> Response {
+        self.write(response.status());
+        self.closed = true;
+        response
+    }
+
+    fn write(&self, status: StatusCode) {
+        let duration = self.began.elapsed();
+        let counters = &self.gateway.route_metrics;
+        let index = self.route.as_ref().map_or(counters.len().saturating_sub(1), |route| route.index);
+        if let Some(counter) = counters.get(index) {
+            counter.count(self.decision, status, duration);
+        }
+        // The path as judged, or as sent when it was refused; never the query, which may hold a code.
+        let path = self.target.as_ref().map(Target::path).or(self.as_sent.as_ref().map(PathAndQuery::path));
+        let host = self.site.map(|site| site.origin.authority());
+        let sent_host = || self.host.as_ref().and_then(|host| host.to_str().ok());
+        self.gateway.access.write(&AccessLine {
+            request_id: self.id,
+            client: self.client,
+            method: &self.method,
+            host: host.or_else(sent_host).unwrap_or_default(),
+            path: path.unwrap_or_default(),
+            status,
+            route: self.route.as_ref().map(|route| route.name.as_str()),
+            user: self.session.as_ref().map(|session| &*session.person.key),
+            decision: self.decision,
+            refusal: self.refusal,
+            duration,
+            upstream_duration: self.upstream,
+            bytes: None,
+        });
+    }
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        if !self.closed
+            && let Ok(status) = StatusCode::from_u16(CLIENT_WENT_AWAY)
+        {
+            self.write(status);
+        }
+    }
+}

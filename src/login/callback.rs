@@ -1,0 +1,156 @@
+//! The end of a sign-in: the browser is back from the provider.
+//!
+//! In this order: parameters once each; was this `state` used before; the sealed attempt of *this* browser; the
+//! one use of it claimed; then the provider, who compares `state` before anything is exchanged; then the rules;
+//! and only then a session, under a fresh id. Whatever happens, the attempt's cookie is deleted. A replayed
+//! callback of a browser that is signed in leads to its page and not to an error (back button, reload). Called
+//! by `login`.
+
+use hyper::header::{HeaderValue, REFERRER_POLICY};
+
+use super::{Declined, Login, Visitor, faults, loop_breaker, set_cookies};
+use crate::http::path::LocalPath;
+use crate::http::{Response, see_other};
+use crate::identity::{Answer, Attempt};
+use crate::policy::may_sign_in;
+use crate::refusal::Refusal;
+use crate::session::SiteIndex;
+use crate::session::attempt::{Claim, NoAttempt};
+use crate::session::cookie::{self, Keep};
+
+/// The longest parameter that is read, in bytes; Salesforce's are under 200.
+const LONGEST_PARAMETER: usize = 4096;
+
+impl Login {
+    pub(super) async fn callback(&self, visitor: &Visitor<'_>) -> Result<Response, Declined> {
+        let outcome = self.finish(visitor).await;
+        match &outcome {
+            Ok(_) => self.metrics.sign_in("signed_in"),
+            Err(declined) => self.metrics.sign_in(declined.refusal.code()),
+        }
+        outcome
+    }
+
+    async fn finish(&self, visitor: &Visitor<'_>) -> Result<Response, Declined> {
+        let answer = read_answer(visitor.target.query().unwrap_or_default())?;
+        let Some(state) = answer.state.clone() else {
+            return self.already_signed_in(visitor, None, Refusal::StateMismatch);
+        };
+        if let Some(claim) = self.attempts.claimed(&state) {
+            return self.already_signed_in(visitor, Some(claim), Refusal::AttemptUsed);
+        }
+        let attempt = match self.attempts.open(&state, visitor.headers, visitor.now) {
+            Ok(attempt) => attempt,
+            Err(why) => {
+                let refusal = match why {
+                    NoAttempt::Missing => Refusal::AttemptMissing,
+                    NoAttempt::Forged => Refusal::AttemptForged,
+                    NoAttempt::Expired => Refusal::AttemptExpired,
+                };
+                return self.already_signed_in(visitor, None, refusal).map_err(|declined| self.without(&state, declined));
+            }
+        };
+        if attempt.origin != visitor.site.origin.as_str() {
+            return Err(self.without(&state, Refusal::AttemptForged.into()));
+        }
+        if let Some(claim) = self.attempts.claim(&state) {
+            return self.already_signed_in(visitor, Some(claim), Refusal::AttemptUsed);
+        }
+        let return_to = attempt.return_to.clone();
+        self.sign_in(attempt, answer, &state, visitor).await.map_err(|refusal| {
+            self.without(&state, Declined { refusal, return_to: Some(return_to), cookies: Vec::new() })
+        })
+    }
+
+    async fn sign_in(&self, attempt: Attempt, answer: Answer, state: &str, visitor: &Visitor<'_>) -> Result<Response, Refusal> {
+        let return_to = attempt.return_to.clone();
+        let callback = self.callback_address(visitor);
+        let signed_in =
+            self.provider.complete(attempt, &callback, answer, visitor.now).await.map_err(faults::refusal)?;
+        may_sign_in(signed_in.identity(), &self.rules).map_err(|why| faults::not_allowed(why, signed_in.identity()))?;
+        let headers = self.injector.render(signed_in.identity());
+        let site = SiteIndex(visitor.site.index);
+        let new = self.sessions.create(signed_in, headers, site, visitor.now).map_err(|_| Refusal::NoRandomness)?;
+        if let Some((previous, _)) = &visitor.session {
+            self.sessions.end(previous);
+        }
+        self.attempts.settle(state, new.key, return_to.clone());
+        tracing::info!(user = %new.session.person.key, provider = %new.session.provider, "signed in");
+        let mut response = back_to(&return_to);
+        let session = cookie::line(self.cookies, self.cookies.session_name(), new.id.expose(), Keep::UntilClosed);
+        let lines = [session, self.attempts.forget(state), loop_breaker::count_one(visitor.headers, self.cookies)];
+        set_cookies(&mut response, lines.into_iter().flatten());
+        Ok(response)
+    }
+
+    /// A callback that cannot be answered: a browser that is signed in goes on to its page, others are told.
+    fn already_signed_in(&self, visitor: &Visitor<'_>, claim: Option<Claim>, refusal: Refusal) -> Result<Response, Declined> {
+        let Some((mine, _)) = &visitor.session else { return Err(refusal.into()) };
+        match claim {
+            Some(Claim::SignedIn { key, return_to }) if key == *mine => Ok(back_to(&return_to)),
+            _ => Ok(back_to(&LocalPath::root())),
+        }
+    }
+
+    /// With the attempt's cookie deleted.
+    fn without(&self, state: &str, mut declined: Declined) -> Declined {
+        declined.cookies.extend(self.attempts.forget(state));
+        declined
+    }
+}
+
+/// Away from the callback's address at once: it holds a code (RFC 9700 sections 4.2 and 4.3).
+fn back_to(path: &LocalPath) -> Response {
+    let mut response = see_other(path.as_str());
+    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// Reads the parameters that matter; others (`sfdc_community_url` and the like) are ignored and never trusted.
+fn read_answer(query: &str) -> Result<Answer, Declined> {
+    let mut answer = Answer::default();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        let slot = match &*name {
+            "code" => &mut answer.code,
+            "state" => &mut answer.state,
+            "error" => &mut answer.error,
+            "error_description" => &mut answer.error_description,
+            "iss" => &mut answer.issuer,
+            _ => continue,
+        };
+        if slot.is_some() {
+            return Err(Refusal::ParameterRepeated.into());
+        }
+        if value.len() > LONGEST_PARAMETER {
+            return Err(Refusal::CallbackIncomplete.into());
+        }
+        *slot = Some(value.into_owned());
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_decoded_exactly_once() {
+        let answer = read_answer("code=aPrx%252B%2B%3D%3D&state=s&sfdc_community_url=https%3A%2F%2Fevil").unwrap();
+        assert_eq!(answer.code.as_deref(), Some("aPrx%2B+=="));
+        assert_eq!(answer.state.as_deref(), Some("s"));
+    }
+
+    #[test]
+    fn a_repeated_parameter_is_refused() {
+        for query in ["code=a&code=b", "state=a&state=a", "iss=a&x=1&iss=b", "error=a&error=b", "code=&code="] {
+            assert_eq!(read_answer(query).unwrap_err().refusal, Refusal::ParameterRepeated, "{query}");
+        }
+        assert!(read_answer("x=1&x=2").is_ok());
+    }
+
+    #[test]
+    fn a_huge_parameter_is_refused() {
+        let query = format!("state={}", "a".repeat(LONGEST_PARAMETER + 1));
+        assert_eq!(read_answer(&query).unwrap_err().refusal, Refusal::CallbackIncomplete);
+    }
+}

@@ -1,0 +1,37 @@
+//! Who am I, until when, and what does the app see? Never a token (CVE-2024-39315).
+//!
+//! Called by `login`.
+
+use super::{Declined, Login, Visitor, form};
+use crate::http::Response;
+use crate::pages::Me;
+use crate::refusal::Refusal;
+
+impl Login {
+    pub(super) fn me(&self, visitor: &Visitor<'_>) -> Result<Response, Declined> {
+        let Some((_, session)) = &visitor.session else {
+            return Err(Refusal::SignInRequired.into());
+        };
+        let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+        let header = |(name, value): &(hyper::header::HeaderName, hyper::header::HeaderValue)| {
+            (name.to_string(), value.to_str().unwrap_or_default().to_owned())
+        };
+        let person = &session.person;
+        let me = Me {
+            name: text(&person.name),
+            username: person.username.to_string(),
+            email: text(&person.email),
+            user_id: person.user.to_string(),
+            organization_id: person.organization.to_string(),
+            user_type: text(&person.user_type),
+            provider: session.provider.to_string(),
+            since: session.began,
+            idle_until: session.idle_until(self.sessions.settings().idle),
+            until: session.ends,
+            headers: session.headers.iter().map(header).collect(),
+            sign_out: format!("{}/sign-out", self.prefix),
+            home: "/".to_owned(),
+        };
+        Ok(self.pages.me(&me, form(visitor.headers), &self.visit(visitor)))
+    }
+}

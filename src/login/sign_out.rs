@@ -1,0 +1,92 @@
+//! Signing out of this gateway: a button, a POST, and a page that does not sign in again by itself.
+//!
+//! A state change by GET could be forced by an image on any page, so GET only shows the button. The POST has to
+//! come from a page of this very origin: by `Origin`, which browsers send with every POST, or, where one does
+//! not, by `Sec-Fetch-Site`. Neither means no (ASVS 3.5.1). Called by `login`.
+
+use http_body_util::{BodyExt, Limited};
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, ORIGIN};
+
+use super::{Declined, Login, Visitor, form, loop_breaker, set_cookies};
+use crate::http::{Body, Response, json, see_other};
+use crate::pages::{Form, SignOut};
+use crate::refusal::Refusal;
+use crate::session::cookie::{self, Keep};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+impl Login {
+    pub(super) fn sign_out_page(&self, visitor: &Visitor<'_>) -> Response {
+        let Some((_, session)) = &visitor.session else {
+            return see_other(&format!("{}/signed-out", self.prefix));
+        };
+        let who = session.person.name.as_ref().unwrap_or(&session.person.username).to_string();
+        let page = SignOut { who, action: format!("{}/sign-out", self.prefix), home: "/".to_owned() };
+        self.pages.sign_out(&page, &self.visit(visitor))
+    }
+
+    pub(super) async fn sign_out(&self, body: Body, visitor: &Visitor<'_>) -> Result<Response, Declined> {
+        if !is_from_here(visitor.headers, visitor.site.origin.as_str()) {
+            return Err(Refusal::CrossSite.into());
+        }
+        // Nothing in the body matters, but a connection can only be used again when it was read.
+        let body = Limited::new(body, self.body_limit);
+        body.collect().await.map_err(|_| Declined::from(Refusal::BodyTooLarge))?;
+        for key in cookie::read_session(visitor.headers, self.cookies) {
+            self.sessions.end(&key);
+        }
+        if let Some((_, session)) = &visitor.session {
+            tracing::info!(user = %session.person.key, "signed out");
+        }
+        let mut response = match form(visitor.headers) {
+            Form::Page => see_other(&format!("{}/signed-out", self.prefix)),
+            Form::Json => json(hyper::StatusCode::OK, &serde_json::json!({ "signed_out": true })),
+        };
+        let session = cookie::line(self.cookies, self.cookies.session_name(), "", Keep::Not);
+        set_cookies(&mut response, [session, loop_breaker::reset(self.cookies)].into_iter().flatten());
+        Ok(response)
+    }
+}
+
+/// Whether a form was sent from a page of `origin`.
+fn is_from_here(headers: &HeaderMap, origin: &str) -> bool {
+    let mut origins = headers.get_all(ORIGIN).into_iter();
+    match (origins.next(), origins.next()) {
+        (Some(theirs), None) => theirs == origin,
+        (None, _) => headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_page_of_this_origin_may_sign_out() {
+        let check = |lines: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(*name, value.parse().unwrap());
+            }
+            is_from_here(&headers, "https://wiki.example")
+        };
+        assert!(check(&[("origin", "https://wiki.example")]));
+        assert!(check(&[("sec-fetch-site", "same-origin")]));
+        for lines in [
+            &[][..],
+            &[("origin", "null")],
+            &[("origin", "https://evil.example")],
+            &[("origin", "http://wiki.example")],
+            &[("origin", "https://wiki.example.evil")],
+            &[("origin", "https://wiki.example"), ("origin", "https://evil.example")],
+            &[("origin", "https://evil.example"), ("sec-fetch-site", "same-origin")],
+            &[("sec-fetch-site", "same-site")],
+            &[("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "none")],
+        ] {
+            assert!(!check(lines), "{lines:?}");
+        }
+    }
+}
