@@ -56,7 +56,13 @@ impl Gateway {
     }
 
     /// Is this for me or for the app? Who are you? May you?
-    async fn respond<'a>(&'a self, request: Request, peer: Peer, now: Timestamp, record: &mut Record<'a>) -> Result<Response, Declined> {
+    async fn respond<'a>(
+        &'a self,
+        request: Request,
+        peer: Peer,
+        now: Timestamp,
+        record: &mut Record<'a>,
+    ) -> Result<Response, Declined> {
         check_head(&request)?;
         let host = authority(request.version(), request.uri(), request.headers()).map_err(bad_target)?;
         let site = self.routes.site(host).ok_or(Refusal::WrongHost)?;
@@ -95,7 +101,13 @@ impl Gateway {
         }
     }
 
-    async fn forward(&self, request: Request, pass: Pass, context: Context<'_>, record: &mut Record<'_>) -> Result<Response, Declined> {
+    async fn forward(
+        &self,
+        request: Request,
+        pass: Pass,
+        context: Context<'_>,
+        record: &mut Record<'_>,
+    ) -> Result<Response, Declined> {
         record.decision = match pass.visitor() {
             Some(_) => telemetry::Decision::Pass,
             None => telemetry::Decision::Public,
@@ -189,7 +201,15 @@ fn visitor<'a>(
     record: &'a Record<'_>,
     now: Timestamp,
 ) -> Visitor<'a> {
-    Visitor { site, method: request.method(), headers: request.headers(), target, session, request_id: record.id.as_str(), now }
+    Visitor {
+        site,
+        method: request.method(),
+        headers: request.headers(),
+        target,
+        session,
+        request_id: record.id.as_str(),
+        now,
+    }
 }
 
 /// What has to be right about a head before anything is made of it.
@@ -215,7 +235,8 @@ fn kind_of(request: &Request, site: &Site) -> Result<(Kind, Option<HeaderValue>)
         Offer::Refused(why) => Err(Refusal::BadRequest(why)),
         Offer::Tunnel(protocol) => {
             let mut origins = request.headers().get_all(ORIGIN).into_iter();
-            let kind = if origins.all(|origin| origin == site.origin.as_str()) { Kind::Tunnel } else { Kind::ForeignTunnel };
+            let kind =
+                if origins.all(|origin| origin == site.origin.as_str()) { Kind::Tunnel } else { Kind::ForeignTunnel };
             Ok((kind, Some(protocol)))
         }
     }

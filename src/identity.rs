@@ -215,3 +215,28 @@ impl Provider {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Somebody of organization `00D5g00000ABCDE`.
+    pub(crate) fn identity() -> Identity {
+        let claims = serde_json::json!({
+            "preferred_username": "ada@acme.example",
+            "email": "ada@acme.example",
+            "name": "Ada Lovelace",
+            "user_type": "STANDARD",
+            "active": true,
+            "custom_attributes": { "department": "Engines" },
+        });
+        let serde_json::Value::Object(claims) = claims else { unreachable!() };
+        let organization = OrgId::parse("00D5g00000ABCDE").unwrap();
+        salesforce::read_identity(organization, UserId::parse("0055g00000FGHIJ").unwrap(), claims)
+    }
+
+    /// A sign-in as tests of the domain need it; the real ones come from [`Provider::complete`].
+    pub(crate) fn signed_in() -> SignedIn {
+        SignedIn::new(identity(), ProviderName("salesforce".to_owned()))
+    }
+}

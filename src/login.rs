@@ -110,7 +110,11 @@ impl Login {
             }
             "/sign-out" => {
                 require(method, &[Method::GET, Method::HEAD, Method::POST], "GET, HEAD, POST")?;
-                if *method == Method::POST { self.sign_out(body, visitor).await } else { Ok(self.sign_out_page(visitor)) }
+                if *method == Method::POST {
+                    self.sign_out(body, visitor).await
+                } else {
+                    Ok(self.sign_out_page(visitor))
+                }
             }
             "/signed-out" => {
                 require(method, &[Method::GET, Method::HEAD], "GET, HEAD")?;

@@ -65,8 +65,15 @@ pub struct Context<'a> {
 
 impl Proxy {
     /// For one of `cores` cores.
-    pub fn new(settings: &Settings, routes: &[route::Settings], injector: &Injector, tunnels: Tunnels, cores: usize) -> Self {
-        let upstream = |route: &route::Settings| Arc::new(Upstream::new(route.upstream.clone(), settings.upstream.clone(), cores));
+    pub fn new(
+        settings: &Settings,
+        routes: &[route::Settings],
+        injector: &Injector,
+        tunnels: Tunnels,
+        cores: usize,
+    ) -> Self {
+        let upstream =
+            |route: &route::Settings| Arc::new(Upstream::new(route.upstream.clone(), settings.upstream.clone(), cores));
         Self {
             trusted: settings.trusted_proxies.clone(),
             managed: Arc::new(injector.managed().clone()),
@@ -91,7 +98,12 @@ impl Proxy {
     ///
     /// # Errors
     /// [`UpstreamFault`] when the app gives no answer that can be passed on.
-    pub async fn forward(&self, mut request: Request, pass: Pass, context: Context<'_>) -> Result<Response, UpstreamFault> {
+    pub async fn forward(
+        &self,
+        mut request: Request,
+        pass: Pass,
+        context: Context<'_>,
+    ) -> Result<Response, UpstreamFault> {
         let Some(upstream) = self.upstreams.get(pass.route().index) else {
             return Err(UpstreamFault::Busy { authority: pass.route().upstream.authority.clone() });
         };

@@ -18,8 +18,8 @@ use tokio::runtime;
 use super::Gateway;
 use crate::admin::Operator;
 use crate::config::Config;
-use crate::identity::oidc::{self, UserTypes};
-use crate::identity::{Provider, SetupProblem};
+use crate::identity::Provider;
+use crate::identity::oidc::{self, SetupProblem, UserTypes};
 use crate::login::Login;
 use crate::pages::{BrokenTemplate, Pages};
 use crate::policy::SignInRules;
@@ -142,11 +142,12 @@ struct House {
 pub async fn start(config: Config) -> Result<Running, StartProblem> {
     let metrics = Arc::new(Metrics::new());
     let access = AccessLog::start(&config.log).map_err(StartProblem::Thread)?;
-    let tls = config.server.tls.as_ref().map(tls::load).transpose()?;
+    let tls = config.server.tls.as_ref().map(tls::Settings::load).transpose()?;
     let cores = config.server.workers.max(1);
     let listen = |address, count| server::bind(address, count).map_err(|cause| StartProblem::Listen { address, cause });
     let listeners = listen(config.server.listen, cores)?;
-    let operator_listener = config.operator.map(|address| listen(address, 1)).transpose()?.and_then(|mut one| one.pop());
+    let operator_listener =
+        config.operator.map(|address| listen(address, 1)).transpose()?.and_then(|mut one| one.pop());
     let local = |listener: Option<&TcpListener>| listener.and_then(|listener| listener.local_addr().ok());
     let address = local(listeners.first()).unwrap_or(config.server.listen);
     let operator_address = local(operator_listener.as_ref());
@@ -224,7 +225,8 @@ impl House {
     /// One core's gateway.
     fn gateway(&self, access: crate::telemetry::AccessWriter) -> Result<Gateway, StartProblem> {
         let tunnels = Tunnels { tracker: self.drain.tasks(), cut: self.drain.cut_token() };
-        let mut route_metrics: Vec<_> = self.route_settings.iter().map(|route| self.metrics.route(&route.name)).collect();
+        let mut route_metrics: Vec<_> =
+            self.route_settings.iter().map(|route| self.metrics.route(&route.name)).collect();
         route_metrics.push(self.metrics.route("none"));
         Ok(Gateway {
             routes: Arc::clone(&self.routes),
@@ -289,7 +291,7 @@ async fn attend_operator(listener: Option<TcpListener>, house: Arc<House>, ready
 async fn keep_warm(house: Arc<House>, ready: Arc<AtomicBool>) {
     let Provider::Oidc(provider) = &house.login.provider;
     loop {
-        let pause = match provider.warm(crate::clock::Timestamp::now()).await {
+        let pause = match provider.warm().await {
             Ok(()) => {
                 if !house.drain.is_draining() && !ready.swap(true, Ordering::AcqRel) {
                     tracing::info!("ready: the identity provider answers");
@@ -322,8 +324,5 @@ fn events(metrics: Arc<Metrics>) -> Events {
 /// A thread with a current-thread runtime of its own that runs `work` to its end.
 fn thread(name: String, work: impl Future<Output = ()> + Send + 'static) -> Result<JoinHandle<()>, StartProblem> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(StartProblem::Thread)?;
-    std::thread::Builder::new()
-        .name(name)
-        .spawn(move || runtime.block_on(work))
-        .map_err(StartProblem::Thread)
+    std::thread::Builder::new().name(name).spawn(move || runtime.block_on(work)).map_err(StartProblem::Thread)
 }

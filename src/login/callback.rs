@@ -47,7 +47,9 @@ impl Login {
                     NoAttempt::Forged => Refusal::AttemptForged,
                     NoAttempt::Expired => Refusal::AttemptExpired,
                 };
-                return self.already_signed_in(visitor, None, refusal).map_err(|declined| self.without(&state, declined));
+                return self
+                    .already_signed_in(visitor, None, refusal)
+                    .map_err(|declined| self.without(&state, declined));
             }
         };
         if attempt.origin != visitor.site.origin.as_str() {
@@ -62,7 +64,13 @@ impl Login {
         })
     }
 
-    async fn sign_in(&self, attempt: Attempt, answer: Answer, state: &str, visitor: &Visitor<'_>) -> Result<Response, Refusal> {
+    async fn sign_in(
+        &self,
+        attempt: Attempt,
+        answer: Answer,
+        state: &str,
+        visitor: &Visitor<'_>,
+    ) -> Result<Response, Refusal> {
         let return_to = attempt.return_to.clone();
         let callback = self.callback_address(visitor);
         let signed_in =
@@ -84,7 +92,12 @@ impl Login {
     }
 
     /// A callback that cannot be answered: a browser that is signed in goes on to its page, others are told.
-    fn already_signed_in(&self, visitor: &Visitor<'_>, claim: Option<Claim>, refusal: Refusal) -> Result<Response, Declined> {
+    fn already_signed_in(
+        &self,
+        visitor: &Visitor<'_>,
+        claim: Option<Claim>,
+        refusal: Refusal,
+    ) -> Result<Response, Declined> {
         let Some((mine, _)) = &visitor.session else { return Err(refusal.into()) };
         match claim {
             Some(Claim::SignedIn { key, return_to }) if key == *mine => Ok(back_to(&return_to)),

@@ -25,7 +25,9 @@ pub enum Asker {
 
 /// Who sends a request with this method and these headers.
 pub fn asker(method: &Method, headers: &HeaderMap) -> Asker {
-    let says = |name: &HeaderName, value: &str| headers.get(name).is_some_and(|theirs| theirs.as_bytes().eq_ignore_ascii_case(value.as_bytes()));
+    let says = |name: &HeaderName, value: &str| {
+        headers.get(name).is_some_and(|theirs| theirs.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
+    };
     if *method != Method::GET || says(&X_REQUESTED_WITH, "XMLHttpRequest") || !accepts_html(headers.get(ACCEPT)) {
         return Asker::Program;
     }
@@ -71,7 +73,10 @@ mod tests {
     #[test]
     fn a_browser_going_to_a_page_is_a_navigation() {
         assert_eq!(ask(Method::GET, &[HTML]), Asker::Navigation);
-        assert_eq!(ask(Method::GET, &[HTML, ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")]), Asker::Navigation);
+        assert_eq!(
+            ask(Method::GET, &[HTML, ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")]),
+            Asker::Navigation
+        );
     }
 
     #[test]

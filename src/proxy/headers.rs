@@ -9,8 +9,8 @@
 use std::net::IpAddr;
 
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use hyper::{HeaderMap, Version};
 use ipnet::IpNet;
@@ -51,7 +51,9 @@ pub fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), BadFra
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),
         (Some(_), _) if length.is_some() => Err(BadFraming::TwoLengths),
-        (Some(coding), None) if version == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        (Some(coding), None) if version == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            Ok(())
+        }
         _ => Err(BadFraming::TransferCoding),
     }
 }
@@ -138,8 +140,18 @@ fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
 /// Whether a name is one of the fields by which proxies speak of the client, in any spelling.
 fn speaks_of_the_client(name: &str) -> bool {
     const NAMES: [&str; 12] = [
-        "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-prefix",
-        "x-forwarded-scheme", "x-forwarded-ssl", "x-forwarded-server", "x-real-ip", "x-forwarded-uri", "x-original-url",
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-scheme",
+        "x-forwarded-ssl",
+        "x-forwarded-server",
+        "x-real-ip",
+        "x-forwarded-uri",
+        "x-original-url",
     ];
     let rest = ["x-rewrite-url", "x-forwarded-method", "x-original-uri", "x-client-ip", "true-client-ip"];
     let same = |ours: &str| {
@@ -160,7 +172,8 @@ fn rebuild_forwarding(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
             chain = joined(headers, &X_FORWARDED_FOR);
             elements = joined(headers, &FORWARDED);
         }
-        let doomed: Vec<HeaderName> = headers.keys().filter(|name| speaks_of_the_client(name.as_str())).cloned().collect();
+        let doomed: Vec<HeaderName> =
+            headers.keys().filter(|name| speaks_of_the_client(name.as_str())).cloned().collect();
         for name in doomed {
             headers.remove(name);
         }
@@ -254,7 +267,18 @@ mod tests {
             "192.0.2.1",
             &[],
         );
-        for gone in ["connection", "x-one", "x-two", "keep-alive", "proxy-connection", "proxy-authorization", "upgrade", "te", "transfer-encoding", "expect"] {
+        for gone in [
+            "connection",
+            "x-one",
+            "x-two",
+            "keep-alive",
+            "proxy-connection",
+            "proxy-authorization",
+            "upgrade",
+            "te",
+            "transfer-encoding",
+            "expect",
+        ] {
             assert!(!cleaned.contains_key(gone), "{gone}");
         }
         assert_eq!(all(&cleaned, "x-three"), ["3"]);
@@ -263,7 +287,11 @@ mod tests {
 
     #[test]
     fn host_and_length_cannot_be_nominated_away() {
-        let cleaned = clean(&[("connection", "host, content-length"), ("host", "wiki.example"), ("content-length", "3")], "192.0.2.1", &[]);
+        let cleaned = clean(
+            &[("connection", "host, content-length"), ("host", "wiki.example"), ("content-length", "3")],
+            "192.0.2.1",
+            &[],
+        );
         assert_eq!(all(&cleaned, "host"), ["wiki.example"]);
         assert_eq!(all(&cleaned, "content-length"), ["3"]);
     }
@@ -276,16 +304,32 @@ mod tests {
     #[test]
     fn a_strangers_forwarding_fields_are_replaced() {
         let lies = [
-            ("x-forwarded-for", "10.0.0.1"), ("x_forwarded_for", "10.0.0.1"), ("forwarded", "for=10.0.0.1"), ("x-forwarded-proto", "http"),
-            ("x-forwarded-host", "evil.example"), ("x-real-ip", "10.0.0.1"), ("x-forwarded-port", "1"), ("x-forwarded-uri", "/public"),
-            ("x-original-url", "/public"), ("x-forwarded-prefix", "/x"), ("x-rewrite-url", "/public"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x_forwarded_for", "10.0.0.1"),
+            ("forwarded", "for=10.0.0.1"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "evil.example"),
+            ("x-real-ip", "10.0.0.1"),
+            ("x-forwarded-port", "1"),
+            ("x-forwarded-uri", "/public"),
+            ("x-original-url", "/public"),
+            ("x-forwarded-prefix", "/x"),
+            ("x-rewrite-url", "/public"),
         ];
         let cleaned = clean(&lies, "192.0.2.1", &["10.0.0.0/8".parse().unwrap()]);
         assert_eq!(all(&cleaned, "x-forwarded-for"), ["192.0.2.1"]);
         assert_eq!(all(&cleaned, "x-forwarded-proto"), ["https"]);
         assert_eq!(all(&cleaned, "x-forwarded-host"), ["wiki.example"]);
         assert_eq!(all(&cleaned, "forwarded"), ["for=192.0.2.1;host=\"wiki.example\";proto=https"]);
-        for gone in ["x_forwarded_for", "x-real-ip", "x-forwarded-port", "x-forwarded-uri", "x-original-url", "x-forwarded-prefix", "x-rewrite-url"] {
+        for gone in [
+            "x_forwarded_for",
+            "x-real-ip",
+            "x-forwarded-port",
+            "x-forwarded-uri",
+            "x-original-url",
+            "x-forwarded-prefix",
+            "x-rewrite-url",
+        ] {
             assert!(!cleaned.contains_key(gone), "{gone}");
         }
     }
@@ -293,7 +337,8 @@ mod tests {
     #[test]
     fn a_trusted_proxys_chain_is_extended() {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
-        let cleaned = clean(&[("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=203.0.113.9")], "::ffff:10.0.0.2", &trusted);
+        let cleaned =
+            clean(&[("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=203.0.113.9")], "::ffff:10.0.0.2", &trusted);
         assert_eq!(all(&cleaned, "x-forwarded-for"), ["203.0.113.9, 10.0.0.2"]);
         assert_eq!(all(&cleaned, "forwarded"), ["for=203.0.113.9, for=10.0.0.2;host=\"wiki.example\";proto=https"]);
         let six = clean(&[], "2001:db8::1", &trusted);
@@ -303,7 +348,9 @@ mod tests {
     #[test]
     fn the_client_is_the_right_most_stranger() {
         let trusted = ["10.0.0.0/8".parse().unwrap()];
-        let address = |peer: &str, chain: &[(&str, &str)]| client_address(&map(chain), peer.parse().unwrap(), &trusted).to_string();
+        let address = |peer: &str, chain: &[(&str, &str)]| {
+            client_address(&map(chain), peer.parse().unwrap(), &trusted).to_string()
+        };
         let chain = [("x-forwarded-for", "1.1.1.1, 203.0.113.9"), ("x-forwarded-for", "10.0.0.3")];
         assert_eq!(address("10.0.0.2", &chain), "203.0.113.9");
         assert_eq!(address("192.0.2.1", &chain), "192.0.2.1");
@@ -314,7 +361,12 @@ mod tests {
     #[test]
     fn a_response_keeps_one_framing() {
         let mut response = map(&[
-            ("transfer-encoding", "chunked"), ("content-length", "5"), ("connection", "x-hop"), ("x-hop", "1"), ("trailer", "x-sum"), ("etag", "e"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "5"),
+            ("connection", "x-hop"),
+            ("x-hop", "1"),
+            ("trailer", "x-sum"),
+            ("etag", "e"),
         ]);
         clean_response(&mut response);
         let names: Vec<&str> = response.keys().map(HeaderName::as_str).collect();
@@ -327,10 +379,20 @@ mod tests {
         let check = |version, lines: &[(&str, &str)]| check_framing(version, &map(lines));
         assert_eq!(check(Version::HTTP_11, &[("transfer-encoding", "Chunked")]), Ok(()));
         assert_eq!(check(Version::HTTP_11, &[("content-length", "3")]), Ok(()));
-        assert_eq!(check(Version::HTTP_11, &[("content-length", "3"), ("transfer-encoding", "chunked")]), Err(BadFraming::TwoLengths));
-        assert_eq!(check(Version::HTTP_11, &[("content-length", "3"), ("content-length", "3")]), Err(BadFraming::RepeatedLength));
+        assert_eq!(
+            check(Version::HTTP_11, &[("content-length", "3"), ("transfer-encoding", "chunked")]),
+            Err(BadFraming::TwoLengths)
+        );
+        assert_eq!(
+            check(Version::HTTP_11, &[("content-length", "3"), ("content-length", "3")]),
+            Err(BadFraming::RepeatedLength)
+        );
         for coding in ["gzip, chunked", "identity", "xchunked", "chunked, chunked"] {
-            assert_eq!(check(Version::HTTP_11, &[("transfer-encoding", coding)]), Err(BadFraming::TransferCoding), "{coding}");
+            assert_eq!(
+                check(Version::HTTP_11, &[("transfer-encoding", coding)]),
+                Err(BadFraming::TransferCoding),
+                "{coding}"
+            );
         }
         assert_eq!(check(Version::HTTP_10, &[("transfer-encoding", "chunked")]), Err(BadFraming::TransferCoding));
         let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];

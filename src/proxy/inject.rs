@@ -63,11 +63,9 @@ impl Preset {
                 ("x-auth-request-email", Source::Email),
                 ("x-auth-request-preferred-username", Source::Username),
             ],
-            Self::Remote => [
-                ("remote-user", Source::UserKey),
-                ("remote-email", Source::Email),
-                ("remote-name", Source::Name),
-            ],
+            Self::Remote => {
+                [("remote-user", Source::UserKey), ("remote-email", Source::Email), ("remote-name", Source::Name)]
+            }
         }
     }
 }
@@ -217,7 +215,9 @@ impl Managed {
     /// Whether a header name, in any spelling, is ours alone.
     pub fn contains(&self, name: &str) -> bool {
         let bytes = name.as_bytes();
-        let family = |family: &&[u8]| bytes.len() >= family.len() && family.iter().zip(bytes).all(|(theirs, ours)| *theirs == fold(*ours));
+        let family = |family: &&[u8]| {
+            bytes.len() >= family.len() && family.iter().zip(bytes).all(|(theirs, ours)| *theirs == fold(*ours))
+        };
         // Cheap answers first: nearly every header of a browser fails on its first letter or its length.
         let first = bytes.first().map_or(0, |byte| fold(*byte));
         if first == b'x' && FAMILIES.iter().any(|prefix| family(&prefix)) {
@@ -264,7 +264,10 @@ mod tests {
         Injector::new(&Settings {
             presets: vec![Preset::Forwarded, Preset::Salesforce],
             custom: vec![
-                (HeaderName::from_static("x-department"), Source::Claim(vec!["custom_attributes".into(), "department".into()])),
+                (
+                    HeaderName::from_static("x-department"),
+                    Source::Claim(vec!["custom_attributes".into(), "department".into()]),
+                ),
                 (HeaderName::from_static("x-roles"), Source::Claim(vec!["roles".into()])),
                 (HeaderName::from_static("x-nothing"), Source::Claim(vec!["address".into(), "street".into()])),
             ],
@@ -280,7 +283,10 @@ mod tests {
     fn a_person_is_rendered() {
         let identity = identity();
         assert_eq!(rendered(&identity, "x-salesforce-user-id").unwrap(), identity.user.to_string());
-        assert_eq!(rendered(&identity, "x-forwarded-user").unwrap(), format!("{}@{}", identity.user, identity.organization));
+        assert_eq!(
+            rendered(&identity, "x-forwarded-user").unwrap(),
+            format!("{}@{}", identity.user, identity.organization)
+        );
         assert_eq!(rendered(&identity, "x-nothing"), None);
     }
 
@@ -301,8 +307,19 @@ mod tests {
     fn every_spelling_of_a_managed_name_goes() {
         let injector = injector();
         let spellings = [
-            "X-Forwarded-User", "x_forwarded_user", "X.Forwarded.User", "x~forwarded-user", "X-FORWARDED_EMAIL", "x-salesforce-user-id",
-            "X_Salesforce_Anything", "remote-user", "REMOTE_USER", "x-auth-request-email", "x-department", "X_Department", "x-portcullis-assertion",
+            "X-Forwarded-User",
+            "x_forwarded_user",
+            "X.Forwarded.User",
+            "x~forwarded-user",
+            "X-FORWARDED_EMAIL",
+            "x-salesforce-user-id",
+            "X_Salesforce_Anything",
+            "remote-user",
+            "REMOTE_USER",
+            "x-auth-request-email",
+            "x-department",
+            "X_Department",
+            "x-portcullis-assertion",
         ];
         for name in spellings {
             assert!(injector.managed().contains(&name.to_ascii_lowercase()), "{name}");

@@ -47,7 +47,10 @@ pub fn read_offer(request: &Request) -> Offer {
         // "A server MAY ignore a received Upgrade header field": answered as if it were not there.
         return Offer::None;
     }
-    if name.is_empty() || name.contains(',') || request.headers().get_all(hyper::header::UPGRADE).iter().nth(1).is_some() {
+    if name.is_empty()
+        || name.contains(',')
+        || request.headers().get_all(hyper::header::UPGRADE).iter().nth(1).is_some()
+    {
         return Offer::Refused("the Upgrade names several protocols");
     }
     if *request.method() != Method::GET || request.version() != Version::HTTP_11 {
@@ -207,7 +210,11 @@ mod tests {
     #[test]
     fn h2c_never_passes() {
         for protocol in ["h2c", "H2C", "HTTP/2.0"] {
-            assert_eq!(read_offer(&request(&[("connection", "upgrade"), ("upgrade", protocol)])), Offer::None, "{protocol}");
+            assert_eq!(
+                read_offer(&request(&[("connection", "upgrade"), ("upgrade", protocol)])),
+                Offer::None,
+                "{protocol}"
+            );
         }
     }
 

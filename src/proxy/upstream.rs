@@ -167,7 +167,11 @@ impl Upstream {
                         let extended = progress.map(|progress| progress.last() + self.settings.first_byte_timeout);
                         match extended {
                             Some(later) if later > deadline => deadline = later,
-                            _ => return Err(UpstreamFault::FirstByteTimeout { authority: self.address.authority.clone() }),
+                            _ => {
+                                return Err(UpstreamFault::FirstByteTimeout {
+                                    authority: self.address.authority.clone(),
+                                });
+                            }
                         }
                     }
                 }
@@ -176,7 +180,11 @@ impl Upstream {
         Ok((answer, lease))
     }
 
-    async fn exchange(&self, mut request: Request, lease: &mut Lease) -> Result<hyper::Response<Incoming>, UpstreamFault> {
+    async fn exchange(
+        &self,
+        mut request: Request,
+        lease: &mut Lease,
+    ) -> Result<hyper::Response<Incoming>, UpstreamFault> {
         while let Some((mut sender, idle_for)) = self.pop().await {
             let replay = if idle_for > STALE { copy_of(&request) } else { None };
             match sender.try_send_request(request).await {

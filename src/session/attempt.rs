@@ -76,7 +76,12 @@ impl Attempts {
     ///
     /// # Errors
     /// [`NoRandomness`] when no nonce can be drawn.
-    pub fn seal(&self, attempt: &Attempt, request: &HeaderMap, now: Timestamp) -> Result<Vec<HeaderValue>, NoRandomness> {
+    pub fn seal(
+        &self,
+        attempt: &Attempt,
+        request: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Vec<HeaderValue>, NoRandomness> {
         let name = self.name(&attempt.state);
         let plain = serde_json::to_vec(attempt).unwrap_or_default();
         let sealed = self.sealer.seal(&name, &plain)?;
@@ -184,7 +189,8 @@ mod tests {
         for line in lines {
             let text = line.to_str().unwrap();
             let (name, value) = text.split(';').next().unwrap().split_once('=').unwrap();
-            let mut pairs: Vec<String> = cookies.get_all(COOKIE).iter().map(|pair| pair.to_str().unwrap().to_owned()).collect();
+            let mut pairs: Vec<String> =
+                cookies.get_all(COOKIE).iter().map(|pair| pair.to_str().unwrap().to_owned()).collect();
             pairs.retain(|pair| !pair.starts_with(&format!("{name}=")));
             if !text.contains("Max-Age=0") {
                 pairs.push(format!("{name}={value}"));
@@ -200,7 +206,8 @@ mod tests {
     #[test]
     fn an_attempt_comes_back_to_the_browser_that_began_it() {
         let attempts = attempts();
-        let cookies = browser(&attempts.seal(&attempt("state-1", START), &HeaderMap::new(), START).unwrap(), HeaderMap::new());
+        let cookies =
+            browser(&attempts.seal(&attempt("state-1", START), &HeaderMap::new(), START).unwrap(), HeaderMap::new());
         assert_eq!(attempts.open("state-1", &cookies, START).unwrap().return_to.as_str(), "/deep?x=1");
         assert_eq!(attempts.open("state-1", &HeaderMap::new(), START).unwrap_err(), NoAttempt::Missing);
         assert_eq!(attempts.open("state-2", &cookies, START).unwrap_err(), NoAttempt::Missing);
@@ -209,14 +216,16 @@ mod tests {
     #[test]
     fn an_attempt_expires() {
         let attempts = attempts();
-        let cookies = browser(&attempts.seal(&attempt("s", START), &HeaderMap::new(), START).unwrap(), HeaderMap::new());
+        let cookies =
+            browser(&attempts.seal(&attempt("s", START), &HeaderMap::new(), START).unwrap(), HeaderMap::new());
         assert!(attempts.open("s", &cookies, Timestamp(START.0 + 599)).is_ok());
         assert_eq!(attempts.open("s", &cookies, Timestamp(START.0 + 600)).unwrap_err(), NoAttempt::Expired);
     }
 
     #[test]
     fn another_gateways_attempt_is_forged() {
-        let cookies = browser(&attempts().seal(&attempt("s", START), &HeaderMap::new(), START).unwrap(), HeaderMap::new());
+        let cookies =
+            browser(&attempts().seal(&attempt("s", START), &HeaderMap::new(), START).unwrap(), HeaderMap::new());
         assert_eq!(attempts().open("s", &cookies, START).unwrap_err(), NoAttempt::Forged);
     }
 
@@ -241,7 +250,8 @@ mod tests {
             cookies = browser(&lines, cookies);
         }
         let now = Timestamp(START.0 + 8);
-        let alive: Vec<u64> = (0..8).filter(|tab| attempts.open(&format!("tab-{tab}"), &cookies, now).is_ok()).collect();
+        let alive: Vec<u64> =
+            (0..8).filter(|tab| attempts.open(&format!("tab-{tab}"), &cookies, now).is_ok()).collect();
         assert_eq!(alive, [3, 4, 5, 6, 7]);
     }
 }

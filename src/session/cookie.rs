@@ -82,7 +82,8 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
 pub fn read_session(headers: &HeaderMap, policy: Policy) -> impl Iterator<Item = SessionKey> {
     let name = policy.session_name();
     let is_id = |value: &str| {
-        value.len() == ID_LENGTH && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        value.len() == ID_LENGTH
+            && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     pairs(headers)
         .filter(move |(theirs, value)| *theirs == name && is_id(value))
@@ -217,7 +218,15 @@ mod tests {
 
     #[test]
     fn odd_session_cookies_are_no_session() {
-        for value in ["", "x", &"A".repeat(42), &"A".repeat(44), &"A".repeat(4000), &format!("{}=", "A".repeat(42)), "\"quoted\""] {
+        for value in [
+            "",
+            "x",
+            &"A".repeat(42),
+            &"A".repeat(44),
+            &"A".repeat(4000),
+            &format!("{}=", "A".repeat(42)),
+            "\"quoted\"",
+        ] {
             let request = headers(&[&format!("portcullis={value}")]);
             assert_eq!(read_session(&request, Policy::Relaxed).count(), 0, "{value}");
         }
@@ -233,7 +242,8 @@ mod tests {
 
     #[test]
     fn the_app_sees_its_own_cookies_alone() {
-        let mut request = headers(&["theme=dark; __Host-portcullis=x; lang=en", "__HOST-Portcullis-attempt-1=y", "crumb=1"]);
+        let mut request =
+            headers(&["theme=dark; __Host-portcullis=x; lang=en", "__HOST-Portcullis-attempt-1=y", "crumb=1"]);
         strip(&mut request);
         assert_eq!(cookie_lines(&request), ["theme=dark; lang=en; crumb=1"]);
         let mut ours_alone = headers(&["portcullis=x"]);
@@ -247,7 +257,13 @@ mod tests {
     #[test]
     fn the_app_cannot_set_a_cookie_of_ours() {
         let mut response = HeaderMap::new();
-        for line in ["theme=dark; Path=/", "__Host-portcullis=evil; Path=/; Secure", " portcullis = x", "lang=en", "__host-PORTCULLIS-bounce=1"] {
+        for line in [
+            "theme=dark; Path=/",
+            "__Host-portcullis=evil; Path=/; Secure",
+            " portcullis = x",
+            "lang=en",
+            "__host-PORTCULLIS-bounce=1",
+        ] {
             response.append(SET_COOKIE, HeaderValue::from_str(line).unwrap());
         }
         drop_impostors(&mut response);
