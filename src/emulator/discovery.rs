@@ -84,10 +84,10 @@ impl Org {
         self.note("discovery");
         let mischief = self.mischief();
         match mischief {
-            Some(Mischief::DiscoveryHtml) => return wire::html_page(StatusCode::OK),
-            Some(Mischief::Discovery503) => return wire::html_page(StatusCode::SERVICE_UNAVAILABLE),
-            Some(Mischief::DiscoveryRedirect) => return wire::redirect_elsewhere(StatusCode::FOUND),
-            Some(Mischief::DiscoveryDown) => return wire::hang_up(),
+            Some(Mischief::DiscoveryHtml) => wire::html_page(StatusCode::OK),
+            Some(Mischief::Discovery503) => wire::html_page(StatusCode::SERVICE_UNAVAILABLE),
+            Some(Mischief::DiscoveryRedirect) => wire::redirect_elsewhere(StatusCode::FOUND),
+            Some(Mischief::DiscoveryDown) => wire::hang_up(),
             _ => public(&document(base, mischief)),
         }
     }

@@ -338,7 +338,8 @@ async fn who_may_not_use_the_app_gets_no_code() {
 async fn a_code_is_good_once_for_its_own_request() {
     let org = org().await;
     let mut visit = Visit::new(&org);
-    let mistakes: [(&[(&str, &str)], &str, &str); 8] = [
+    type Mistake<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+    let mistakes: [Mistake<'_>; 8] = [
         (&[("code", "aPrxforged==")], "invalid_grant", "invalid authorization code"),
         (&[("redirect_uri", "http://localhost:1/")], "redirect_uri_mismatch", "redirect_uri must match configuration"),
         (&[("code_verifier", "")], "invalid_grant", "missing required code verifier"),
