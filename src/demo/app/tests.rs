@@ -44,10 +44,10 @@ async fn the_page_greets_whom_the_headers_name_and_escapes_them() {
     let named = |value: &'static str| {
         get("/").header("accept", "text/html").header("x-forwarded-preferred-username", value)
     };
-    let (_, headers, page) = ask(&app, named("Zo%C3%AB").header("x-evil", "<script><b><i>"), "").await;
+    let (_, headers, page) = ask(&app, named("Zo%C3%AB").header("x-evil", "<script><s>"), "").await;
     assert!(headers[CONTENT_TYPE].to_str().unwrap().starts_with("text/html"));
     assert!(page.contains("You are signed in as <em>Zoë</em>"));
-    assert!(!page.contains("<script>") && !page.contains("<b>") && !page.contains("<i>"));
+    assert!(!page.contains("<script>") && !page.contains("<s>"));
     let (_, _, page) = ask(&app, named("%3Cscript%3Ealert(1)%3C/script%3E"), "").await;
     assert!(!page.contains("<script>alert"));
     let (_, _, page) = ask(&app, get("/").header("accept", "text/html"), "").await;
