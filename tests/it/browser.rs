@@ -1,0 +1,300 @@
+//! A browser without a screen: keeps cookies as a browser does, follows redirects, fills in forms, and remembers
+//! the whole conversation for when a test fails.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::header::{COOKIE, HOST, HeaderName, LOCATION, SET_COOKIE};
+use hyper::{HeaderMap, Method, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use url::Url;
+
+/// What a browser sends when it goes to a page.
+const NAVIGATION: [(&str, &str); 4] = [
+    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    ("sec-fetch-mode", "navigate"),
+    ("sec-fetch-dest", "document"),
+    ("user-agent", "a test's browser"),
+];
+
+/// An answer, read to its end.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub url: Url,
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Reply {
+    /// A header's first line, as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("a readable header"))
+    }
+
+    /// Where a redirect leads.
+    pub fn location(&self) -> Url {
+        let location = self.header("location").unwrap_or_else(|| panic!("no redirect: {} {}", self.status, self.body));
+        self.url.join(location).expect("an address")
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
+    }
+
+    /// All `Set-Cookie` lines.
+    pub fn cookies(&self) -> Vec<String> {
+        self.headers.get_all(SET_COOKIE).iter().map(|line| line.to_str().unwrap().to_owned()).collect()
+    }
+
+    /// The value of a query parameter of this page's address, or of the address that it redirects to.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        let url = if self.headers.contains_key(LOCATION) { self.location() } else { self.url.clone() };
+        url.query_pairs().find(|pair| pair.0 == name).map(|pair| pair.1.into_owned())
+    }
+
+    /// The refusal's code, on a page or in JSON.
+    pub fn refusal(&self) -> String {
+        if let Ok(json) = serde_json::from_str::<serde_json::Value>(&self.body) {
+            return json["error"].as_str().unwrap_or_default().to_owned();
+        }
+        let marked = self.body.split("<dt>Code</dt><dd><code>").nth(1).and_then(|rest| rest.split('<').next());
+        marked.unwrap_or_else(|| panic!("no refusal: {} {}", self.status, self.body)).to_owned()
+    }
+
+    fn hidden(&self, name: &str) -> Option<String> {
+        let marked = self.body.split(&format!("name=\"{name}\" value=\"")).nth(1)?;
+        Some(unescape(marked.split('"').next()?))
+    }
+
+    fn action(&self) -> Url {
+        let marked = self.body.split("action=\"").nth(1).unwrap_or_else(|| panic!("no form: {}", self.body));
+        self.url.join(&unescape(marked.split('"').next().unwrap())).unwrap()
+    }
+}
+
+fn unescape(text: &str) -> String {
+    let entities = [("&#x2f;", "/"), ("&quot;", "\""), ("&#x27;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")];
+    entities.iter().fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character))
+}
+
+/// A cookie in the jar.
+#[derive(Clone, Debug)]
+struct Kept {
+    value: String,
+    secure: bool,
+}
+
+/// The browser.
+#[derive(Clone, Default)]
+pub struct Browser {
+    /// By host (cookies do not know ports) and name.
+    jar: BTreeMap<(String, String), Kept>,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    conversation: String,
+}
+
+impl Browser {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One that trusts these certificates.
+    pub fn trusting(tls: Arc<rustls::ClientConfig>) -> Self {
+        Self { tls: Some(tls), ..Self::default() }
+    }
+
+    /// A cookie's value.
+    pub fn cookie(&self, host: &str, name: &str) -> Option<String> {
+        self.jar.get(&(host.to_owned(), name.to_owned())).map(|kept| kept.value.clone())
+    }
+
+    /// Names of all cookies for a host.
+    pub fn cookie_names(&self, host: &str) -> Vec<String> {
+        self.jar.keys().filter(|(theirs, _)| theirs == host).map(|(_, name)| name.clone()).collect()
+    }
+
+    pub fn set_cookie(&mut self, host: &str, name: &str, value: &str) {
+        self.jar.insert((host.to_owned(), name.to_owned()), Kept { value: value.to_owned(), secure: false });
+    }
+
+    pub fn forget_cookie(&mut self, host: &str, name: &str) {
+        self.jar.remove(&(host.to_owned(), name.to_owned()));
+    }
+
+    /// One navigation, without following redirects.
+    pub async fn get(&mut self, url: impl AsRef<str>) -> Reply {
+        self.send(Method::GET, url.as_ref(), &NAVIGATION, Bytes::new()).await
+    }
+
+    /// One request as a program sends it.
+    pub async fn fetch(
+        &mut self,
+        method: Method,
+        url: impl AsRef<str>,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Reply {
+        self.send(method, url.as_ref(), headers, body.into()).await
+    }
+
+    /// Goes to a page, through every redirect.
+    pub async fn visit(&mut self, url: impl AsRef<str>) -> Reply {
+        let reply = self.get(url).await;
+        self.follow(reply).await
+    }
+
+    /// Follows redirects to the end.
+    pub async fn follow(&mut self, mut reply: Reply) -> Reply {
+        for _ in 0..30 {
+            if !reply.status.is_redirection() {
+                return reply;
+            }
+            let next = reply.location();
+            reply = self.get(next).await;
+        }
+        panic!("redirected without end:\n{}", self.conversation);
+    }
+
+    /// Sends a form, as a page of the same origin does; without following.
+    pub async fn post(&mut self, url: &Url, form: &[(&str, &str)]) -> Reply {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let origin = url.origin().ascii_serialization();
+        let mut headers = NAVIGATION.to_vec();
+        headers.push(("origin", &origin));
+        headers.push(("content-type", "application/x-www-form-urlencoded"));
+        self.send(Method::POST, url.as_str(), &headers, body.into()).await
+    }
+
+    /// From a closed page of the app to the callback's address, which is returned without being visited.
+    pub async fn sign_in_until_callback(&mut self, page: &str, username: &str) -> Url {
+        let mut reply = self.get(page).await;
+        for _ in 0..30 {
+            if reply.status.is_redirection() {
+                let next = reply.location();
+                if next.path().ends_with("/callback") {
+                    return next;
+                }
+                reply = self.get(next).await;
+            } else if let Some(source) = reply.hidden("source") {
+                reply = self.post(&reply.action(), &[("source", &source), ("decision", "allow")]).await;
+            } else if let Some(onward) = reply.hidden("startURL") {
+                reply = self.post(&reply.action(), &[("startURL", &onward), ("person", username)]).await;
+            } else {
+                panic!("the sign-in went nowhere: {} {}\n{}", reply.status, reply.body, self.conversation);
+            }
+        }
+        panic!("the sign-in goes round in circles:\n{}", self.conversation);
+    }
+
+    /// From a closed page of the app through sign-in and approval to wherever that leads.
+    pub async fn sign_in(&mut self, page: &str, username: &str) -> Reply {
+        let callback = self.sign_in_until_callback(page, username).await;
+        self.visit(callback).await
+    }
+
+    async fn send(&mut self, method: Method, url: &str, headers: &[(&str, &str)], body: Bytes) -> Reply {
+        let url = Url::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
+        let host = url.host_str().unwrap().to_owned();
+        let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
+        let mut request = hyper::Request::builder().method(method.clone()).uri(target).header(HOST, url.authority());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let cookies: Vec<String> = self
+            .jar
+            .iter()
+            .filter(|((theirs, _), kept)| *theirs == host && (!kept.secure || url.scheme() == "https"))
+            .map(|((_, name), kept)| format!("{name}={}", kept.value))
+            .collect();
+        if !cookies.is_empty() {
+            request = request.header(COOKIE, cookies.join("; "));
+        }
+        let request = request.body(Full::new(body)).unwrap();
+        let reply = exchange(&url, self.tls.clone(), request).await;
+        self.keep_cookies(&reply, &host);
+        _ = writeln!(self.conversation, "{method} {url}\n  -> {} {:?}", reply.status, reply.header("location"));
+        audit(&reply);
+        reply
+    }
+
+    /// Keeps cookies by the rules of RFC 6265bis that matter here: `Max-Age=0` deletes, `__Host-` needs `Secure`,
+    /// `Path=/` and no `Domain`, `Secure` needs https.
+    fn keep_cookies(&mut self, reply: &Reply, host: &str) {
+        for line in reply.cookies() {
+            let mut parts = line.split(';').map(str::trim);
+            let (name, value) = parts.next().unwrap().split_once('=').unwrap();
+            let attributes: Vec<String> = parts.map(str::to_ascii_lowercase).collect();
+            let has = |attribute: &str| attributes.iter().any(|theirs| theirs == attribute);
+            let key = (host.to_owned(), name.to_owned());
+            if has("secure") && reply.url.scheme() != "https" {
+                continue;
+            }
+            let domain = attributes.iter().any(|attribute| attribute.starts_with("domain"));
+            if name.starts_with("__Host-") && (!has("secure") || !has("path=/") || domain) {
+                continue;
+            }
+            if has("max-age=0") {
+                self.jar.remove(&key);
+            } else {
+                self.jar.insert(key, Kept { value: value.to_owned(), secure: has("secure") });
+            }
+        }
+    }
+}
+
+/// What no answer of the gateway may hold.
+fn audit(reply: &Reply) {
+    for line in reply.cookies() {
+        if line.contains("portcullis") {
+            for flag in ["HttpOnly", "SameSite=Lax", "Path=/"] {
+                assert!(line.contains(flag), "{flag} is missing: {line}");
+            }
+        }
+    }
+    for secret in ["id_token", "access_token", "00D5g00000PrtCl!"] {
+        let ours = reply.url.path().contains("/.portcullis");
+        assert!(!ours || !reply.body.contains(secret), "{} tells a secret: {}", reply.url, reply.body);
+    }
+}
+
+async fn exchange(url: &Url, tls: Option<Arc<rustls::ClientConfig>>, request: hyper::Request<Full<Bytes>>) -> Reply {
+    let port = url.port_or_known_default().unwrap();
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+    let (head, body) = if url.scheme() == "https" {
+        let connector = tokio_rustls::TlsConnector::from(tls.expect("a browser that speaks TLS"));
+        let name = url.host_str().unwrap().to_owned().try_into().unwrap();
+        talk(connector.connect(name, stream).await.unwrap(), request).await
+    } else {
+        talk(stream, request).await
+    };
+    Reply {
+        url: url.clone(),
+        status: head.status,
+        headers: head.headers,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    }
+}
+
+async fn talk<IO>(io: IO, request: hyper::Request<Full<Bytes>>) -> (hyper::http::response::Parts, Bytes)
+where
+    IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let response = sender.send_request(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    driver.abort();
+    (head, body)
+}
+
+/// A header name for tests that need an odd one.
+pub fn name(text: &str) -> HeaderName {
+    HeaderName::from_bytes(text.as_bytes()).unwrap()
+}

@@ -1,0 +1,218 @@
+//! A whole world on loopback: pretend org, app that knows nothing, real gateway; one call to build.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use portcullis::config::file;
+use portcullis::emulator::settings::{KeySize, Settings};
+use portcullis::emulator::{self, Emulator, KeyRing, people};
+use portcullis::gateway::{self, Running};
+
+use crate::app::App;
+use crate::browser::Browser;
+
+/// What a world is made of. Dropped, it is gone.
+pub struct World {
+    pub org: emulator::Running,
+    pub app: App,
+    pub gateway: Running,
+    /// The gateway's public address, without a trailing slash.
+    pub url: String,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    _directory: tempfile::TempDir,
+}
+
+/// How to make one.
+pub struct Builder {
+    /// Lines of the top level.
+    top: String,
+    /// Tables.
+    tables: String,
+    provider: String,
+    routes: Option<String>,
+    org: Settings,
+    tls: bool,
+    base: Base,
+}
+
+/// Which of the org's addresses the gateway is given.
+#[derive(Clone, Copy)]
+pub enum Base {
+    MyDomain,
+    Login,
+    Site,
+}
+
+/// The keys, made once for all worlds of this process: making them takes a while.
+pub fn keys() -> Arc<KeyRing> {
+    static RING: OnceLock<Arc<KeyRing>> = OnceLock::new();
+    Arc::clone(RING.get_or_init(|| KeyRing::generate(KeySize::Small).expect("keys can be made")))
+}
+
+impl World {
+    /// The ordinary world: `http://localhost`, one closed route.
+    pub async fn new() -> Self {
+        Self::with().start().await
+    }
+
+    pub fn with() -> Builder {
+        Builder {
+            top: String::new(),
+            tables: String::new(),
+            provider: format!("organizations = [\"{}\"]\n", people::HOME_ORGANIZATION),
+            routes: None,
+            org: Settings { keys: Some(keys()), ..Settings::default() },
+            tls: false,
+            base: Base::MyDomain,
+        }
+    }
+
+    /// An absolute address of the gateway.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// A browser that trusts this world's certificate.
+    pub fn browser(&self) -> Browser {
+        self.tls.clone().map_or_else(Browser::new, Browser::trusting)
+    }
+
+    /// A browser that has signed in as the standard user.
+    pub async fn signed_in(&self) -> Browser {
+        let mut browser = self.browser();
+        let reply = browser.sign_in(&self.at("/"), people::STANDARD.username).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        browser
+    }
+
+    /// The name of the session cookie here.
+    pub fn session_cookie(&self) -> &'static str {
+        if self.tls.is_some() { "__Host-portcullis" } else { "portcullis" }
+    }
+
+    /// The host that this world's cookies belong to.
+    pub fn host(&self) -> &'static str {
+        "localhost"
+    }
+
+    /// The gateway's metrics.
+    pub async fn metrics(&self) -> String {
+        let address = self.gateway.operator_address.expect("an operator's listener");
+        let mut browser = Browser::new();
+        browser.fetch(hyper::Method::GET, format!("http://{address}/metrics"), &[], "").await.body
+    }
+}
+
+impl Builder {
+    /// Adds lines to the top level of the configuration.
+    pub fn top(mut self, toml: &str) -> Self {
+        self.top.push_str(toml);
+        self.top.push('\n');
+        self
+    }
+
+    /// Adds whole tables.
+    pub fn table(mut self, toml: &str) -> Self {
+        self.tables.push_str(toml);
+        self.tables.push('\n');
+        self
+    }
+
+    /// Replaces the provider's lines beside address and credentials.
+    pub fn provider(mut self, toml: &str) -> Self {
+        self.provider = format!("{toml}\n");
+        self
+    }
+
+    /// Replaces the routes; `{app}` becomes the app's authority.
+    pub fn routes(mut self, toml: &str) -> Self {
+        self.routes = Some(toml.to_owned());
+        self
+    }
+
+    /// Changes the org before it starts.
+    pub fn org(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.org);
+        self
+    }
+
+    /// Points the gateway at another of the org's addresses.
+    pub fn base(mut self, base: Base) -> Self {
+        self.base = base;
+        self
+    }
+
+    /// `https://localhost`, with a certificate made for this world.
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
+    pub async fn start(self) -> World {
+        let org = Emulator::start(self.org.clone()).await.expect("the org starts");
+        let app = App::start();
+        let directory = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let scheme = if self.tls { "https" } else { "http" };
+        let url = format!("{scheme}://localhost:{port}");
+        org.register(format!("{url}/.portcullis/callback"));
+        let address = match self.base {
+            Base::MyDomain => org.org_url(),
+            Base::Login => org.login_url(),
+            Base::Site => org.site_url(),
+        };
+        let settings = org.app();
+        let routes = self.routes.clone().unwrap_or_else(|| "[[route]]\nupstream = \"http://{app}\"\n".to_owned());
+        let (tls_table, tls) = if self.tls { make_tls(&directory) } else { (String::new(), None) };
+        let secret = if self.provider.contains("client_authentication") {
+            String::new()
+        } else {
+            format!("client_secret = \"{}\"\n", settings.client_secret)
+        };
+        let toml = format!(
+            "public_url = \"{url}\"\nlisten = \"127.0.0.1:{port}\"\nworkers = 1\ndrain = \"2s\"\n{}\n\
+             [provider.salesforce]\nprotocol = \"oidc\"\norg = \"{address}\"\nclient_id = \"{}\"\n{secret}{}\n\
+             [operator]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n{tls_table}\n{}\n{}",
+            self.top,
+            settings.client_id,
+            self.provider,
+            self.tables,
+            routes.replace("{app}", &app.authority),
+        );
+        let config =
+            file::read(&toml, "the test's gateway.toml", &[]).unwrap_or_else(|problems| panic!("{problems}\n{toml}"));
+        let gateway = gateway::start(config).await.expect("the gateway starts");
+        World { org, app, gateway, url, tls, _directory: directory }
+    }
+}
+
+/// A loopback port that nobody listens on: the public address must name it before the gateway has bound it.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn make_tls(directory: &tempfile::TempDir) -> (String, Option<Arc<rustls::ClientConfig>>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let write = |name: &str, text: String| -> PathBuf {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let certificate = write("certificate.pem", made.cert.pem());
+    let key = write("key.pem", made.signing_key.serialize_pem());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let table = format!(
+        "[tls]\ncertificate = {:?}\nprivate_key = {:?}\n",
+        certificate.display().to_string(),
+        key.display().to_string()
+    );
+    (table, Some(Arc::new(client)))
+}
