@@ -41,9 +41,8 @@ async fn a_request_is_shown_as_it_arrived() {
 #[tokio::test]
 async fn the_page_greets_whom_the_headers_name_and_escapes_them() {
     let app = App::start().await.unwrap();
-    let named = |value: &'static str| {
-        get("/").header("accept", "text/html").header("x-forwarded-preferred-username", value)
-    };
+    let named =
+        |value: &'static str| get("/").header("accept", "text/html").header("x-forwarded-preferred-username", value);
     let (_, headers, page) = ask(&app, named("Zo%C3%AB").header("x-evil", "<script><s>"), "").await;
     assert!(headers[CONTENT_TYPE].to_str().unwrap().starts_with("text/html"));
     assert!(page.contains("You are signed in as <em>Zoë</em>"));
