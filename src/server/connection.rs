@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use super::body;
 use super::event::{Event, Events};
 use super::quiet::Quiet;
-use super::streams::{Activity, Streams};
+use super::streams::{Activity, Sent, Streams};
 use super::wire::{Permit, WRITE_TIMEOUT, Wire, WriteStalled};
 use super::{Drain, Limits};
 use crate::http::{self, Peer, Request, Response, Scheme};
@@ -159,7 +159,12 @@ where
     let limits = &shared.limits;
     let activity = Arc::new(Activity::new());
     // hyper's own limits on resets (CVE-2023-44487 and its kin) stay as they are.
-    let mut builder = http2::Builder::new(Streams::new(Arc::clone(&activity), shared.tasks.clone()));
+    let on_stall = {
+        let events = Events::clone(&shared.events);
+        Arc::new(move || events(Event::WriteTimeout { peer: peer.address }))
+    };
+    let streams = Streams::new(Arc::clone(&activity), shared.tasks.clone(), WRITE_TIMEOUT, on_stall);
+    let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
@@ -296,23 +301,24 @@ where
     H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    type Response = Response;
+    type Response = hyper::Response<Sent>;
     type Error = Infallible;
     // Boxed for each request: hyper would otherwise keep room for the largest handler in each idle connection.
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
         self.activity.note_request();
         let shared = &self.shared;
+        let turn = (request.version() == Version::HTTP_2).then(|| self.activity.announce());
         if has_too_many_fields(&request, shared.limits.headers) {
             (shared.events)(Event::HeadersTooLarge { peer: self.peer.address });
             let answer = http::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has too many fields\n");
-            return Box::pin(std::future::ready(Ok(answer)));
+            return Box::pin(std::future::ready(Ok(answer.map(|body| Sent::new(body, turn)))));
         }
         let limit = shared.limits.body_idle_timeout;
         let request = request.map(|incoming| body::watch(incoming, limit, &shared.events, self.peer.address));
         let answer = (shared.handler)(request, self.peer);
-        Box::pin(async move { Ok(answer.await) })
+        Box::pin(async move { Ok(answer.await.map(|body| Sent::new(body, turn))) })
     }
 }
 

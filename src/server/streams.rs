@@ -1,14 +1,23 @@
-//! The requests that run on one HTTP/2 connection: counted, tracked, and the time since the last one.
+//! The requests that run on one HTTP/2 connection: counted, tracked, timed, and ended when their client stops taking.
 //!
-//! hyper neither ends an idle HTTP/2 connection nor says how many streams are open; it spawns each stream through
-//! an executor, so that is where they are counted. Called by `server::connection`.
+//! hyper neither ends an idle HTTP/2 connection, nor says how many streams are open, nor notices a client that keeps
+//! a stream's window shut and holds response, app connection and memory with it. It spawns each stream through an
+//! executor, so that is where all three are done. Called by `server::connection`.
 
-use std::sync::Arc;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
 
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+
+use super::wire::Patience;
+use crate::http::{Body, BodyError};
 
 /// How busy a connection is.
 pub(super) struct Activity {
@@ -17,6 +26,8 @@ pub(super) struct Activity {
     opened: Instant,
     /// Milliseconds from `opened` to the end of the last request.
     last_end: AtomicU64,
+    /// Of the request that hyper hands to the executor next.
+    next_turn: Mutex<Option<Arc<Turn>>>,
 }
 
 impl Activity {
@@ -27,12 +38,21 @@ impl Activity {
             served: AtomicUsize::new(0),
             opened: Instant::now(),
             last_end: AtomicU64::new(0),
+            next_turn: Mutex::default(),
         }
     }
 
-    /// A request begins on an HTTP/1.1 connection, where hyper keeps the rest of the books.
+    /// A request begins.
     pub(super) fn note_request(&self) {
         self.served.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whose turn it will be on the stream of the request that begins: hyper calls the service and then, before
+    /// anything else happens on the connection, the executor with the same stream.
+    pub(super) fn announce(&self) -> Arc<Turn> {
+        let turn = Arc::new(Turn::default());
+        *self.next_turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&turn));
+        turn
     }
 
     /// Whether a request was ever complete.
@@ -71,18 +91,79 @@ impl Drop for Running {
     }
 }
 
+/// Whose turn it is on one stream: the client's after it was given a piece of the body, else ours. The lowest bit
+/// says which, the others count the pieces.
+#[derive(Default)]
+pub(super) struct Turn(AtomicU64);
+
+impl Turn {
+    fn pass(&self, to_client: bool) {
+        let pieces = self.0.load(Ordering::Relaxed) >> 1;
+        self.0.store(if to_client { (pieces + 1) << 1 | 1 } else { pieces << 1 }, Ordering::Relaxed);
+    }
+}
+
+/// A response's body, which notes whose turn it is when somebody wants to know.
+pub(super) struct Sent {
+    body: Body,
+    turn: Option<Arc<Turn>>,
+}
+
+impl Sent {
+    /// Wraps a body.
+    pub(super) fn new(body: Body, turn: Option<Arc<Turn>>) -> Self {
+        Self { body, turn }
+    }
+}
+
+impl http_body::Body for Sent {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        if let Some(turn) = &this.turn {
+            turn.pass(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// Spawns the streams of one connection.
 #[derive(Clone)]
 pub(super) struct Streams {
     activity: Arc<Activity>,
     tasks: TaskTracker,
+    write_timeout: Duration,
+    on_stall: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Streams {
-    /// Streams that count in `activity` and are waited for in `tasks`.
-    pub(super) fn new(activity: Arc<Activity>, tasks: TaskTracker) -> Self {
-        Self { activity, tasks }
+    /// Streams that count in `activity` and are waited for in `tasks`; one whose client takes nothing for
+    /// `write_timeout` is reset, and told to `on_stall`.
+    pub(super) fn new(
+        activity: Arc<Activity>,
+        tasks: TaskTracker,
+        write_timeout: Duration,
+        on_stall: Arc<dyn Fn() + Send + Sync>,
+    ) -> Self {
+        Self { activity, tasks, write_timeout, on_stall }
     }
+}
+
+/// How a stream ended.
+enum End {
+    Done,
+    Stalled,
 }
 
 impl<F> hyper::rt::Executor<F> for Streams
@@ -92,9 +173,89 @@ where
 {
     fn execute(&self, stream: F) {
         let running = self.activity.begin();
+        let turn = self.activity.next_turn.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut patience = Patience::new(self.write_timeout);
+        let on_stall = Arc::clone(&self.on_stall);
         self.tasks.spawn(async move {
-            stream.await;
+            let mut stream = pin!(stream);
+            let mut seen = 0;
+            let end = std::future::poll_fn(|cx| {
+                if stream.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(End::Done);
+                }
+                let turn = turn.as_ref().map_or(0, |turn| turn.0.load(Ordering::Relaxed));
+                if turn != seen {
+                    seen = turn;
+                    patience.renew();
+                }
+                if turn & 1 == 0 { Poll::Pending } else { patience.poll_end(cx).map(|()| End::Stalled) }
+            });
+            if let End::Stalled = end.await {
+                on_stall();
+            }
+            // The stream goes first: dropping it is what resets it.
             drop(running);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt as _;
+    use hyper::rt::Executor as _;
+    use tokio::sync::mpsc;
+
+    const SOON: Duration = Duration::from_millis(50);
+
+    fn streams() -> (Streams, mpsc::UnboundedReceiver<()>) {
+        let (tell, told) = mpsc::unbounded_channel();
+        let on_stall = Arc::new(move || tell.send(()).unwrap());
+        (Streams::new(Arc::new(Activity::new()), TaskTracker::new(), SOON, on_stall), told)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_loses_its_stream() {
+        let (streams, mut stalls) = streams();
+        let mut body = Sent::new(Body::Full("piece".into()), Some(streams.activity.announce()));
+        streams.execute(async move {
+            body.frame().await.unwrap().unwrap();
+            std::future::pending::<()>().await;
+        });
+        assert!(!streams.activity.is_idle());
+        stalls.recv().await.unwrap();
+        streams.tasks.close();
+        streams.tasks.wait().await;
+        assert!(streams.activity.is_idle());
+    }
+
+    #[tokio::test]
+    async fn an_app_that_takes_its_time_does_not() {
+        let (streams, mut stalls) = streams();
+        let mut body = Sent::new(Body::Empty, Some(streams.activity.announce()));
+        streams.execute(async move {
+            assert!(body.frame().await.is_none());
+            tokio::time::sleep(4 * SOON).await;
+        });
+        streams.tasks.close();
+        streams.tasks.wait().await;
+        assert!(stalls.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_piece_by_piece_does_not() {
+        let (streams, mut stalls) = streams();
+        let pieces = http_body_util::StreamBody::new(futures_util::stream::iter(
+            (0..6).map(|_| Ok::<_, BodyError>(Frame::data(Bytes::from_static(b"piece")))),
+        ));
+        let mut body = Sent::new(Body::streamed(pieces), Some(streams.activity.announce()));
+        streams.execute(async move {
+            while body.frame().await.is_some() {
+                tokio::time::sleep(SOON / 2).await;
+            }
+        });
+        streams.tasks.close();
+        streams.tasks.wait().await;
+        assert!(stalls.try_recv().is_err());
     }
 }

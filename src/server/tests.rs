@@ -208,7 +208,8 @@ async fn a_handshake_that_does_not_happen_ends_at_its_deadline() {
 #[tokio::test]
 async fn the_drain_does_not_wait_for_handshakes() {
     let (tls, _) = certified(&[]);
-    let mut world = World::open(Limits::default(), Some(tls), hello);
+    let limits = Limits { handshake_timeout: EVER * 100, ..Limits::default() };
+    let mut world = World::open(limits, Some(tls), hello);
     let mut stream = world.connect().await;
     world.event("accepted").await;
     world.drain.begin();
@@ -312,6 +313,36 @@ async fn a_body_that_moves_takes_longer_than_the_idle_timeout() {
         stream.write_all(&[*byte]).await.unwrap();
     }
     assert!(read_all(&mut stream).await.ends_with("12345678"));
+}
+
+/// A body without end.
+fn endless() -> Response {
+    let piece = || Ok::<_, crate::http::BodyError>(http_body::Frame::data(bytes::Bytes::from_static(&[b'x'; 16384])));
+    let stream = futures_util::stream::repeat_with(piece);
+    Response::new(Body::streamed(http_body_util::StreamBody::new(stream)))
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_given_up() {
+    let mut world = World::open(Limits::default(), None, |_, _| async { endless() });
+    let mut stream = world.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    world.event("write_timeout").await;
+    world.event("closed").await;
+}
+
+#[tokio::test]
+async fn a_stalled_stream_is_reset_and_its_connection_lives_on() {
+    let (tls, connector) = certified(&[b"h2"]);
+    let mut world = World::open(Limits::default(), Some(tls), |request: Request, _| async move {
+        if request.uri().path() == "/endless" { endless() } else { text(StatusCode::OK, "hello") }
+    });
+    let (mut send, _) = http2(connect_tls(&world, &connector).await).await;
+    let stalled = in_time(send.send_request(get("https://localhost/endless"))).await.unwrap();
+    world.event("write_timeout").await;
+    let answer = in_time(send.send_request(get("https://localhost/"))).await.unwrap();
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hello");
+    assert!(in_time(stalled.into_body().collect()).await.is_err(), "it was reset, not ended");
 }
 
 #[tokio::test]

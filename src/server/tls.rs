@@ -4,6 +4,8 @@
 //! replayed first flight would be a replayed signed-in request (RFC 8446 section 8). Called by `gateway` and by
 //! `cli check`.
 
+mod dates;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ServerSessionMemoryCache;
 use rustls::{InconsistentKeys, ServerConfig};
+
+pub use dates::Validity;
 
 /// Sessions that can be resumed without a ticket, in entries; the default of 256 is too few for one busy minute.
 const RESUMABLE_SESSIONS: usize = 20_000;
@@ -46,6 +50,12 @@ pub enum Problem {
     /// No certificate in the certificate file.
     #[error("{} holds no certificate (no -----BEGIN CERTIFICATE-----)", file.display())]
     NoCertificate {
+        /// Which.
+        file: PathBuf,
+    },
+    /// What stands in the certificate file is no X.509 certificate.
+    #[error("the first certificate in {} cannot be read", file.display())]
+    UnreadableCertificate {
         /// Which.
         file: PathBuf,
     },
@@ -104,6 +114,16 @@ impl Settings {
         config.max_early_data_size = 0;
         config.ignore_client_order = true;
         Ok(Arc::new(config))
+    }
+
+    /// From when until when our certificate (the first in the file) is valid.
+    ///
+    /// # Errors
+    /// [`Problem`], when it cannot be read.
+    pub fn validity(&self) -> Result<Validity, Problem> {
+        let certificates = self.certificates()?;
+        let ours = certificates.first().and_then(|certificate| dates::read(certificate));
+        ours.ok_or_else(|| Problem::UnreadableCertificate { file: self.certificate.clone() })
     }
 
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Problem> {
@@ -178,6 +198,17 @@ mod tests {
         assert!(encrypted.to_string().contains("decrypt it first"), "{encrypted}");
         let broken = settings(folder.path(), &certificate, &key.replace("-----END", "")).load().unwrap_err();
         assert!(matches!(broken, Problem::NotPem { .. }), "{broken}");
+    }
+
+    #[test]
+    fn the_certificates_dates_can_be_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = pair();
+        let validity = settings(folder.path(), &certificate, &key).validity().unwrap();
+        assert!(validity.not_before < validity.not_after);
+        let nonsense = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        let problem = settings(folder.path(), nonsense, &key).validity().unwrap_err();
+        assert!(matches!(problem, Problem::UnreadableCertificate { .. }), "{problem}");
     }
 
     #[test]

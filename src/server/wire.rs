@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep};
 use super::event::{Event, Events};
 
 /// How long a client may take nothing of what is written to it.
-pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 60 });
 
 /// A deadline for the other side's next move. It costs nothing while there is no waiting, and no timer is
 /// touched between one wait and the next.

@@ -1,0 +1,122 @@
+//! From when until when a certificate is valid.
+//!
+//! rustls judges the dates of other people's certificates and never shows them, least of all those of the
+//! certificate it presents itself; an expired one would be every visitor's error and nobody's at home. So this reads
+//! the one field that is needed (RFC 5280 section 4.1), strictly, and nothing else. Called by `server::tls` for
+//! `cli check`.
+
+use time::PrimitiveDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+use crate::clock::Timestamp;
+
+const SEQUENCE: u8 = 0x30;
+const INTEGER: u8 = 0x02;
+const VERSION: u8 = 0xa0;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+
+const DIGITS: &[BorrowedFormatItem<'_>] = format_description!("[year][month][day][hour][minute][second]Z");
+
+/// The span in which a certificate is valid, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub not_before: Timestamp,
+    /// The last second.
+    pub not_after: Timestamp,
+}
+
+/// The validity of a certificate in DER, or `None` when it is not one.
+pub(super) fn read(certificate: &[u8]) -> Option<Validity> {
+    let (certificate, _) = take(certificate, SEQUENCE)?;
+    let (body, _) = take(certificate, SEQUENCE)?;
+    // The version is left out of version 1 certificates.
+    let body = take(body, VERSION).map_or(body, |(_, rest)| rest);
+    let (_serial, body) = take(body, INTEGER)?;
+    let (_algorithm, body) = take(body, SEQUENCE)?;
+    let (_issuer, body) = take(body, SEQUENCE)?;
+    let (validity, _) = take(body, SEQUENCE)?;
+    let (not_before, rest) = moment(validity)?;
+    let (not_after, rest) = moment(rest)?;
+    rest.is_empty().then_some(Validity { not_before, not_after })
+}
+
+/// The contents of the element at the beginning, when it has that tag, and what follows it.
+fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (&found, rest) = der.split_first()?;
+    let (&length, rest) = rest.split_first()?;
+    let (length, rest) = match length {
+        0..0x80 => (usize::from(length), rest),
+        // Certificates are shorter than 16 MiB.
+        0x81..=0x83 => {
+            let (bytes, rest) = rest.split_at_checked(usize::from(length - 0x80))?;
+            (bytes.iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte)), rest)
+        }
+        _ => return None,
+    };
+    if found == tag { rest.split_at_checked(length) } else { None }
+}
+
+fn moment(der: &[u8]) -> Option<(Timestamp, &[u8])> {
+    let (text, rest) = if let Some((digits, rest)) = take(der, UTC_TIME) {
+        let digits = std::str::from_utf8(digits).ok()?;
+        // RFC 5280 section 4.1.2.5.1: two digits of 50 and above are of the last century.
+        let century = if digits.get(..2)? < "50" { "20" } else { "19" };
+        (format!("{century}{digits}"), rest)
+    } else {
+        let (digits, rest) = take(der, GENERALIZED_TIME)?;
+        (std::str::from_utf8(digits).ok()?.to_owned(), rest)
+    };
+    let moment = PrimitiveDateTime::parse(&text, DIGITS).ok()?.assume_utc().unix_timestamp();
+    // Before 1970 is as expired as 1970.
+    Some((Timestamp(u64::try_from(moment).unwrap_or(0)), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn certificate(from: i32, until: i32) -> Vec<u8> {
+        let mut parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(from, 2, 3);
+        parameters.not_after = rcgen::date_time_ymd(until, 12, 31);
+        let key = rcgen::KeyPair::generate().unwrap();
+        parameters.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn both_forms_of_time_are_read() {
+        for (from, until) in [(1995, 2026), (2026, 2049), (2026, 2050), (2050, 4095)] {
+            let expected = |date: time::OffsetDateTime| Timestamp(u64::try_from(date.unix_timestamp()).unwrap());
+            let validity = read(&certificate(from, until)).unwrap();
+            assert_eq!(validity.not_before, expected(rcgen::date_time_ymd(from, 2, 3)));
+            assert_eq!(validity.not_after, expected(rcgen::date_time_ymd(until, 12, 31)));
+        }
+    }
+
+    #[test]
+    fn half_a_certificate_has_no_dates() {
+        let whole = certificate(2026, 2027);
+        for length in 0..whole.len() {
+            assert_eq!(read(&whole[..length]), None, "{length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn noise_is_no_certificate_and_no_panic(noise: Vec<u8>) {
+            prop_assert_eq!(read(&noise), None);
+        }
+
+        #[test]
+        fn a_damaged_certificate_is_no_panic(position: prop::sample::Index, byte: u8) {
+            let mut damaged = certificate(2026, 2027);
+            let index = position.index(damaged.len());
+            damaged[index] = byte;
+            let _ = read(&damaged);
+        }
+    }
+}
