@@ -48,7 +48,7 @@ fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (&found, rest) = der.split_first()?;
     let (&length, rest) = rest.split_first()?;
     let (length, rest) = match length {
-        0..0x80 => (usize::from(length), rest),
+        0..=0x7f => (usize::from(length), rest),
         // Certificates are shorter than 16 MiB.
         0x81..=0x83 => {
             let (bytes, rest) = rest.split_at_checked(usize::from(length - 0x80))?;
