@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::header::{CONNECTION, EXPECT, HOST, HeaderValue, ORIGIN};
-use hyper::{HeaderMap, Version};
+use hyper::{HeaderMap, Method, Version};
 
 use crate::clock::Timestamp;
 use crate::http::target::{BadTarget, Target, authority};
@@ -214,6 +214,10 @@ fn visitor<'a>(
 
 /// What has to be right about a head before anything is made of it.
 fn check_head(request: &Request) -> Result<(), Refusal> {
+    // TRACE would show the page's scripts what we add to the request (ASVS 13.4.4).
+    if *request.method() == Method::TRACE {
+        return Err(Refusal::MethodNotAllowed { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
+    }
     check_framing(request.version(), request.headers()).map_err(|bad| {
         Refusal::BadRequest(match bad {
             BadFraming::TwoLengths => "the length of the body is given twice",

@@ -14,6 +14,7 @@ use crate::http::{Response, see_other};
 use crate::identity::{Answer, Attempt};
 use crate::policy::may_sign_in;
 use crate::refusal::Refusal;
+use crate::refusal::salesforce::SalesforceError;
 use crate::session::SiteIndex;
 use crate::session::attempt::{Claim, NoAttempt};
 use crate::session::cookie::{self, Keep};
@@ -34,7 +35,15 @@ impl Login {
     async fn finish(&self, visitor: &Visitor<'_>) -> Result<Response, Declined> {
         let answer = read_answer(visitor.target.query().unwrap_or_default())?;
         let Some(state) = answer.state.clone() else {
-            return self.already_signed_in(visitor, None, Refusal::StateMismatch);
+            // Some of Salesforce's errors come without a state. Their words are ours, so showing them is safe.
+            let refusal = match answer.error.as_deref() {
+                Some(error) => Refusal::Salesforce {
+                    error: SalesforceError::recognise(error, answer.error_description.as_deref()),
+                    cause: "an error without a state".to_owned(),
+                },
+                None => Refusal::StateMismatch,
+            };
+            return self.already_signed_in(visitor, None, refusal);
         };
         if let Some(claim) = self.attempts.claimed(&state) {
             return self.already_signed_in(visitor, Some(claim), Refusal::AttemptUsed);

@@ -124,6 +124,9 @@ impl Drop for Lease {
     }
 }
 
+/// How long a connection that was given back may take to be ready.
+const SETTLE: Duration = Duration::from_millis(20);
+
 /// Whether a connection has been idle so long that the app may be closing it this very moment.
 const STALE: Duration = Duration::from_millis(500);
 
@@ -215,7 +218,8 @@ impl Upstream {
                 self.lock().clear();
                 return None;
             }
-            if sender.is_ready() || sender.ready().await.is_ok() {
+            // Its task may not have seen the end of the last exchange yet; an upload that goes on is not waited for.
+            if sender.is_ready() || matches!(timeout(SETTLE, sender.ready()).await, Ok(Ok(()))) {
                 return Some((sender, idle_for));
             }
         }
