@@ -58,28 +58,29 @@ fn sections(reader: &Reader) -> Option<Config> {
     let root = reader.root();
     let mut notes = Vec::new();
     let limits = front::limits(&root);
-    let front = front::read(&root, limits.as_ref().map(|(limits, _)| limits.clone()), &mut notes);
+    let front = front::read(&root, &mut notes);
     let provider = provider::read(&root);
     let session = routes::session(&root);
     let headers = headers::read(&root);
     let upstream = routes::upstream(&root);
     let log = front::log(&root);
-    let routes = routes::read(&root, front.as_ref(), &mut notes);
+    let routes = routes::read(&root, &front, &mut notes);
     root.finish();
-    let (front, routes) = (front?, routes?);
+    let (limits, login_body) = limits?;
+    let (server, routes) = (front.server(limits)?, routes?);
     Some(Config {
         origins: routes.origins,
-        cookies: front.cookies,
-        prefix: front.prefix,
-        server: front.server,
-        operator: front.operator,
+        cookies: front::cookies(&front.public?),
+        prefix: front.prefix?,
+        server,
+        operator: front.operator?,
         provider: provider?,
         session: session?,
         headers: headers?,
         routes: routes.routes,
-        proxy: proxy::Settings { trusted_proxies: front.trusted_proxies, upstream: upstream? },
+        proxy: proxy::Settings { trusted_proxies: front.trusted_proxies?, upstream: upstream? },
         log: log?,
-        login_body: limits?.1,
+        login_body,
         notes,
     })
 }

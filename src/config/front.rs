@@ -23,18 +23,36 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The shortest deadline that can be meant.
 const MOMENT: Duration = Duration::from_millis(10);
 
-/// The top of the file.
+/// The top of the file; `None` is what was complained about, so that the rest can be judged all the same.
 pub(super) struct Front {
-    pub(super) public: Origin,
-    pub(super) cookies: cookie::Policy,
-    pub(super) prefix: String,
-    pub(super) server: server::Settings,
-    pub(super) operator: Option<SocketAddr>,
-    pub(super) trusted_proxies: Vec<IpNet>,
+    pub(super) public: Option<Origin>,
+    pub(super) prefix: Option<String>,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) workers: Option<usize>,
+    pub(super) tls: Option<Option<tls::Settings>>,
+    pub(super) drain: Option<Duration>,
+    pub(super) operator: Option<Option<SocketAddr>>,
+    pub(super) trusted_proxies: Option<Vec<IpNet>>,
+}
+
+impl Front {
+    /// The front door, when it is whole.
+    pub(super) fn server(&self, limits: Limits) -> Option<server::Settings> {
+        let tls = self.tls.clone()?;
+        Some(server::Settings { listen: self.listen?, workers: self.workers?, tls, limits, drain: self.drain? })
+    }
+}
+
+/// Secure cookies are what https allows; over plain text they would never come back.
+pub(super) fn cookies(public: &Origin) -> cookie::Policy {
+    match public.scheme() {
+        Scheme::Https => cookie::Policy::Secure,
+        Scheme::Http => cookie::Policy::Relaxed,
+    }
 }
 
 /// Reads it, and says in `notes` what an operator should know.
-pub(super) fn read(root: &Table<'_>, limits: Option<Limits>, notes: &mut Vec<String>) -> Option<Front> {
+pub(super) fn read(root: &Table<'_>, notes: &mut Vec<String>) -> Front {
     root.require("public_url", "write the address that people type: public_url = \"https://wiki.example.com\"");
     let public = root.get("public_url", None, Written::Text, public_url);
     let dangerous = root.get("dangerous_plain_text_public_url", Some("false"), Written::Truth, truth);
@@ -52,23 +70,17 @@ pub(super) fn read(root: &Table<'_>, limits: Option<Limits>, notes: &mut Vec<Str
     if let (Some(public), Some(dangerous)) = (&public, dangerous) {
         weigh(root, public, dangerous, notes);
     }
-    if let (Some(public), Some(address)) = (&public, address) {
-        if public.scheme() == Scheme::Https && !root.has("tls") {
-            notes.push(format!(
-                "{public} is https without [tls]: expecting whatever ends TLS in front of http://{address}"
-            ));
-        }
+    if let (Some(public), Some(address)) = (&public, address)
+        && public.scheme() == Scheme::Https
+        && !root.has("tls")
+    {
+        notes
+            .push(format!("{public} is https without [tls]: expecting whatever ends TLS in front of http://{address}"));
     }
     if let (Some(address), Some(Some(operator))) = (address, operator) {
         apart(root, address, operator, notes);
     }
-    let public = public?;
-    let cookies = match public.scheme() {
-        Scheme::Https => cookie::Policy::Secure,
-        Scheme::Http => cookie::Policy::Relaxed,
-    };
-    let server = server::Settings { listen: address?, workers: workers?, tls: tls?, limits: limits?, drain: drain? };
-    Some(Front { public, cookies, prefix: prefix?, server, operator: operator?, trusted_proxies: trusted_proxies? })
+    Front { public, prefix, listen: address, workers, tls, drain, operator, trusted_proxies }
 }
 
 fn public_url(text: &str) -> Result<Origin, Wrong> {

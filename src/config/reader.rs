@@ -127,11 +127,6 @@ impl<'r> Table<'r> {
         self.reader.complain(&self.path.key(key), Wrong::new(what, instead));
     }
 
-    /// Complains about the table itself.
-    pub(super) fn complain_of_all(&self, what: impl Into<String>, instead: impl Into<String>) {
-        self.reader.complain(&self.path, Wrong::new(what, instead));
-    }
-
     /// Complains when `key` was not written.
     pub(super) fn require(&self, key: &str, instead: impl Into<String>) {
         if !self.has(key) {
@@ -257,14 +252,14 @@ impl<'r> Table<'r> {
     pub(super) fn tables(&self, key: &str) -> Vec<Table<'r>> {
         let path = self.path.key(key);
         let mut value = self.value(key);
-        if let Some(given @ Value::String(_, text)) = value {
-            if self.reader.sources.is_from_environment(given) {
-                match parse_value(text) {
-                    Ok(list) => value = Some(self.reader.parsed.get_or_init(|| list)),
-                    Err(wrong) => {
-                        self.reader.complain(&path, wrong);
-                        return Vec::new();
-                    }
+        if let Some(given @ Value::String(_, text)) = value
+            && self.reader.sources.is_from_environment(given)
+        {
+            match parse_value(text) {
+                Ok(list) => value = Some(self.reader.parsed.get_or_init(|| list)),
+                Err(wrong) => {
+                    self.reader.complain(&path, wrong);
+                    return Vec::new();
                 }
             }
         }

@@ -27,8 +27,8 @@ pub(super) struct Routes {
     pub(super) origins: Vec<Origin>,
 }
 
-/// Reads `[[route]]`; without a sound `front` only what stands on its own is checked.
-pub(super) fn read(root: &Table<'_>, front: Option<&Front>, notes: &mut Vec<String>) -> Option<Routes> {
+/// Reads `[[route]]`.
+pub(super) fn read(root: &Table<'_>, front: &Front, notes: &mut Vec<String>) -> Option<Routes> {
     let tables = root.tables("route");
     if tables.is_empty() && !root.has("route") {
         root.complain(
@@ -38,7 +38,7 @@ pub(super) fn read(root: &Table<'_>, front: Option<&Front>, notes: &mut Vec<Stri
         );
     }
     let mut routes: Vec<Settings> = Vec::new();
-    let mut origins: Vec<Origin> = front.map(|front| front.public.clone()).into_iter().collect();
+    let mut origins: Vec<Origin> = front.public.iter().cloned().collect();
     let mut taken: Vec<(Option<String>, String, &Table<'_>)> = Vec::new();
     let mut sound = true;
     for table in &tables {
@@ -62,25 +62,24 @@ pub(super) fn read(root: &Table<'_>, front: Option<&Front>, notes: &mut Vec<Stri
     (sound && !routes.is_empty()).then_some(Routes { routes, origins })
 }
 
-fn one(table: &Table<'_>, front: Option<&Front>, origins: &mut Vec<Origin>) -> Option<Settings> {
-    let host = table.get("host", None, Written::Text, |text| host(text, front.map(|front| &front.public)));
-    let path = table.get("path", Some("/"), Written::Text, |text| path(text, front.map(|front| front.prefix.as_str())));
+fn one(table: &Table<'_>, front: &Front, origins: &mut Vec<Origin>) -> Option<Settings> {
+    let host = table.get("host", None, Written::Text, |text| host(text, front.public.as_ref()));
+    let path = table.get("path", Some("/"), Written::Text, |text| path(text, front.prefix.as_deref()));
     table.require("upstream", UPSTREAM);
-    let listen = front.map(|front| front.server.listen);
-    let upstream = table.get("upstream", None, Written::Text, |text| upstream_address(text, listen));
+    let upstream = table.get("upstream", None, Written::Text, |text| upstream_address(text, front.listen));
     let public = table.get("public", Some("false"), Written::Truth, truth);
     let name = table.get("name", None, Written::Text, words);
     table.finish();
     if (table.has("host") && host.is_none()) || (table.has("name") && name.is_none()) {
         return None;
     }
-    let (path, front) = (path?, front?);
-    let origin = host.unwrap_or_else(|| front.public.clone());
+    let (path, public_origin) = (path?, front.public.as_ref()?);
+    let origin = host.unwrap_or_else(|| public_origin.clone());
     let name = name.unwrap_or_else(|| format!("{}{path}", origin.authority()));
     if !origins.contains(&origin) {
         origins.push(origin.clone());
     }
-    let host = (origin != front.public).then(|| origin.authority().to_owned());
+    let host = (origin != *public_origin).then(|| origin.authority().to_owned());
     let access = if public? { Access::Public } else { Access::SignedIn };
     Some(Settings { name, host, path, upstream: upstream?, access })
 }
@@ -130,14 +129,14 @@ fn path(text: &str, prefix: Option<&str>) -> Result<String, Wrong> {
             format!("write \"/{whole}\": a path covers what is below it"),
         ));
     }
-    if let Some(prefix) = prefix {
-        if text.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
-            let instead = "write another path, or move our own addresses with prefix";
-            return Err(Wrong::new(
-                format!("{text:?} lies within {prefix}, where the gateway's own addresses are"),
-                instead,
-            ));
-        }
+    if let Some(prefix) = prefix
+        && text.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    {
+        let instead = "write another path, or move our own addresses with prefix";
+        return Err(Wrong::new(
+            format!("{text:?} lies within {prefix}, where the gateway's own addresses are"),
+            instead,
+        ));
     }
     Ok(text.to_owned())
 }
@@ -145,7 +144,8 @@ fn path(text: &str, prefix: Option<&str>) -> Result<String, Wrong> {
 fn upstream_address(text: &str, listen: Option<SocketAddr>) -> Result<Address, Wrong> {
     let Some(url) = Url::parse(text).ok().filter(|url| url.has_host()) else {
         let guess = !text.contains("://") && Url::parse(&format!("http://{text}")).is_ok() && !text.contains('@');
-        let instead = if guess { format!("write \"http://{text}\"") } else { UPSTREAM.to_owned() };
+        let host = text.split(['/', '?', '#']).next().unwrap_or_default();
+        let instead = if guess { format!("write \"http://{host}\"") } else { UPSTREAM.to_owned() };
         return Err(Wrong::new("is not an address", instead));
     };
     if !url.username().is_empty() || url.password().is_some() {

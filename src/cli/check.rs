@@ -1,0 +1,162 @@
+//! `portcullis check`: is the configuration good, and what has to be entered in Salesforce?
+//!
+//! The callback addresses are printed exactly as the gateway will send them, because Salesforce compares them
+//! byte by byte (`redirect_uri_mismatch`). Called by `cli`.
+
+mod certificate;
+mod live;
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{FAILED, complain, refuse, runtime, say};
+use crate::clock::Timestamp;
+use crate::config::{Config, file};
+use crate::identity::oidc::{ClientAuthentication, UserTypes};
+use crate::route::Access;
+
+/// How far a check goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// The file, the environment and the files that they name.
+    FileOnly,
+    /// The org, the apps and the clock too.
+    Live,
+}
+
+/// Checks the file at `path`.
+pub(super) fn run(path: &Path, reach: Reach) -> ExitCode {
+    let config = match file::load(path) {
+        Ok(config) => config,
+        Err(problems) => return refuse(&problems),
+    };
+    say(format_args!("{}: the configuration is good\n", path.display()));
+    say(summary(&config));
+    say(for_salesforce(&config));
+    if reach == Reach::FileOnly {
+        return ExitCode::SUCCESS;
+    }
+    match runtime() {
+        Ok(runtime) => {
+            let findings = runtime.block_on(live::ask(&config, Timestamp::now()));
+            findings.iter().for_each(say);
+            let failed = findings.iter().filter(|finding| finding.outcome == live::Outcome::Failed).count();
+            if failed == 0 {
+                return ExitCode::SUCCESS;
+            }
+            complain(format_args!("\n{failed} of {} live checks failed", findings.len()));
+        }
+        Err(error) => complain(format_args!("the system gives no runtime: {error}")),
+    }
+    ExitCode::from(FAILED)
+}
+
+/// What the gateway will do, in a screen.
+fn summary(config: &Config) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &dyn std::fmt::Display| {
+        let _ = writeln!(text, "  {name:<14} {value}");
+    };
+    let tls = if config.server.tls.is_some() { "TLS" } else { "plain text" };
+    line("front door", &format_args!("{} ({tls}), {} threads", config.server.listen, config.server.workers));
+    match config.operator {
+        Some(operator) => line("operator", &operator),
+        None => line("operator", &"off"),
+    }
+    line(
+        "provider",
+        &format_args!("{} at {}", config.provider.name, config.provider.org.as_str().trim_end_matches('/')),
+    );
+    line("who may", &who(config));
+    let span = |span| humantime::format_duration(span);
+    line("sessions", &format_args!("{}, {} when unused", span(config.session.lifetime), span(config.session.idle)));
+    for route in &config.routes {
+        let origin = config.origins.first().map_or("", |origin| origin.authority());
+        let host = route.host.as_deref().unwrap_or(origin);
+        let access = match route.access {
+            Access::Public => "public",
+            Access::SignedIn => "signed in",
+        };
+        let path = format_args!("{host}{} -> http://{} ({access})", route.path, route.upstream.authority);
+        line("route", &path);
+    }
+    for note in &config.notes {
+        line("note", note);
+    }
+    text
+}
+
+fn who(config: &Config) -> String {
+    let orgs: Vec<&str> = config.provider.organizations.iter().map(|org| org.as_str()).collect();
+    let orgs = if orgs.is_empty() { "of that org".to_owned() } else { format!("of {}", orgs.join(", ")) };
+    match &config.provider.user_types {
+        UserTypes::Only(types) => format!("users {orgs} of type {}", types.join(", ")),
+        UserTypes::Any => format!("users {orgs}, partners and customers included"),
+    }
+}
+
+/// What to enter in Salesforce, by the words of its pages.
+fn for_salesforce(config: &Config) -> String {
+    let mut text = "Enter in the app's OAuth settings in Salesforce:\n".to_owned();
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:<38} {value}");
+    };
+    for (index, callback) in config.callbacks().enumerate() {
+        line(if index == 0 { "Callback URL" } else { "" }, &callback);
+    }
+    line("Selected OAuth Scopes", &config.provider.scopes.join(", "));
+    line("Require Proof Key for Code Exchange", "on (the gateway always sends one)");
+    let (secret, signature) = match &config.provider.client {
+        ClientAuthentication::SecretPost(_) | ClientAuthentication::SecretBasic(_) => ("on", None),
+        ClientAuthentication::PrivateKeyJwt { .. } => ("on", Some("the certificate of client_key")),
+        ClientAuthentication::Public => ("off (there is no client_secret)", None),
+    };
+    line("Require Secret for Web Server Flow", secret);
+    if let Some(signature) = signature {
+        line("Use digital signatures", signature);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+public_url = "https://wiki.example.com"
+[provider.salesforce]
+org = "https://acme.my.salesforce.com"
+client_id = "3MVG9abc"
+client_secret = "hunter2"
+[[route]]
+upstream = "http://127.0.0.1:3000"
+[[route]]
+host = "grafana.example.com"
+path = "/assets"
+public = true
+upstream = "http://127.0.0.1:3001"
+"#;
+
+    #[test]
+    fn every_callback_address_and_scope_is_printed_to_be_entered() {
+        let config = file::read(TEXT, "gateway.toml", &[]).unwrap();
+        let text = for_salesforce(&config);
+        assert!(text.contains("https://wiki.example.com/.portcullis/callback\n"), "{text}");
+        assert!(text.contains("https://grafana.example.com/.portcullis/callback\n"), "{text}");
+        assert!(text.contains("openid, profile, email"), "{text}");
+        assert!(text.contains("Require Secret for Web Server Flow     on\n"), "{text}");
+        let public = file::read(&TEXT.replace("client_secret", "#"), "gateway.toml", &[]).unwrap();
+        assert!(for_salesforce(&public).contains("off (there is no client_secret)"));
+    }
+
+    #[test]
+    fn the_summary_names_routes_and_who_may_and_no_secret() {
+        let config = file::read(TEXT, "gateway.toml", &[]).unwrap();
+        let text = summary(&config);
+        assert!(text.contains("wiki.example.com/ -> http://127.0.0.1:3000 (signed in)"), "{text}");
+        assert!(text.contains("grafana.example.com/assets -> http://127.0.0.1:3001 (public)"), "{text}");
+        assert!(text.contains("users of that org of type STANDARD"), "{text}");
+        assert!(!text.contains("hunter2") && !for_salesforce(&config).contains("hunter2"));
+    }
+}

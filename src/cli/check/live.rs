@@ -1,0 +1,264 @@
+//! `portcullis check --live`: the questions that only the network, the clock and the certificate can answer.
+//!
+//! Nothing here signs in; it asks what the first sign-in would need. Called by `cli::check`.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use url::Url;
+
+use super::certificate::{chain, covers, dates};
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::identity::oidc::{Inspection, Provider};
+use crate::server::tls;
+
+/// Certificates are renewed before their last weeks.
+const SOON: Duration = Duration::from_secs(21 * 86_400);
+
+/// How a question was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// As it should be.
+    Good,
+    /// It works, but somebody should look at it.
+    Warning,
+    /// Sign-ins or requests would fail.
+    Failed,
+}
+
+/// One question and its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) outcome: Outcome,
+    text: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self.outcome {
+            Outcome::Good => "ok",
+            Outcome::Warning => "warn",
+            Outcome::Failed => "FAIL",
+        };
+        write!(f, "{word:<5} {}", self.text)
+    }
+}
+
+fn good(text: impl Into<String>) -> Finding {
+    Finding { outcome: Outcome::Good, text: text.into() }
+}
+
+fn warning(text: impl Into<String>) -> Finding {
+    Finding { outcome: Outcome::Warning, text: text.into() }
+}
+
+fn failed(text: impl Into<String>) -> Finding {
+    Finding { outcome: Outcome::Failed, text: text.into() }
+}
+
+/// Asks everything, one after the other.
+pub(super) async fn ask(config: &Config, now: Timestamp) -> Vec<Finding> {
+    let mut findings = provider(config, now).await;
+    for route in &config.routes {
+        findings.push(app(&route.name, &route.upstream.authority, config.proxy.upstream.connect_timeout).await);
+    }
+    if let Some(tls) = &config.server.tls {
+        findings.extend(certificates(tls, config, now));
+    }
+    findings
+}
+
+async fn provider(config: &Config, now: Timestamp) -> Vec<Finding> {
+    let provider = match Provider::new(config.provider.clone()) {
+        Ok(provider) => provider,
+        Err(problem) => return vec![failed(format!("provider {}: {problem}", config.provider.name))],
+    };
+    match provider.inspect(now).await {
+        Ok(inspection) => judge(&inspection, config),
+        Err(fault) => vec![failed(format!("provider {}: {fault}", config.provider.name))],
+    }
+}
+
+fn judge(inspection: &Inspection, config: &Config) -> Vec<Finding> {
+    let org = config.provider.org.as_str().trim_end_matches('/');
+    let mut findings = Vec::new();
+    if inspection.issuer.trim_end_matches('/') == org {
+        findings.push(good(format!("provider {}: it calls itself {}", config.provider.name, inspection.issuer)));
+    } else {
+        findings.push(failed(format!(
+            "provider {}: it calls itself {}, org is {org}",
+            config.provider.name, inspection.issuer
+        )));
+    }
+    let ignored: Vec<String> = inspection.ignored_keys.iter().map(|(id, reason)| format!("{id} ({reason})")).collect();
+    let ignored =
+        if ignored.is_empty() { String::new() } else { format!("; not for ID tokens: {}", ignored.join(", ")) };
+    if inspection.usable_keys.is_empty() {
+        findings.push(failed(format!("keys: {} publishes none for ID tokens{ignored}", inspection.jwks_uri)));
+    } else {
+        findings.push(good(format!("keys: {} for ID tokens{ignored}", inspection.usable_keys.join(", "))));
+    }
+    findings.push(clock(inspection.clock_ahead, config.provider.clock_skew));
+    findings
+}
+
+fn clock(ahead: Option<i64>, allowed: Duration) -> Finding {
+    let Some(ahead) = ahead else { return warning("clock: the provider did not say what time it is") };
+    let side = if ahead < 0 { "behind" } else { "ahead of" };
+    let apart = ahead.unsigned_abs();
+    let text = format!("clock: the provider's is {apart} s {side} this machine's");
+    if apart > allowed.as_secs() {
+        failed(format!("{text}, more than clock_skew allows: set this machine's clock (NTP)"))
+    } else if apart.saturating_mul(2) > allowed.as_secs().max(10) {
+        warning(format!("{text}: set this machine's clock (NTP)"))
+    } else {
+        good(text)
+    }
+}
+
+async fn app(name: &str, authority: &str, patience: Duration) -> Finding {
+    match tokio::time::timeout(patience, TcpStream::connect(authority)).await {
+        Ok(Ok(_)) => good(format!("app {name}: {authority} accepts connections")),
+        Ok(Err(error)) => failed(format!("app {name}: {authority} cannot be reached: {error}")),
+        Err(_) => {
+            let patience = humantime::format_duration(patience);
+            failed(format!("app {name}: {authority} does not answer within {patience}"))
+        }
+    }
+}
+
+fn certificates(tls: &tls::Settings, config: &Config, now: Timestamp) -> Vec<Finding> {
+    let file = tls.certificate.display();
+    let chain = match chain(&tls.certificate) {
+        Ok(chain) => chain,
+        Err(problem) => return vec![failed(format!("certificate {file}: {problem}"))],
+    };
+    let mut findings = Vec::new();
+    for (place, certificate) in chain.iter().enumerate() {
+        let which = if place == 0 {
+            format!("certificate {file}")
+        } else {
+            format!("certificate {file}, number {}", place + 1)
+        };
+        findings.push(match dates(certificate) {
+            Err(problem) => failed(format!("{which}: {problem}")),
+            Ok(dates) if now < dates.begins => failed(format!("{which}: not valid before {}", date(dates.begins))),
+            Ok(dates) if now >= dates.ends => failed(format!("{which}: ended on {}", date(dates.ends))),
+            Ok(dates) => {
+                let left = dates.ends.since(now);
+                let text = format!("{which}: valid until {} ({} days)", date(dates.ends), left.as_secs() / 86_400);
+                if left < SOON { warning(format!("{text}: renew it")) } else { good(text) }
+            }
+        });
+    }
+    let hosts = config.origins.iter().filter_map(|origin| Url::parse(origin.as_str()).ok());
+    for host in hosts.filter_map(|url| url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned())) {
+        if !chain.first().is_some_and(|certificate| covers(certificate, &host)) {
+            findings.push(failed(format!("certificate {file}: not made for {host}")));
+        }
+    }
+    findings
+}
+
+fn date(moment: Timestamp) -> String {
+    let moment =
+        i64::try_from(moment.0).ok().and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
+    moment.map_or_else(|| "a date beyond the calendar".to_owned(), |moment| moment.date().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::certificate::tests::certificate;
+    use super::*;
+    use crate::config::file::read;
+
+    /// 2026-01-01.
+    const NOW: Timestamp = Timestamp(1_767_225_600);
+
+    fn config(more: &str) -> Config {
+        let text = format!(
+            "public_url = \"https://wiki.example.com\"\n[provider.sf]\norg = \"http://127.0.0.1:1\"\n\
+             client_id = \"x\"\n[[route]]\nname = \"wiki\"\nupstream = \"http://127.0.0.1:1\"\n{more}"
+        );
+        read(&text, "gateway.toml", &[]).unwrap()
+    }
+
+    fn inspection() -> Inspection {
+        Inspection {
+            issuer: "http://127.0.0.1:1".to_owned(),
+            authorization_endpoint: String::new(),
+            token_endpoint: String::new(),
+            userinfo_endpoint: String::new(),
+            jwks_uri: "http://127.0.0.1:1/id/keys".to_owned(),
+            usable_keys: vec!["262".to_owned()],
+            ignored_keys: vec![("CORE_ATJWT".to_owned(), "for access tokens")],
+            clock_ahead: Some(2),
+        }
+    }
+
+    fn outcomes(findings: &[Finding]) -> Vec<Outcome> {
+        findings.iter().map(|finding| finding.outcome).collect()
+    }
+
+    #[test]
+    fn a_sound_provider_is_good_in_every_line() {
+        let findings = judge(&inspection(), &config(""));
+        assert_eq!(outcomes(&findings), [Outcome::Good; 3], "{findings:?}");
+        assert_eq!(
+            findings[1].to_string(),
+            "ok    keys: 262 for ID tokens; not for ID tokens: CORE_ATJWT (for access tokens)"
+        );
+    }
+
+    #[test]
+    fn another_issuer_no_keys_and_a_wrong_clock_fail() {
+        let wrong = Inspection {
+            issuer: "https://login.salesforce.com".to_owned(),
+            usable_keys: Vec::new(),
+            clock_ahead: Some(-300),
+            ..inspection()
+        };
+        let findings = judge(&wrong, &config(""));
+        assert_eq!(outcomes(&findings), [Outcome::Failed; 3], "{findings:?}");
+        assert!(findings[2].text.contains("300 s behind"), "{findings:?}");
+        assert_eq!(clock(None, SOON).outcome, Outcome::Warning);
+        assert_eq!(clock(Some(45), Duration::from_secs(60)).outcome, Outcome::Warning);
+    }
+
+    #[tokio::test]
+    async fn an_org_and_an_app_that_are_not_there_fail() {
+        let findings = ask(&config(""), NOW).await;
+        assert_eq!(outcomes(&findings), [Outcome::Failed; 2], "{findings:?}");
+        assert!(findings[1].text.starts_with("app wiki: 127.0.0.1:1 cannot be reached"), "{findings:?}");
+    }
+
+    #[tokio::test]
+    async fn an_app_that_listens_is_reached() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let authority = listener.local_addr().unwrap().to_string();
+        assert_eq!(app("wiki", &authority, Duration::from_secs(5)).await.outcome, Outcome::Good);
+    }
+
+    fn judge_certificate(host: &str, begins: (i32, u8, u8), ends: (i32, u8, u8)) -> Vec<Finding> {
+        let directory = tempfile::tempdir().unwrap();
+        let (pem, key) = certificate(host, begins, ends);
+        let tls =
+            tls::Settings { certificate: directory.path().join("crt"), private_key: directory.path().join("key") };
+        std::fs::write(&tls.certificate, pem).unwrap();
+        std::fs::write(&tls.private_key, key).unwrap();
+        certificates(&tls, &config(""), NOW)
+    }
+
+    #[test]
+    fn a_certificate_is_judged_by_its_dates_and_names() {
+        let of = |host, begins, ends| outcomes(&judge_certificate(host, begins, ends));
+        let host = "wiki.example.com";
+        assert_eq!(of(host, (2025, 1, 1), (2027, 1, 1)), [Outcome::Good]);
+        assert_eq!(of(host, (2025, 1, 1), (2026, 1, 10)), [Outcome::Warning]);
+        assert_eq!(of(host, (2025, 1, 1), (2025, 12, 31)), [Outcome::Failed]);
+        assert_eq!(of(host, (2026, 1, 2), (2027, 1, 1)), [Outcome::Failed]);
+        assert_eq!(of("wiki.example.org", (2025, 1, 1), (2027, 1, 1)), [Outcome::Good, Outcome::Failed]);
+    }
+}

@@ -1,0 +1,98 @@
+//! `portcullis run`: read the configuration, start the gateway, stop it when asked.
+//!
+//! The first SIGTERM or SIGINT drains; a second one ends the process at once, for whoever will not wait.
+//! Called by `cli`.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
+
+use super::{FAILED, complain, refuse, runtime};
+use crate::config::{Config, file};
+use crate::{gateway, telemetry};
+
+/// How a gateway came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Everything that ran was let finish, or its deadline came.
+    Drained,
+    /// Somebody asked twice.
+    Cut,
+}
+
+/// Runs the gateway that the file at `path` describes, until a signal.
+pub(super) fn run(path: &Path) -> ExitCode {
+    let config = match file::load(path) {
+        Ok(config) => config,
+        Err(problems) => return refuse(&problems),
+    };
+    if let Err(problem) = telemetry::start(&config.log) {
+        complain(format_args!("portcullis cannot log: {problem}"));
+        return ExitCode::from(FAILED);
+    }
+    for note in &config.notes {
+        warn!("{note}");
+    }
+    let served = runtime().context("the system gives no runtime").and_then(|runtime| runtime.block_on(serve(config)));
+    match served {
+        Ok(End::Drained) => ExitCode::SUCCESS,
+        Ok(End::Cut) => ExitCode::from(FAILED),
+        Err(problem) => {
+            error!("portcullis stopped: {problem:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<End> {
+    let mut signals = Signals::new().context("signals cannot be heard")?;
+    let version = env!("CARGO_PKG_VERSION");
+    let origins: Vec<&str> = config.origins.iter().map(crate::http::origin::Origin::as_str).collect();
+    info!(version, workers = config.server.workers, origins = origins.join(" "), "starting");
+    let running = tokio::select! {
+        running = gateway::start(config) => running.context("the gateway cannot start")?,
+        name = signals.next() => {
+            info!("{name} before the start was over");
+            return Ok(End::Drained);
+        }
+    };
+    match running.operator_address {
+        Some(operator) => info!(address = %running.address, %operator, "listening"),
+        None => info!(address = %running.address, "listening"),
+    }
+    let name = signals.next().await;
+    info!("{name}: draining; a second signal ends at once");
+    tokio::select! {
+        () = running.shutdown() => {
+            info!("drained");
+            Ok(End::Drained)
+        }
+        name = signals.next() => {
+            warn!("{name} again: ended without draining");
+            Ok(End::Cut)
+        }
+    }
+}
+
+/// The two signals that ask a process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
