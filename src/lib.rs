@@ -26,6 +26,7 @@
 //! `cli`, `demo` and `emulator` are the edges. A test holds this.
 
 pub mod admin;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;

@@ -1,7 +1,7 @@
 //! `portcullis run`: read the configuration, start the gateway, stop it when asked.
 //!
-//! The first SIGTERM or SIGINT drains; a second one ends the process at once, for whoever will not wait.
-//! Called by `cli`.
+//! The first SIGTERM or SIGINT drains, a second one cuts what still runs, a third ends the process where it
+//! stands. Called by `cli`.
 
 use std::io;
 use std::path::Path;
@@ -37,7 +37,12 @@ pub(super) fn run(path: &Path) -> ExitCode {
     for note in &config.notes {
         warn!("{note}");
     }
-    let served = runtime().context("the system gives no runtime").and_then(|runtime| runtime.block_on(serve(config)));
+    let served = runtime().context("the system gives no runtime").and_then(|runtime| {
+        let served = runtime.block_on(serve(config));
+        // Not waiting for threads: whoever asked three times wants the process gone.
+        runtime.shutdown_background();
+        served
+    });
     match served {
         Ok(End::Drained) => ExitCode::SUCCESS,
         Ok(End::Cut) => ExitCode::from(FAILED),
@@ -65,17 +70,22 @@ async fn serve(config: Config) -> anyhow::Result<End> {
         None => info!(address = %running.address, "listening"),
     }
     let name = signals.next().await;
-    info!("{name}: draining; a second signal ends at once");
+    info!("{name}: draining; a second signal cuts what still runs");
+    let cut = running.cutter();
+    let mut shutdown = std::pin::pin!(running.shutdown());
     tokio::select! {
-        () = running.shutdown() => {
+        () = &mut shutdown => {
             info!("drained");
-            Ok(End::Drained)
+            return Ok(End::Drained);
         }
-        name = signals.next() => {
-            warn!("{name} again: ended without draining");
-            Ok(End::Cut)
-        }
+        name = signals.next() => warn!("{name} again: cutting what still runs"),
     }
+    cut();
+    tokio::select! {
+        () = shutdown => {}
+        name = signals.next() => warn!("{name} once more: ended at once"),
+    }
+    Ok(End::Cut)
 }
 
 /// The two signals that ask a process to stop.

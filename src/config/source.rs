@@ -255,7 +255,10 @@ fn syntax(text: &str, file: &str, message: &str, offset: Option<usize>) -> Probl
 
 fn dotted(line: &str) -> String {
     let heading = line.trim_start().starts_with('[');
-    let named = if heading { line.find(']') } else { line.find('=') }.unwrap_or(0);
+    let end = if heading { line.find(']') } else { line.find('=') }.unwrap_or(0);
+    // A secret that spilled over a line may stand left of a `=`, but none is made of small letters alone.
+    let is_name = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || " \t[\"._-".contains(c));
+    let named = line.get(..end).filter(|name| is_name(name)).map_or(0, str::len);
     let hide = |(at, c): (usize, char)| {
         let structure = c.is_whitespace() || "\"'[]{}=,#".contains(c);
         if at < named || structure { c } else { '·' }
