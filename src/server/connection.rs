@@ -191,10 +191,6 @@ where
                     Signal::Cut => return (shared.events)(Event::Cut { peer: peer.address }),
                     // It was asked to leave before and has nothing open: a client that does not answer stays no longer.
                     Signal::Idle if !stage.open => return,
-                    // It has not even greeted us, so there is nobody to say goodbye to.
-                    Signal::Idle if !activity.has_served() => {
-                        return (shared.events)(Event::IdleTimeout { peer: peer.address });
-                    }
                     Signal::Idle => (shared.events)(Event::IdleTimeout { peer: peer.address }),
                     Signal::Old => (shared.events)(Event::TooOld { peer: peer.address }),
                     Signal::Drain => {}
