@@ -29,7 +29,7 @@ const SOURCES: [(&str, Source); 7] = [
 ];
 
 /// Names with a meaning of their own in requests, folded; those that end with `-` begin a family.
-const TAKEN: [&str; 62] = [
+const TAKEN: [&str; 76] = [
     "accept",
     "accept-",
     "access-control-",
@@ -37,6 +37,8 @@ const TAKEN: [&str; 62] = [
     "alt-used",
     "authorization",
     "cache-control",
+    "cf-connecting-ip",
+    "client-ip",
     "connection",
     "content-",
     "cookie",
@@ -73,25 +75,37 @@ const TAKEN: [&str; 62] = [
     "set-cookie2",
     "strict-transport-security",
     "te",
-    "trailer",
-    "transfer-encoding",
     "traceparent",
     "tracestate",
+    "trailer",
+    "transfer-encoding",
+    "true-client-ip",
     "upgrade",
     "upgrade-insecure-requests",
     "user-agent",
     "via",
     "warning",
     "www-authenticate",
+    "x-client-ip",
+    "x-cluster-client-ip",
     "x-forwarded-for",
     "x-forwarded-host",
+    "x-forwarded-method",
     "x-forwarded-port",
     "x-forwarded-prefix",
     "x-forwarded-proto",
+    "x-forwarded-scheme",
     "x-forwarded-server",
+    "x-forwarded-ssl",
+    "x-forwarded-uri",
     "x-http-method-override",
+    "x-original-host",
+    "x-original-uri",
+    "x-original-url",
+    "x-portcullis-",
     "x-real-ip",
     "x-request-id",
+    "x-rewrite-url",
 ];
 
 /// `[headers]`.
@@ -101,8 +115,8 @@ pub(super) fn read(root: &Table<'_>) -> Option<Settings> {
     let mapping = table.table("custom");
     let mut custom: Vec<(HeaderName, Source)> = Vec::new();
     let mut folded: Vec<(String, String)> = Vec::new();
-    let preset_names = presets.iter().flatten().flat_map(|preset| names_of(*preset));
-    folded.extend(preset_names.map(|name| (fold(name), "a preset".to_owned())));
+    let preset_names = presets.iter().flatten().flat_map(|preset| preset.headers());
+    folded.extend(preset_names.map(|(name, _)| (fold(name), "a preset".to_owned())));
     let mut sound = true;
     for (key, text) in mapping.pairs("X-Name") {
         let header = name(&key, &folded);
@@ -165,16 +179,6 @@ fn source(text: &str) -> Result<Source, Wrong> {
         None => format!("write one of {}, or \"claims.PATH\"", words.join(", ")),
     };
     Err(Wrong::new(format!("{text:?} is not a source of identity"), instead))
-}
-
-/// The names of a preset, as `proxy::inject` documents them.
-fn names_of(preset: Preset) -> [&'static str; 3] {
-    match preset {
-        Preset::Forwarded => ["X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Preferred-Username"],
-        Preset::Salesforce => ["X-Salesforce-User-Id", "X-Salesforce-Organization-Id", "X-Salesforce-User-Type"],
-        Preset::AuthRequest => ["X-Auth-Request-User", "X-Auth-Request-Email", "X-Auth-Request-Preferred-Username"],
-        Preset::Remote => ["Remote-User", "Remote-Email", "Remote-Name"],
-    }
 }
 
 fn fold(name: &str) -> String {
