@@ -156,10 +156,7 @@ pub fn see_other(location: &str) -> Response {
 ///
 /// # Errors
 /// [`Repeated`] when there are several lines of that name.
-pub fn single<'a>(
-    headers: &'a HeaderMap,
-    name: impl hyper::header::AsHeaderName,
-) -> Result<Option<&'a HeaderValue>, Repeated> {
+pub fn single(headers: &HeaderMap, name: impl hyper::header::AsHeaderName) -> Result<Option<&HeaderValue>, Repeated> {
     let mut values = headers.get_all(name).into_iter();
     let first = values.next();
     if values.next().is_some() { Err(Repeated) } else { Ok(first) }

@@ -786,12 +786,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_silent_org_is_unreachable_in_time() {
+    async fn a_silent_org_is_given_up_in_time() {
         let org = Org::start().await;
         let provider = Provider::new(Settings { timeout: Duration::from_millis(200), ..org.settings() }).unwrap();
         let silence = |said: &mut Said| said.instead = HashMap::from([("/token", Reply::Silence)]);
         let outcome = org.sign_in(&provider, silence).await;
-        assert!(matches!(outcome, Err(Fault::ProviderUnreachable(_))), "{outcome:?}");
+        assert!(matches!(outcome, Err(Fault::ProviderTimeout(_))), "{outcome:?}");
     }
 
     #[tokio::test]

@@ -16,6 +16,9 @@ pub(in crate::identity) enum Trouble {
     /// No answer, or one that says "later".
     #[error("{0}")]
     Unreachable(String),
+    /// No answer in time.
+    #[error("{0}")]
+    TimedOut(String),
     /// An answer that a sign-in must not be built on.
     #[error("{reason:?}: {detail}")]
     Misbehaved { reason: ProviderReason, detail: String },
@@ -34,6 +37,7 @@ impl Trouble {
     pub(in crate::identity) fn into_fault(self) -> Fault {
         match self {
             Self::Unreachable(cause) => Fault::ProviderUnreachable(clean(&cause)),
+            Self::TimedOut(cause) => Fault::ProviderTimeout(clean(&cause)),
             Self::Misbehaved { reason, detail } => Fault::ProviderMisbehaved { reason, detail },
             Self::Refused { error, description } => {
                 let detail = match &description {
@@ -59,9 +63,8 @@ impl From<Problem> for Trouble {
                 ProviderReason::AnswerTooLarge,
                 format!("the answer is larger than {MAX_ANSWER} bytes"),
             ),
-            Problem::Address(_) | Problem::Unreachable(_) | Problem::TimedOut(_) => {
-                Self::Unreachable(problem.to_string())
-            }
+            Problem::TimedOut(_) => Self::TimedOut(problem.to_string()),
+            Problem::Address(_) | Problem::Unreachable(_) => Self::Unreachable(problem.to_string()),
         }
     }
 }
@@ -84,6 +87,14 @@ mod tests {
         };
         let Fault::ProviderRefused { detail, .. } = trouble.into_fault() else { panic!("a refusal") };
         assert_eq!(detail, "invalid_grant: expired  authorization code");
+    }
+
+    #[test]
+    fn a_provider_that_takes_too_long_is_told_from_one_that_is_gone() {
+        let slow = Trouble::from(Problem::TimedOut(std::time::Duration::from_secs(1))).into_fault();
+        assert!(matches!(slow, Fault::ProviderTimeout(_)));
+        let gone = Trouble::from(Problem::Unreachable("connection refused".to_owned())).into_fault();
+        assert!(matches!(gone, Fault::ProviderUnreachable(_)));
     }
 
     #[test]

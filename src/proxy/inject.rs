@@ -220,7 +220,7 @@ impl Managed {
         };
         // Cheap answers first: nearly every header of a browser fails on its first letter or its length.
         let first = bytes.first().map_or(0, |byte| fold(*byte));
-        if first == b'x' && FAMILIES.iter().any(|prefix| family(&prefix)) {
+        if first == b'x' && FAMILIES.iter().any(family) {
             return true;
         }
         if self.lengths & length_bit(bytes.len()) == 0 || bytes.len() > MAX_NAME {

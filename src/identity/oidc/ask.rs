@@ -60,6 +60,7 @@ pub(super) fn read_refusal(body: &[u8]) -> Option<Trouble> {
 pub(super) fn named(address: &str, trouble: Trouble) -> Trouble {
     match trouble {
         Trouble::Unreachable(cause) => Trouble::Unreachable(format!("{address}: {cause}")),
+        Trouble::TimedOut(cause) => Trouble::TimedOut(format!("{address}: {cause}")),
         Trouble::Misbehaved { reason, detail } => Trouble::misbehaved(reason, format!("{address}: {detail}")),
         Trouble::Refused { .. } => trouble,
     }
