@@ -89,7 +89,7 @@ impl Emulator {
             login: url_of(&bases, BaseKind::Login),
             site: url_of(&bases, BaseKind::Site),
             app: Mutex::new(settings.app),
-            mischief: Mutex::new(None),
+            mischief: Mutex::new(settings.mischief),
             memory: Mutex::new(Memory::default()),
             notes: Mutex::new(Notes::default()),
         });

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::keys::KeyRing;
+use super::mischief::Mischief;
 
 /// The pretend org.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Settings {
     pub key_size: KeySize,
     /// Which port My Domain listens on; 0 for any free one.
     pub port: u16,
+    /// How it misbehaves from its first moment on, if it does.
+    pub mischief: Option<Mischief>,
 }
 
 impl Default for Settings {
@@ -34,6 +37,7 @@ impl Default for Settings {
             keys: None,
             key_size: KeySize::Real,
             port: 0,
+            mischief: None,
         }
     }
 }
