@@ -1,9 +1,10 @@
-//! The command line: `run`, `check`, and the exit status that scripts rely on.
+//! The command line: `run`, `check`, `demo`, and the exit status that scripts rely on.
 //!
 //! 0 is good, 1 is a failure while running, 2 is a configuration or a command line that has to be corrected
 //! first. Called by `main` alone.
 
 mod check;
+mod demo;
 mod run;
 
 use std::fmt;
@@ -12,6 +13,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::emulator::Mischief;
 
 /// What went wrong may pass, and the same command may succeed later.
 const FAILED: u8 = 1;
@@ -44,6 +47,18 @@ enum Command {
         #[arg(long)]
         live: bool,
     },
+    /// Start a pretend Salesforce org, a sample app and a gateway between them, and say where to look.
+    Demo {
+        /// The gateway's port; any free one unless you say.
+        #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+        port: u16,
+        /// Print the gateway's configuration too.
+        #[arg(long)]
+        show_config: bool,
+        /// Let the org misbehave in one way, such as `wrong-nonce` or `token-error:inactive_org`.
+        #[arg(long, value_name = "NAME")]
+        mischief: Option<Mischief>,
+    },
 }
 
 /// Does what the command line asks.
@@ -53,6 +68,10 @@ pub fn run() -> ExitCode {
         Ok(Arguments { command: Command::Check { config, live } }) => {
             let reach = if live { check::Reach::Live } else { check::Reach::FileOnly };
             check::run(&config, reach)
+        }
+        Ok(Arguments { command: Command::Demo { port, show_config, mischief } }) => {
+            let configuration = if show_config { demo::Configuration::Shown } else { demo::Configuration::Unshown };
+            demo::run(port, mischief, configuration)
         }
         Err(message) => {
             // Also `--help` and `--version`, which clap counts as errors with status 0. A closed pipe is no
@@ -102,5 +121,8 @@ mod tests {
         assert!(matches!(arguments.command, Command::Run { config } if config == *"gateway.toml"));
         let arguments = Arguments::try_parse_from(["portcullis", "check", "--config", "x.toml", "--live"]).unwrap();
         assert!(matches!(arguments.command, Command::Check { config, live: true } if config == *"x.toml"));
+        let arguments = Arguments::try_parse_from(["portcullis", "demo", "--mischief", "wrong-nonce"]).unwrap();
+        let expected = Some(Mischief::WrongNonce);
+        assert!(matches!(arguments.command, Command::Demo { port: 0, mischief, .. } if mischief == expected));
     }
 }

@@ -244,8 +244,11 @@ impl fmt::Display for Mischief {
 
 /// No mischief has that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no mischief is named {0:?}")]
-pub struct UnknownMischief(String);
+#[error("no mischief is named {name:?}; did you mean {nearest:?}?")]
+pub struct UnknownMischief {
+    name: String,
+    nearest: String,
+}
 
 impl FromStr for Mischief {
     type Err = UnknownMischief;
@@ -257,7 +260,11 @@ impl FromStr for Mischief {
             _ => None,
         };
         let found = short.or_else(|| Self::ALL.iter().copied().find(|mischief| mischief.name() == name));
-        found.ok_or_else(|| UnknownMischief(name.to_owned()))
+        found.ok_or_else(|| {
+            let names = Self::ALL.iter().map(|mischief| mischief.name());
+            let nearest = names.min_by_key(|known| strsim::levenshtein(known, name)).unwrap_or_default();
+            UnknownMischief { name: name.to_owned(), nearest }
+        })
     }
 }
 
@@ -274,7 +281,8 @@ mod tests {
             assert_eq!(mischief.name().parse(), Ok(*mischief));
         }
         assert!(names.contains("callback-error:access_denied/end-user denied authorization"));
-        assert!("no-such-mischief".parse::<Mischief>().is_err());
+        let unknown = "wrong-nonse".parse::<Mischief>().unwrap_err();
+        assert_eq!(unknown.to_string(), "no mischief is named \"wrong-nonse\"; did you mean \"wrong-nonce\"?");
     }
 
     #[test]
