@@ -15,8 +15,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
-use hyper::{Request, Response};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
@@ -100,7 +100,12 @@ impl Client {
     /// [`Problem`] says why there is none.
     pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, Problem> {
         let url = Url::parse(&request.uri().to_string()).map_err(|_| Problem::Address("it is unreadable"))?;
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        if head.method == Method::POST && body.is_empty() {
+            // RFC 9110 section 8.6: normally sent with POST "even when the value is 0"; hyper does not, and some
+            // servers then find no form at all.
+            head.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         let request = Request::from_parts(head, Full::new(Bytes::from(body)));
         match tokio::time::timeout(self.timeout, self.exchange(&url, request)).await {
             Ok(outcome) => outcome,
@@ -278,6 +283,17 @@ mod tests {
         assert!(asked.starts_with("post /a/path?query=1 http/1.1\r\n"), "{asked}");
         assert!(asked.contains(&format!("host: {}\r\n", script.address())), "{asked}");
         assert!(asked.contains("content-length: 4\r\n") && asked.ends_with("\r\n\r\nbody"), "{asked}");
+    }
+
+    #[tokio::test]
+    async fn an_empty_post_says_that_it_is_empty() {
+        let script = Script::start(|_| reply(200, "", "")).await;
+        let address = format!("http://{}/", script.address());
+        client().send(Request::post(&address).body(Vec::new()).unwrap()).await.unwrap();
+        client().send(get(&address)).await.unwrap();
+        let asked = script.asked();
+        assert!(asked[0].to_lowercase().contains("content-length: 0\r\n"), "{}", asked[0]);
+        assert!(!asked[1].to_lowercase().contains("content-length"), "{}", asked[1]);
     }
 
     #[tokio::test]
