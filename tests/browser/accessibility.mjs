@@ -55,7 +55,7 @@ export async function checkAccessibility(page, name) {
 /** Tab reaches every link, button and field, in the order of the page, and shows where it is. */
 async function checkKeyboard(page, name) {
   const all = await page.evaluate(() => {
-    const reachable = "a[href], button:not([disabled]), input:not([type=hidden]):not([disabled]), select, textarea, summary";
+    const reachable = "a[href], button:not([disabled]), input:not([type=hidden]):not([disabled]), select, textarea, summary, [tabindex=\"0\"]";
     const elements = [...document.querySelectorAll(reachable)].filter((element) => element.checkVisibility());
     elements.forEach((element, at) => (element.dataset.tabStop = String(at)));
     document.activeElement?.blur?.();

@@ -13,6 +13,7 @@ const screenshots = fileURLToPath(new URL("screenshots/", import.meta.url));
 
 // It may speak to this machine alone, and never asks for anything by itself.
 const flags = [
+  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
   "--no-sandbox",
   "--disable-gpu",
   "--disable-quic",
@@ -25,17 +26,19 @@ const flags = [
 
 export const launch = () => chromium.launch({ executablePath, args: flags, headless: true });
 
-/** A context of its own, with `complaints`: what its pages wrote to the console as errors. */
-export async function openContext(browser, options = {}) {
+/**
+ * A context of its own, with `complaints`: what its pages wrote to the console as errors, but for what `excuse`
+ * says yes to (pages that are not ours).
+ */
+export async function openContext(browser, { excuse = () => false, ...options } = {}) {
   const context = await browser.newContext(options);
   context.setDefaultTimeout(15_000);
   const complaints = [];
   // A status of 400 and above is written there too; which one is right, the tests say.
   const isStatus = (text) => text.startsWith("Failed to load resource: the server responded with a status of");
   context.on("console", (message) => {
-    if (message.type() === "error" && !isStatus(message.text())) {
-      complaints.push(`${message.location().url}: ${message.text()}`);
-    }
+    const complaint = `${message.location().url}: ${message.text()}`;
+    if (message.type() === "error" && !isStatus(message.text()) && !excuse(complaint)) complaints.push(complaint);
   });
   context.on("weberror", (problem) => complaints.push(String(problem.error())));
   return { context, complaints };

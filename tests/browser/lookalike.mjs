@@ -15,7 +15,7 @@ import Provider from "oidc-provider";
 export const ORGANIZATION = "00D5g00000ABCDEEA5";
 export const FOREIGN_ORGANIZATION = "00D5g00000ABCDFEA5";
 
-// Who can sign in: at the provider's own page one types the name before the colon and any password.
+// Who can sign in: at the provider's own page one types a `sub` and any password.
 export const people = {
   ada: person(ORGANIZATION, "0055g00000AbCdEAAV", "ada.lovelace@acme.example", "Ada Lovelace"),
   mallory: person(FOREIGN_ORGANIZATION, "0055g00000AbCdFAAV", "mallory@elsewhere.example", "Mallory Foreign"),
@@ -31,6 +31,18 @@ function person(organization, user, username, name) {
     email: username,
     email_verified: true,
     user_type: "STANDARD",
+  };
+}
+
+/** Salesforce puts `at_hash` into every ID token; here it comes only where OpenID Connect demands it. */
+function sendAccessTokenHash(provider) {
+  const { IdToken } = provider;
+  const { payload } = IdToken.prototype;
+  IdToken.prototype.payload = async function () {
+    const claims = await payload.call(this);
+    const token = this.ctx?.oidc.entities.AccessToken;
+    // The server hashes it; an opaque token's text is its id.
+    return token ? { ...claims, at_hash: token.jti } : claims;
   };
 }
 
@@ -65,9 +77,12 @@ export async function startLookalike({ clientId, clientSecret, callback }) {
       userinfo: "/services/oauth2/userinfo",
       jwks: "/id/keys",
     },
-    findAccount: (_, accountId) =>
-      people[accountId] && { accountId, claims: async () => ({ ...people[accountId] }) },
+    findAccount(_, accountId) {
+      const found = Object.values(people).find(({ sub }) => sub === accountId);
+      return found && { accountId, claims: async () => ({ ...found }) };
+    },
   });
+  sendAccessTokenHash(provider);
   const requests = [];
   const broken = new Set();
   const answer = provider.callback();
