@@ -103,7 +103,7 @@ impl Demo {
              \x20   Sign in by choosing one of these people (everybody's password is `{PASSWORD}`):\n\
              {people}\n\
              \x20   Behind it:\n\
-             \x20     org        {org}\n\
+             \x20     org        {org}   (sign out there too, to become somebody else)\n\
              \x20     app        {app}   (past the gateway: nobody is signed in there)\n\
              {metrics}\n\
              \x20   Stop with Ctrl-C.\n",

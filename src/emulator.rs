@@ -272,8 +272,8 @@ impl Org {
             "/services/oauth2/revoke" => self.revoke(&head, &form),
             "/services/oauth2/introspect" => self.introspect(base, &head, &form, now),
             // behaviour 27: not at the login host
-            "/services/auth/idp/oidc/logout" if base.kind != BaseKind::Login => self.sign_out(base, &head),
-            "/secur/logout.jsp" => self.sign_out(base, &head),
+            "/services/auth/idp/oidc/logout" if base.kind != BaseKind::Login => self.sign_out(base, &head, &form),
+            "/secur/logout.jsp" => self.sign_out(base, &head, &form),
             "/style.css" => self.pages.style(),
             _ if userinfo::is_identity_path(base, path) => self.identity_url(&head, path, now),
             _ => http::text(StatusCode::NOT_FOUND, "There is no such page at the pretend org."),

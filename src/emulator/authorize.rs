@@ -13,6 +13,7 @@ use super::keys::base64_standard;
 use super::mischief::Mischief;
 use super::people::{AppAccess, Person};
 use super::settings::{App, Approval, Permitted, Pkce, Redirects};
+use super::signin::sign_in_address;
 use super::wire::{self, Form, Head};
 use super::{Base, Org};
 use crate::clock::Timestamp;
@@ -63,7 +64,7 @@ impl Org {
         if visitor.is_some() && asked.get("prompt").is_none_or(|prompt| !prompt.contains("login")) {
             return wire::found(&next);
         }
-        let sign_in = format!("{}/?ec=302&startURL={}", base.path, encode(&next));
+        let sign_in = sign_in_address(base, &next);
         match self.redirects {
             Redirects::Plain => wire::found(&sign_in),
             Redirects::Script => self.pages.onward(&sign_in),
@@ -77,9 +78,9 @@ impl Org {
         let held = self.memory().held(source);
         let Some(pending) = held else { return self.pages.stale(base) };
         let visitor = self.memory().visitor(head.session());
-        let Some(visitor) = visitor.filter(|visitor| !(pending.fresh_login && visitor.serial < pending.serial)) else {
+        let Some(visitor) = visitor.filter(|visitor| !must_sign_in(&pending, *visitor)) else {
             let here = format!("{}{APPROVAL}?source={source}", base.path);
-            return wire::found(&format!("{}/?ec=302&startURL={}", base.path, encode(&here)));
+            return wire::found(&sign_in_address(base, &here));
         };
         let app = self.app();
         // "Permitted Users" (behaviour 14)
@@ -100,7 +101,9 @@ impl Org {
         let visitor = self.memory().visitor(head.session());
         let Some(visitor) = visitor else { return self.pages.stale(base) };
         let taken = self.memory().take(source);
-        let Some(pending) = taken else { return self.pages.stale(base) };
+        let Some(pending) = taken.filter(|pending| !must_sign_in(pending, visitor)) else {
+            return self.pages.stale(base);
+        };
         let barred =
             self.app().permitted == Permitted::AdminApproved && visitor.person.access == AppAccess::NotApproved;
         if barred {
@@ -169,6 +172,11 @@ impl Org {
     }
 }
 
+/// Whether `prompt=login` was asked for after this visitor had signed in.
+fn must_sign_in(pending: &Pending, visitor: Visitor) -> bool {
+    pending.fresh_login && visitor.serial < pending.serial
+}
+
 /// Client and redirect address, compared exactly (behaviours 11 and 13).
 fn check_client<'a>(app: &App, asked: &'a Form) -> Result<&'a str, Complaint> {
     if asked.get("client_id") != Some(app.client_id.as_str()) {
@@ -231,8 +239,4 @@ fn change(answer: &mut [(&'static str, String)], name: &str, value: &str) {
     for pair in answer.iter_mut().filter(|pair| pair.0 == name) {
         value.clone_into(&mut pair.1);
     }
-}
-
-fn encode(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

@@ -109,7 +109,7 @@ pub const ACCENTED: Person = Person {
     username: "zoe.muller@pretend.example",
     user: "0055g00000ZoeMlAAJ",
     given_name: "Zoë",
-    family_name: "Müller-山田",
+    family_name: "Müller-Šťastná",
     email: "zoe@pretend.example",
     part: "standard user, with a name beyond ASCII",
     ..ADMINISTRATOR

@@ -46,12 +46,17 @@ impl Org {
         }
     }
 
-    /// Signs the browser out here; where it came from learns nothing of it (behaviour 27).
-    pub(super) fn sign_out(&self, base: &Base, head: &Head) -> Response {
+    /// Signs the browser out here; where it came from learns nothing of it (behaviour 27). The approval page's
+    /// "somebody else" goes on to the sign-in page.
+    pub(super) fn sign_out(&self, base: &Base, head: &Head, form: &Form) -> Response {
         self.note("sign-out");
         self.memory().farewell(head.session());
         let gone = format!("{COOKIE_NAME}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
-        wire::with(self.pages.signed_out(base), SET_COOKIE, &gone)
+        let page = match form.get("startURL").and_then(LocalPath::parse) {
+            Some(onward) => wire::found(&sign_in_address(base, onward.as_str())),
+            None => self.pages.signed_out(base),
+        };
+        wire::with(page, SET_COOKIE, &gone)
     }
 
     fn welcome(&self, base: &Base, person: &'static Person, onward: Option<LocalPath>) -> Response {
@@ -64,6 +69,12 @@ impl Org {
         let cookie = format!("{COOKIE_NAME}={session}; Path=/; HttpOnly; SameSite=Lax");
         wire::with(wire::found(onward), SET_COOKIE, &cookie)
     }
+}
+
+/// The sign-in page, and where to go afterwards.
+pub(super) fn sign_in_address(base: &Base, onward: &str) -> String {
+    let onward: String = url::form_urlencoded::byte_serialize(onward.as_bytes()).collect();
+    format!("{}/?ec=302&startURL={onward}", base.path)
 }
 
 fn recognise(form: &Form) -> Option<&'static Person> {
