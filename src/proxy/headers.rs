@@ -137,31 +137,33 @@ fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|net| net.contains(&address))
 }
 
-/// Whether a name is one of the fields by which proxies speak of the client, in any spelling.
-fn speaks_of_the_client(name: &str) -> bool {
-    const NAMES: [&str; 12] = [
+/// Whether a name is one of the fields by which proxies speak of the client, in any spelling. That is
+/// `X-Forwarded-` with whatever follows: the names that proxies and apps have invented there (`-Groups`,
+/// `-Access-Token`, `-Client-Cert`) are no closed list. `Proxy` is what CGI hands on as `HTTP_PROXY`
+/// (CVE-2016-5385).
+pub(super) fn speaks_of_the_client(name: &str) -> bool {
+    const FAMILIES: [&str; 2] = ["x-forwarded-", "x-original-"];
+    const NAMES: [&str; 9] = [
         "forwarded",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-        "x-forwarded-port",
-        "x-forwarded-prefix",
-        "x-forwarded-scheme",
-        "x-forwarded-ssl",
-        "x-forwarded-server",
+        "proxy",
         "x-real-ip",
-        "x-forwarded-uri",
-        "x-original-url",
+        "x-rewrite-url",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-http-host-override",
+        "x-host",
+        "true-client-ip",
     ];
-    let rest = ["x-rewrite-url", "x-forwarded-method", "x-original-uri", "x-client-ip", "true-client-ip"];
-    let same = |ours: &str| {
-        ours.len() == name.len()
+    let begins = |ours: &str| {
+        ours.len() <= name.len()
             && ours.bytes().zip(name.bytes()).all(|(left, right)| {
                 let folded = if right.is_ascii_alphanumeric() { right.to_ascii_lowercase() } else { b'-' };
                 left == folded
             })
     };
-    matches!(name.as_bytes().first(), Some(b'f' | b'x' | b't')) && NAMES.iter().chain(&rest).any(|ours| same(ours))
+    matches!(name.as_bytes().first(), Some(b'f' | b'x' | b't' | b'p'))
+        && (FAMILIES.iter().any(|family| begins(family))
+            || NAMES.iter().any(|ours| ours.len() == name.len() && begins(ours)))
 }
 
 fn rebuild_forwarding(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
@@ -315,6 +317,12 @@ mod tests {
             ("x-original-url", "/public"),
             ("x-forwarded-prefix", "/x"),
             ("x-rewrite-url", "/public"),
+            ("x-forwarded-groups", "admins"),
+            ("x_forwarded_access_token", "x"),
+            ("x-forwarded-client-cert", "x"),
+            ("x-original-host", "evil.example"),
+            ("x-http-host-override", "evil.example"),
+            ("proxy", "http://evil.example"),
         ];
         let cleaned = clean(&lies, "192.0.2.1", &["10.0.0.0/8".parse().unwrap()]);
         assert_eq!(all(&cleaned, "x-forwarded-for"), ["192.0.2.1"]);
@@ -329,6 +337,12 @@ mod tests {
             "x-original-url",
             "x-forwarded-prefix",
             "x-rewrite-url",
+            "x-forwarded-groups",
+            "x_forwarded_access_token",
+            "x-forwarded-client-cert",
+            "x-original-host",
+            "x-http-host-override",
+            "proxy",
         ] {
             assert!(!cleaned.contains_key(gone), "{gone}");
         }

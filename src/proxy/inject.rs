@@ -196,8 +196,9 @@ pub struct Managed {
     lengths: u64,
 }
 
-/// Every name that begins so is managed, whatever follows.
-const FAMILIES: [&[u8]; 2] = [b"x-salesforce-", b"x-portcullis-"];
+/// Every name that begins so is managed, whatever follows: apps that read one name of a family read its
+/// siblings too, and a client's own `Remote-Groups` beside our `Remote-User` would make anybody an administrator.
+const FAMILIES: [&[u8]; 4] = [b"x-salesforce-", b"x-portcullis-", b"x-auth-request-", b"remote-"];
 
 /// The longest family prefix or managed name that is compared without an allocation.
 const MAX_NAME: usize = 128;
@@ -220,7 +221,7 @@ impl Managed {
         };
         // Cheap answers first: nearly every header of a browser fails on its first letter or its length.
         let first = bytes.first().map_or(0, |byte| fold(*byte));
-        if first == b'x' && FAMILIES.iter().any(family) {
+        if matches!(first, b'x' | b'r') && FAMILIES.iter().any(family) {
             return true;
         }
         if self.lengths & length_bit(bytes.len()) == 0 || bytes.len() > MAX_NAME {
@@ -320,6 +321,10 @@ mod tests {
             "x-department",
             "X_Department",
             "x-portcullis-assertion",
+            "remote-groups",
+            "REMOTE_GROUPS",
+            "x-auth-request-groups",
+            "X_Auth_Request_Access_Token",
         ];
         for name in spellings {
             assert!(injector.managed().contains(&name.to_ascii_lowercase()), "{name}");
