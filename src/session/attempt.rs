@@ -22,6 +22,10 @@ use crate::secret::{NoRandomness, Sealer};
 /// How many attempts a browser keeps at a time. Beyond it the oldest go: sealed cookies are up to 3.5 KB.
 pub const MAX_ATTEMPTS: usize = 5;
 
+/// How many unreadable cookies of our family are deleted at a time: a client may send thousands, and an answer
+/// with a line for each would be larger than what asked for it.
+const MAX_DELETIONS: usize = 16;
+
 /// How many used attempts are remembered.
 const MAX_CLAIMS: u64 = 1_000_000;
 
@@ -91,11 +95,14 @@ impl Attempts {
         for (other, value) in cookie::read_family(request, self.policy.attempt_prefix()) {
             match self.read(other, value, now) {
                 Ok(attempt) => kept.push((attempt.started, other)),
-                Err(_) => lines.extend(cookie::line(self.policy, other, "", Keep::Not)),
+                Err(_) if lines.len() <= MAX_DELETIONS => {
+                    lines.extend(cookie::line(self.policy, other, "", Keep::Not));
+                }
+                Err(_) => {}
             }
         }
         kept.sort_unstable_by(|left, right| right.cmp(left));
-        for (_, other) in kept.into_iter().skip(MAX_ATTEMPTS - 1) {
+        for (_, other) in kept.into_iter().skip(MAX_ATTEMPTS - 1).take(MAX_DELETIONS) {
             lines.extend(cookie::line(self.policy, other, "", Keep::Not));
         }
         Ok(lines)
@@ -238,6 +245,15 @@ mod tests {
         let made = Claim::SignedIn { key: SessionKey::of("id"), return_to: LocalPath::root() };
         attempts.settle("s", SessionKey::of("id"), LocalPath::root());
         assert_eq!(attempts.claim("s"), Some(made));
+    }
+
+    #[test]
+    fn a_flood_of_forged_attempts_is_not_answered_line_by_line() {
+        let attempts = attempts();
+        let mut cookies = HeaderMap::new();
+        cookies.append(COOKIE, "__Host-portcullis-attempt-=x; ".repeat(2000).parse().unwrap());
+        let lines = attempts.seal(&attempt("s", START), &cookies, START).unwrap();
+        assert_eq!(lines.len(), 1 + MAX_DELETIONS);
     }
 
     #[test]

@@ -67,13 +67,14 @@ impl SessionKey {
 }
 
 /// All cookies of a request, as name and value, over all lines (HTTP/2 may send one for each cookie, RFC 9113
-/// section 8.2.3). What is no text is left out.
+/// section 8.2.3). A pair that is no text is left out alone: an app's Latin-1 cookie must not hide ours beside
+/// it, which would sign its browser in again and again.
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     headers
         .get_all(COOKIE)
         .into_iter()
-        .filter_map(|line| std::str::from_utf8(line.as_bytes()).ok())
-        .flat_map(|line| line.split(';'))
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| std::str::from_utf8(pair).ok())
         .map(|pair| pair.split_once('=').unwrap_or(("", pair)))
         .map(|(name, value)| (name.trim(), value.trim()))
 }
@@ -111,8 +112,11 @@ fn is_ours(name: &[u8]) -> bool {
     bare.get(..FAMILY.len()).is_some_and(|start| start.eq_ignore_ascii_case(FAMILY.as_bytes()))
 }
 
+/// The name as the other side will read it. A browser sends a cookie without a name (`=portcullis=x`, RFC
+/// 6265bis section 5.6) back as its value alone, so leading `=` do not count.
 fn name_of(pair: &[u8]) -> &[u8] {
-    pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii()
+    let begin = pair.iter().position(|byte| *byte != b'=' && !byte.is_ascii_whitespace()).unwrap_or(pair.len());
+    pair[begin..].split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii()
 }
 
 /// Takes our cookies out of a request and joins what is left into one line, which is what HTTP/1.1 apps
@@ -241,12 +245,23 @@ mod tests {
     }
 
     #[test]
+    fn an_apps_cookie_that_is_no_text_does_not_hide_ours() {
+        let mut line = b"theme=caf\xe9; portcullis=".to_vec();
+        line.extend_from_slice(ID.as_bytes());
+        let mut request = HeaderMap::new();
+        request.append(COOKIE, HeaderValue::from_bytes(&line).unwrap());
+        assert_eq!(read_session(&request, Policy::Relaxed).collect::<Vec<_>>(), [SessionKey::of(ID)]);
+        strip(&mut request);
+        assert_eq!(request.get(COOKIE).unwrap().as_bytes(), b"theme=caf\xe9");
+    }
+
+    #[test]
     fn the_app_sees_its_own_cookies_alone() {
         let mut request =
             headers(&["theme=dark; __Host-portcullis=x; lang=en", "__HOST-Portcullis-attempt-1=y", "crumb=1"]);
         strip(&mut request);
         assert_eq!(cookie_lines(&request), ["theme=dark; lang=en; crumb=1"]);
-        let mut ours_alone = headers(&["portcullis=x"]);
+        let mut ours_alone = headers(&["portcullis=x; =portcullis=y"]);
         strip(&mut ours_alone);
         assert!(ours_alone.is_empty());
         let mut theirs = headers(&["a=1;b=2"]);
@@ -263,6 +278,9 @@ mod tests {
             " portcullis = x",
             "lang=en",
             "__host-PORTCULLIS-bounce=1",
+            "=portcullis=evil; Path=/",
+            " = =__Host-portcullis=evil",
+            "portcullis",
         ] {
             response.append(SET_COOKIE, HeaderValue::from_str(line).unwrap());
         }
