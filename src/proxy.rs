@@ -135,12 +135,15 @@ impl Proxy {
         headers::clean_response(&mut head.headers);
         cookie::drop_impostors(&mut head.headers);
         let body = if body.is_end_stream() {
-            lease.give_back();
+            lease.give_back(progress.as_deref());
             Body::Incoming(body)
         } else {
-            let visitor = pass.visitor().cloned();
             let idle_timeout = upstream.settings().idle_timeout;
-            Body::streamed(ResponseBody::new(body, lease, visitor, self.tunnels.cut.clone(), idle_timeout))
+            let body = ResponseBody::new(body, lease, progress, self.tunnels.cut.clone(), idle_timeout);
+            Body::streamed(match pass.visitor() {
+                Some(session) => body.bound_to(Arc::clone(session), context.now),
+                None => body,
+            })
         };
         Ok(answer(head.status, head.headers, body))
     }

@@ -9,8 +9,8 @@
 use std::net::IpAddr;
 
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use hyper::{HeaderMap, Version};
 use ipnet::IpNet;
@@ -80,6 +80,16 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Takes out of trailers what an app that merges them into the headers would believe: what proxies say of the
+/// client, credentials, and what frames or routes a message (RFC 9110 section 6.5.1).
+pub fn clean_trailers(trailers: &mut HeaderMap) {
+    remove_hop_by_hop(trailers);
+    for name in [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, TE, COOKIE, AUTHORIZATION, EXPECT, VIA] {
+        trailers.remove(name);
+    }
+    remove_forwarding(trailers);
+}
+
 /// What the app is told about who is asking.
 #[derive(Clone, Copy, Debug)]
 pub struct Forwarding<'a> {
@@ -141,7 +151,7 @@ fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
 /// `X-Forwarded-` with whatever follows: the names that proxies and apps have invented there (`-Groups`,
 /// `-Access-Token`, `-Client-Cert`) are no closed list. `Proxy` is what CGI hands on as `HTTP_PROXY`
 /// (CVE-2016-5385).
-pub(super) fn speaks_of_the_client(name: &str) -> bool {
+fn speaks_of_the_client(name: &str) -> bool {
     const FAMILIES: [&str; 2] = ["x-forwarded-", "x-original-"];
     const NAMES: [&str; 9] = [
         "forwarded",
@@ -174,11 +184,7 @@ fn rebuild_forwarding(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
             chain = joined(headers, &X_FORWARDED_FOR);
             elements = joined(headers, &FORWARDED);
         }
-        let doomed: Vec<HeaderName> =
-            headers.keys().filter(|name| speaks_of_the_client(name.as_str())).cloned().collect();
-        for name in doomed {
-            headers.remove(name);
-        }
+        remove_forwarding(headers);
     }
     let peer = forwarding.peer.to_canonical();
     let host = forwarding.host.to_str().unwrap_or_default();
@@ -198,6 +204,13 @@ fn rebuild_forwarding(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
     }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     headers.insert(X_FORWARDED_HOST, forwarding.host.clone());
+}
+
+fn remove_forwarding(headers: &mut HeaderMap) {
+    let doomed: Vec<HeaderName> = headers.keys().filter(|name| speaks_of_the_client(name.as_str())).cloned().collect();
+    for name in doomed {
+        headers.remove(name);
+    }
 }
 
 fn joined(headers: &HeaderMap, name: &HeaderName) -> String {

@@ -7,7 +7,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,8 +16,10 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::headers::clean_trailers;
 use super::inject::Managed;
 use super::upstream::Lease;
+use crate::clock::Timestamp;
 use crate::http::{Body, BodyError};
 use crate::session::Session;
 
@@ -30,17 +32,24 @@ const GLANCE: Duration = Duration::from_secs(2);
 pub struct Progress {
     began: Instant,
     moved_after: AtomicU64,
+    ended: AtomicBool,
 }
 
 impl Progress {
     /// Nothing has moved yet.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { began: Instant::now(), moved_after: AtomicU64::new(0) })
+        Arc::new(Self { began: Instant::now(), moved_after: AtomicU64::new(0), ended: AtomicBool::new(false) })
     }
 
     fn note(&self) {
         let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved_after.store(elapsed, Ordering::Relaxed);
+    }
+
+    /// Whether the body was sent to its end. An app may answer before; its connection then belongs to this
+    /// client until the rest has come, however long that takes.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// The moment of the last piece, or of the beginning.
@@ -49,7 +58,7 @@ impl Progress {
     }
 }
 
-/// A request's body without managed names in its trailers.
+/// A request's body whose trailers cannot be taken for headers that we vouch for.
 pub struct RequestBody {
     inner: Body,
     managed: Arc<Managed>,
@@ -70,10 +79,14 @@ impl http_body::Body for RequestBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         self.progress.note();
+        if frame.is_none() || self.inner.is_end_stream() {
+            self.progress.ended.store(true, Ordering::Release);
+        }
         Poll::Ready(frame.map(|frame| {
             frame.map(|mut frame| {
                 if let Some(trailers) = frame.trailers_mut() {
                     self.managed.remove(trailers);
+                    clean_trailers(trailers);
                 }
                 frame
             })
@@ -107,10 +120,23 @@ pub enum BrokenOff {
 pub struct ResponseBody {
     inner: Incoming,
     lease: Option<Lease>,
-    visitor: Option<Arc<Session>>,
+    request: Option<Arc<Progress>>,
+    visitor: Option<Visitor>,
     cut: tokio_util::sync::CancellationToken,
     idle_timeout: Duration,
     waiting: Option<Waiting>,
+}
+
+/// Whose answer it is, and until when they may go on receiving it.
+struct Visitor {
+    session: Arc<Session>,
+    until: Instant,
+}
+
+impl Visitor {
+    fn has_ended(&self) -> bool {
+        self.session.has_ended() || Instant::now() >= self.until
+    }
 }
 
 /// What a body that waits knows.
@@ -120,20 +146,27 @@ struct Waiting {
 }
 
 impl ResponseBody {
-    /// Wraps an app's body; `lease` goes back at its end.
+    /// Wraps an app's body; `lease` goes back at its end, if the body of its `request` has been sent by then.
     pub fn new(
         inner: Incoming,
         lease: Lease,
-        visitor: Option<Arc<Session>>,
+        request: Option<Arc<Progress>>,
         cut: tokio_util::sync::CancellationToken,
         idle_timeout: Duration,
     ) -> Self {
-        Self { inner, lease: Some(lease), visitor, cut, idle_timeout, waiting: None }
+        Self { inner, lease: Some(lease), request, visitor: None, cut, idle_timeout, waiting: None }
+    }
+
+    /// Breaks off when this session ends, by somebody's hand or by its age.
+    pub fn bound_to(mut self, session: Arc<Session>, now: Timestamp) -> Self {
+        let until = Instant::now() + session.ends.since(now);
+        self.visitor = Some(Visitor { session, until });
+        self
     }
 
     fn finish(&mut self) {
         if let Some(lease) = self.lease.take() {
-            lease.give_back();
+            lease.give_back(self.request.as_deref());
         }
     }
 
@@ -147,7 +180,7 @@ impl ResponseBody {
             if self.cut.is_cancelled() {
                 return Poll::Ready(BrokenOff::CutOff);
             }
-            if self.visitor.as_ref().is_some_and(|session| session.has_ended()) {
+            if self.visitor.as_ref().is_some_and(Visitor::has_ended) {
                 return Poll::Ready(BrokenOff::SessionEnded);
             }
             let waited = waiting.since.elapsed();
@@ -167,7 +200,7 @@ impl http_body::Body for ResponseBody {
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.waiting = None;
-                if self.visitor.as_ref().is_some_and(|session| session.has_ended()) {
+                if self.visitor.as_ref().is_some_and(Visitor::has_ended) {
                     self.lease = None;
                     return Poll::Ready(Some(Err(BrokenOff::SessionEnded.into())));
                 }

@@ -108,10 +108,12 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Back to the pool, for the next request.
-    pub fn give_back(mut self) {
+    /// Back to the pool, for the next request; or closed, when the app answered before the request's body had
+    /// come to its end: whoever took the connection next would wait for a stranger's upload.
+    pub fn give_back(mut self, request: Option<&Progress>) {
         if let Some(sender) = self.sender.take()
             && !sender.is_closed()
+            && request.is_none_or(Progress::has_ended)
         {
             self.upstream.lock().push(Idle { sender, since: Instant::now() });
         }
