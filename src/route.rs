@@ -66,6 +66,12 @@ fn covers(prefix: &str, path: &str) -> bool {
     prefix == "/" || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// As an app that does not mind case compares paths: by Unicode's rules, where `\u{212A}` is a `k` and `\u{17F}`
+/// an `s`.
+fn fold_case(path: &str) -> String {
+    if path.is_ascii() { path.to_ascii_lowercase() } else { path.to_uppercase().to_lowercase() }
+}
+
 /// One public origin and what it serves.
 #[derive(Debug)]
 pub struct Site {
@@ -166,11 +172,11 @@ impl Routes {
         if let Found::App(route) = &found
             && route.access == Access::Public
         {
-            let folded = target.second_reading().unwrap_or(target.path()).to_ascii_lowercase();
+            let folded = fold_case(target.second_reading().unwrap_or(target.path()));
             let closed = |other: &&Arc<Route>| {
                 other.access == Access::SignedIn
                     && other.prefix.len() > route.prefix.len()
-                    && covers(&other.prefix.to_ascii_lowercase(), &folded)
+                    && covers(&fold_case(&other.prefix), &folded)
             };
             if site.routes.iter().any(|other| closed(&other)) {
                 return Err(BadTarget::Ambiguous);
@@ -281,6 +287,12 @@ mod tests {
             "/x%2F..%2Fassets",
             "//assets/x",
             "/assets;x/secret",
+            "/assets/secret%20/x",
+            "/assets/secret./x",
+            "/assets/secret.",
+            "/assets/%C5%BFecret",
+            "/assets%EF%BC%8Fsecret",
+            "/assets/%252573ecret",
         ] {
             let found = find(&routes, "wiki.example", target);
             assert!(

@@ -95,17 +95,19 @@ impl Target {
     }
 }
 
-/// Whether a path needs no second look: no escape, no parameter, no empty or dotted segment.
+/// Whether a path needs no second look: no escape, no parameter, no empty segment, none that begins or ends
+/// with a dot.
 fn is_plain(path: &str) -> bool {
     let mut previous = b'x';
     for byte in path.bytes() {
         match byte {
             b'%' | b';' | b'\\' => return false,
             b'/' | b'.' if previous == b'/' => return false,
+            b'/' if previous == b'.' => return false,
             _ => previous = byte,
         }
     }
-    true
+    previous != b'.'
 }
 
 fn canonical(path: &str) -> Result<String, BadTarget> {
@@ -131,24 +133,32 @@ fn canonical(path: &str) -> Result<String, BadTarget> {
     if has_dot_segment(&out) { Err(BadTarget::DotSegment) } else { Ok(out) }
 }
 
-/// The path with every escape decoded (twice: some apps do), parameters dropped and slashes merged; `None`
-/// when that is the path itself.
+/// How often escapes are decoded until none is left; beyond it a path is refused.
+const MOST_DECODINGS: usize = 3;
+
+/// The path as the most lenient app might read it: every escape decoded until none is left, characters that
+/// only look like `/`, `\`, `.` or `;` taken for them, parameters dropped, slashes merged, and dots and spaces
+/// at the end of a segment dropped, as Windows does. `None` when that is the path itself.
 fn second_reading(path: &str) -> Result<Option<String>, BadTarget> {
-    let decoded = decode(&decode(path.as_bytes()));
-    let mut reading = String::with_capacity(decoded.len());
-    for segment in decoded.split(|byte| matches!(byte, b'/' | b'\\')) {
-        let bare = segment.split(|byte| *byte == b';').next().unwrap_or_default();
-        if bare.is_empty() {
-            continue;
-        }
-        reading.push('/');
-        reading.push_str(&String::from_utf8_lossy(bare));
-    }
-    if has_dot_segment(&reading) {
-        return Err(BadTarget::DotSegment);
-    }
-    if decoded.iter().any(u8::is_ascii_control) {
+    let decoded = decode_fully(path)?;
+    if has_overlong_character(&decoded) {
         return Err(BadTarget::ForbiddenCharacter);
+    }
+    let decoded: String = String::from_utf8_lossy(&decoded).chars().map(without_disguise).collect();
+    if decoded.chars().any(|character| character.is_ascii_control()) {
+        return Err(BadTarget::ForbiddenCharacter);
+    }
+    let mut reading = String::with_capacity(decoded.len());
+    for segment in decoded.split(['/', '\\']) {
+        let bare = segment.split(';').next().unwrap_or_default();
+        if matches!(bare.trim_end_matches(' '), "." | "..") {
+            return Err(BadTarget::DotSegment);
+        }
+        let bare = bare.trim_end_matches(['.', ' ']);
+        if !bare.is_empty() {
+            reading.push('/');
+            reading.push_str(bare);
+        }
     }
     if reading.is_empty() || (path.ends_with('/') && path.len() > 1) {
         reading.push('/');
@@ -163,8 +173,36 @@ fn has_dot_segment(path: &str) -> bool {
     })
 }
 
-fn decode(bytes: &[u8]) -> Vec<u8> {
-    percent_encoding::percent_decode(bytes).collect()
+fn decode_fully(path: &str) -> Result<Vec<u8>, BadTarget> {
+    let mut bytes = path.as_bytes().to_vec();
+    for _ in 0..=MOST_DECODINGS {
+        let decoded: Vec<u8> = percent_encoding::percent_decode(&bytes).collect();
+        if decoded.len() == bytes.len() {
+            return Ok(bytes);
+        }
+        bytes = decoded;
+    }
+    Err(BadTarget::Ambiguous)
+}
+
+/// Whether there is a character in a longer form than it needs, which RFC 3629 section 3 forbids: decoders that
+/// do not mind read `%C0%AE` as a dot.
+fn has_overlong_character(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|pair| match pair {
+        [0xC0 | 0xC1, 0x80..=0xBF] | [0xE0, 0x80..=0x9F] | [0xF0, 0x80..=0x8F] => true,
+        _ => false,
+    })
+}
+
+/// A character whose compatibility form (Unicode NFKC, or Windows' best fit) is one that cuts paths.
+fn without_disguise(character: char) -> char {
+    match character {
+        '\u{2024}' | '\u{FE52}' | '\u{FF0E}' => '.',
+        '\u{2044}' | '\u{2215}' | '\u{FF0F}' => '/',
+        '\u{2216}' | '\u{FE68}' | '\u{FF3C}' => '\\',
+        '\u{037E}' | '\u{FE54}' | '\u{FF1B}' => ';',
+        other => other,
+    }
 }
 
 fn escape(high: Option<u8>, low: Option<u8>) -> Option<u8> {
@@ -240,6 +278,10 @@ mod tests {
             "/a/%252e%252e/b",
             "/a%2f%2e%2e",
             "/a/..%3b/b",
+            "/a/%25252e%25252e/b",
+            "/a/%EF%BC%8E%EF%BC%8E/b",
+            "/a/%E2%80%A4%E2%80%A4%EF%BC%8Fb",
+            "/a/..%20/b",
         ];
         for target in dotted {
             assert_eq!(parse(target), Err(BadTarget::DotSegment), "{target}");
@@ -248,7 +290,9 @@ mod tests {
 
     #[test]
     fn forbidden_characters_are_refused() {
-        for target in ["/a%00", "/a%0d%0aX", "/a%5cb", "/a%7f", "/a%250a"] {
+        for target in
+            ["/a%00", "/a%0d%0aX", "/a%5cb", "/a%7f", "/a%250a", "/%c0%ae%c0%ae/a", "/%e0%80%af", "/%25c0%25ae"]
+        {
             assert_eq!(parse(target), Err(BadTarget::ForbiddenCharacter), "{target}");
         }
         for target in ["/a%", "/a%2", "/a%zz"] {
@@ -264,6 +308,9 @@ mod tests {
         assert_eq!(parse("/pub%2Fadmin").unwrap().second_reading(), Some("/pub/admin"));
         assert_eq!(parse("/admin;x=1/y").unwrap().second_reading(), Some("/admin/y"));
         assert_eq!(parse("/pub%252Fadmin").unwrap().second_reading(), Some("/pub/admin"));
+        assert_eq!(parse("/pub%EF%BC%8Fadmin").unwrap().second_reading(), Some("/pub/admin"));
+        assert_eq!(parse("/admin%20/x").unwrap().second_reading(), Some("/admin/x"));
+        assert_eq!(parse("/%2525252561").unwrap_err(), BadTarget::Ambiguous);
     }
 
     #[test]
