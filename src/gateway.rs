@@ -10,7 +10,7 @@ mod record;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hyper::header::{CONNECTION, EXPECT, HOST, HeaderValue, ORIGIN};
+use hyper::header::{CONNECTION, EXPECT, HeaderValue, ORIGIN};
 use hyper::{HeaderMap, Method, Version};
 
 use crate::clock::Timestamp;
@@ -81,10 +81,7 @@ impl Gateway {
         let (kind, tunnel) = kind_of(&request, site)?;
         match decide(route, record.session.clone(), kind) {
             Decision::Pass(pass) => {
-                let host = match request.headers().get(HOST) {
-                    Some(host) => host.clone(),
-                    None => HeaderValue::from_str(host).map_err(|_| Refusal::BadRequest("the host cannot be read"))?,
-                };
+                let host = site.host.clone().ok_or(Refusal::BadRequest("the host cannot be read"))?;
                 let peer = peer.address.ip();
                 let scheme = site.origin.scheme();
                 let context = Context { target: target.path_and_query(), host, peer, scheme, tunnel, now };

@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use hyper::header::HeaderValue;
+
 use crate::http::origin::Origin;
 use crate::http::target::{BadTarget, Target};
 
@@ -79,6 +81,9 @@ pub struct Site {
     pub origin: Origin,
     /// Its place in the configuration: a session is valid at the origin that it began at alone.
     pub index: usize,
+    /// What apps receive as `Host`, however it was written: apps compare hosts in their own ways, so one
+    /// spelling is judged and forwarded. `None` when it cannot be a header, which no origin's authority is.
+    pub host: Option<HeaderValue>,
     /// Longest prefix first.
     routes: Vec<Arc<Route>>,
 }
@@ -123,7 +128,8 @@ impl Routes {
                 })
                 .collect();
             routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
-            Site { origin: origin.clone(), index, routes }
+            let host = HeaderValue::from_str(origin.authority()).ok();
+            Site { origin: origin.clone(), index, host, routes }
         };
         Self { sites: origins.iter().enumerate().map(site).collect(), prefix: prefix.to_owned() }
     }

@@ -183,6 +183,10 @@ fn rebuild_forwarding(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
         if is_trusted(forwarding.peer, forwarding.trusted) {
             chain = joined(headers, &X_FORWARDED_FOR);
             elements = joined(headers, &FORWARDED);
+            // A quote that stays open would swallow the element that we add (RFC 7239 section 4).
+            if !is_balanced(&elements) {
+                elements.clear();
+            }
         }
         remove_forwarding(headers);
     }
@@ -204,6 +208,19 @@ fn rebuild_forwarding(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
     }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     headers.insert(X_FORWARDED_HOST, forwarding.host.clone());
+}
+
+fn is_balanced(elements: &str) -> bool {
+    let mut quoted = false;
+    let mut characters = elements.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => quoted = !quoted,
+            '\\' if quoted => _ = characters.next(),
+            _ => {}
+        }
+    }
+    !quoted
 }
 
 fn remove_forwarding(headers: &mut HeaderMap) {
@@ -368,6 +385,10 @@ mod tests {
             clean(&[("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=203.0.113.9")], "::ffff:10.0.0.2", &trusted);
         assert_eq!(all(&cleaned, "x-forwarded-for"), ["203.0.113.9, 10.0.0.2"]);
         assert_eq!(all(&cleaned, "forwarded"), ["for=203.0.113.9, for=10.0.0.2;host=\"wiki.example\";proto=https"]);
+        for open in ["for=\"evil", "for=\"evil\\\"", "for=a;by=\""] {
+            let alone = clean(&[("forwarded", open)], "10.0.0.2", &trusted);
+            assert_eq!(all(&alone, "forwarded"), ["for=10.0.0.2;host=\"wiki.example\";proto=https"], "{open}");
+        }
         let six = clean(&[], "2001:db8::1", &trusted);
         assert_eq!(all(&six, "forwarded"), ["for=\"[2001:db8::1]\";host=\"wiki.example\";proto=https"]);
     }
