@@ -403,6 +403,47 @@ async fn a_client_proves_itself_in_any_accepted_way() {
 }
 
 #[tokio::test]
+async fn a_signed_assertion_is_believed_once() {
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+    use aws_lc_rs::signature::KeyPair as _;
+    let pair = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+    let pem = |kind: &str, der: &[u8]| {
+        let body = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN {kind} KEY-----\n{body}\n-----END {kind} KEY-----\n")
+    };
+    let private: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+    let private = jsonwebtoken::EncodingKey::from_rsa_pem(pem("PRIVATE", private.as_ref()).as_bytes()).unwrap();
+    let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+    let org = org().await;
+    org.configure(|app| app.assertion_key = Some(pem("PUBLIC", public.as_ref())));
+    let mut visit = Visit::new(&org);
+    let id = org.app().client_id;
+    let now = Timestamp::now().0;
+    let assertion = |audience: &str, subject: &str, expires: u64, jti: &str| {
+        let claims = serde_json::json!({"iss": id, "sub": subject, "aud": audience, "exp": expires, "jti": jti});
+        keys::signed(&serde_json::json!({"alg": "RS256"}), &claims, &private, jsonwebtoken::Algorithm::RS256).unwrap()
+    };
+    let here = format!("{}/services/oauth2/token", org.org_url());
+    let cases = [
+        (assertion(&here, &id, now + 60, "1"), "ok"),
+        (assertion(&here, &id, now + 60, "1"), "invalid_client"),
+        (assertion("https://elsewhere.example", &id, now + 60, "2"), "invalid_client"),
+        (assertion(&here, "another", now + 60, "3"), "invalid_client"),
+        (assertion(&here, &id, now - 1, "4"), "invalid_client"),
+        (assertion(&here, &id, now + 3600, "5"), "invalid_client"),
+        (keys::unsigned(&serde_json::json!({"alg": "none"}), &serde_json::json!({})) + ".", "invalid_client"),
+    ];
+    for (assertion, outcome) in &cases {
+        let code = visit.sign_in(&people::STANDARD, &[("prompt", "login")]).await.parameter("code").unwrap();
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        let changes = [("client_secret", ""), ("client_assertion", assertion), ("client_assertion_type", kind)];
+        let reply = visit.exchange(&code, &changes).await;
+        assert_eq!(reply.json()["error"].as_str().unwrap_or("ok"), *outcome, "{}", reply.body);
+    }
+    assert_eq!(org.client_authentication(), Some("private_key_jwt"));
+}
+
+#[tokio::test]
 async fn userinfo_says_who_it_is_or_one_word() {
     let org = org().await;
     let mut visit = Visit::new(&org);
