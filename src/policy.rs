@@ -75,7 +75,7 @@ pub fn decide(route: &Arc<Route>, visitor: Option<Arc<Session>>, kind: Kind) -> 
 pub struct SignInRules {
     /// The organizations; empty means whichever the provider's own address belongs to.
     pub organizations: Vec<OrgId>,
-    /// The user types; `None` means every type.
+    /// The user types, in any case; `None` means every type.
     pub user_types: Option<Vec<String>>,
 }
 
@@ -103,7 +103,7 @@ pub fn may_sign_in(identity: &Identity, rules: &SignInRules) -> Result<(), NotAl
     }
     match (&rules.user_types, &identity.user_type) {
         (None, _) => Ok(()),
-        (Some(allowed), Some(theirs)) if allowed.contains(theirs) => Ok(()),
+        (Some(allowed), Some(theirs)) if allowed.iter().any(|kind| kind.eq_ignore_ascii_case(theirs)) => Ok(()),
         (Some(_), _) => Err(NotAllowed::UserType),
     }
 }

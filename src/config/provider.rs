@@ -190,18 +190,18 @@ fn organization(text: &str) -> Result<OrgId, Wrong> {
 }
 
 fn user_type(text: &str) -> Result<String, Wrong> {
-    let good =
-        text == "any" || text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-    if good {
+    if text != "any" && text.eq_ignore_ascii_case("any") {
+        return Err(Wrong::new(format!("{text:?} is not how we write it"), "write \"any\""));
+    }
+    // Only STANDARD is known for sure; the others are spelled in more than one way (`PowerPartner`), and compared
+    // without regard to case.
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         return Ok(text.to_owned());
     }
-    let upper = text.to_ascii_uppercase();
-    let instead = if text.eq_ignore_ascii_case("any") {
-        "write \"any\"".to_owned()
-    } else {
-        format!("write {upper:?}, or \"any\"")
-    };
-    Err(Wrong::new(format!("{text:?} is not how Salesforce writes a user_type"), instead))
+    Err(Wrong::new(
+        format!("{text:?} cannot be a user_type of Salesforce"),
+        "write for example \"STANDARD\" or \"PowerPartner\", or \"any\"",
+    ))
 }
 
 fn kinds(table: &Table<'_>, types: Vec<String>) -> Option<UserTypes> {
