@@ -117,8 +117,10 @@ impl Sessions {
         }
     }
 
-    /// How many there are, roughly.
+    /// How many there are. Asked when metrics are read: the store tidies up first, or its count would stay what it
+    /// was at the last request.
     pub fn count(&self) -> u64 {
+        self.cache.run_pending_tasks();
         self.cache.entry_count()
     }
 
