@@ -67,9 +67,21 @@ impl Reply {
         marked.unwrap_or_else(|| panic!("no refusal: {} {}", self.status, self.body)).to_owned()
     }
 
+    /// The addresses of the page's links.
+    pub fn links(&self) -> Vec<Url> {
+        let marked = self.body.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        marked.filter_map(|link| self.url.join(&unescape(link)).ok()).collect()
+    }
+
     fn hidden(&self, name: &str) -> Option<String> {
         let marked = self.body.split(&format!("name=\"{name}\" value=\"")).nth(1)?;
         Some(unescape(marked.split('"').next()?))
+    }
+
+    /// Where the page's script goes on to, as Salesforce's do.
+    fn scripted(&self) -> Option<Url> {
+        let marked = self.body.split("data-onward=\"").nth(1)?;
+        self.url.join(&unescape(marked.split('"').next()?)).ok()
     }
 
     fn action(&self) -> Url {
@@ -173,20 +185,37 @@ impl Browser {
 
     /// From a closed page of the app to the callback's address, which is returned without being visited.
     pub async fn sign_in_until_callback(&mut self, page: &str, username: &str) -> Url {
+        let reply = self.walk(page, username, "allow").await;
+        let next = reply.status.is_redirection().then(|| reply.location());
+        next.unwrap_or_else(|| {
+            panic!("the sign-in went nowhere: {} {}\n{}", reply.status, reply.body, self.conversation)
+        })
+    }
+
+    /// Tries to sign in, whatever comes of it: the answer that is neither a redirect nor a page of the org.
+    pub async fn try_sign_in(&mut self, page: &str, username: &str, decision: &str) -> Reply {
+        let reply = self.walk(page, username, decision).await;
+        self.follow(reply).await
+    }
+
+    /// On through the org's pages, until it sends the browser back or shows none of its forms.
+    async fn walk(&mut self, page: &str, username: &str, decision: &str) -> Reply {
         let mut reply = self.get(page).await;
         for _ in 0..30 {
             if reply.status.is_redirection() {
                 let next = reply.location();
                 if next.path().ends_with("/callback") {
-                    return next;
+                    return reply;
                 }
                 reply = self.get(next).await;
             } else if let Some(source) = reply.hidden("source") {
-                reply = self.post(&reply.action(), &[("source", &source), ("decision", "allow")]).await;
+                reply = self.post(&reply.action(), &[("source", &source), ("decision", decision)]).await;
             } else if let Some(onward) = reply.hidden("startURL") {
                 reply = self.post(&reply.action(), &[("startURL", &onward), ("person", username)]).await;
+            } else if let Some(onward) = reply.scripted() {
+                reply = self.get(onward).await;
             } else {
-                panic!("the sign-in went nowhere: {} {}\n{}", reply.status, reply.body, self.conversation);
+                return reply;
             }
         }
         panic!("the sign-in goes round in circles:\n{}", self.conversation);
@@ -257,7 +286,7 @@ fn audit(reply: &Reply) {
             }
         }
     }
-    for secret in ["id_token", "access_token", "00D5g00000PrtCl!"] {
+    for secret in ["eyJhbGciOi", "00D5g00000PrtCl!"] {
         let ours = reply.url.path().contains("/.portcullis");
         assert!(!ours || !reply.body.contains(secret), "{} tells a secret: {}", reply.url, reply.body);
     }

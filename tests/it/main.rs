@@ -1,8 +1,19 @@
 //! The integration tests: one binary, for link time. Real sockets, the real `start(config)`, the pretend org.
 
+#![expect(unreachable_pub, reason = "one binary: `pub` says what other files here may use")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails fails its test")]
+
 mod app;
 mod browser;
+mod stage;
 mod world;
 
 mod first_visit;
+mod login_oidc;
+mod me;
+mod operator;
+mod refusals;
+mod sessions;
 mod sign_in;
+mod sign_out;
+mod tabs;

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use portcullis::config::file;
 use portcullis::emulator::settings::{KeySize, Settings};
-use portcullis::emulator::{self, Emulator, KeyRing, people};
+use portcullis::emulator::{self, Emulator, KeyRing, Mischief, people};
 use portcullis::gateway::{self, Running};
 
 use crate::app::App;
@@ -31,6 +31,8 @@ pub struct Builder {
     provider: String,
     routes: Option<String>,
     org: Settings,
+    mischief: Option<Mischief>,
+    hosts: Vec<&'static str>,
     tls: bool,
     base: Base,
 }
@@ -62,6 +64,8 @@ impl World {
             provider: format!("organizations = [\"{}\"]\n", people::HOME_ORGANIZATION),
             routes: None,
             org: Settings { keys: Some(keys()), ..Settings::default() },
+            mischief: None,
+            hosts: vec!["localhost"],
             tls: false,
             base: Base::MyDomain,
         }
@@ -93,6 +97,33 @@ impl World {
     /// The host that this world's cookies belong to.
     pub fn host(&self) -> &'static str {
         "localhost"
+    }
+
+    /// The `Cookie` line of somebody who has just signed in, for requests that no browser sends.
+    pub async fn ticket(&self) -> String {
+        let mut browser = self.browser();
+        let callback = browser.sign_in_until_callback(&self.at("/"), people::STANDARD.username).await;
+        let reply = browser.get(callback).await;
+        assert_eq!(reply.status, 303, "{}", reply.body);
+        let name = self.session_cookie();
+        format!("{name}={}", browser.cookie(self.host(), name).expect("a session"))
+    }
+
+    /// Host and port of the front door.
+    pub fn authority(&self) -> &str {
+        self.url.split_once("://").expect("an address").1
+    }
+
+    /// What trusts this world's certificate.
+    pub fn trust(&self) -> Option<Arc<rustls::ClientConfig>> {
+        self.tls.clone()
+    }
+
+    /// The value of one of the gateway's metrics; 0 while it has never counted.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let metrics = self.metrics().await;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |count| count.parse().expect("a count"))
     }
 
     /// The gateway's metrics.
@@ -142,6 +173,18 @@ impl Builder {
         self
     }
 
+    /// Has the org misbehave from before the gateway first asks it.
+    pub fn mischief(mut self, mischief: Mischief) -> Self {
+        self.mischief = Some(mischief);
+        self
+    }
+
+    /// Adds a public host beside `localhost`, such as `other.localhost`: its port is the front door's.
+    pub fn host(mut self, host: &'static str) -> Self {
+        self.hosts.push(host);
+        self
+    }
+
     /// `https://localhost`, with a certificate made for this world.
     pub fn tls(mut self) -> Self {
         self.tls = true;
@@ -155,7 +198,12 @@ impl Builder {
         let port = free_port();
         let scheme = if self.tls { "https" } else { "http" };
         let url = format!("{scheme}://localhost:{port}");
-        org.register(format!("{url}/.portcullis/callback"));
+        for host in &self.hosts {
+            org.register(format!("{scheme}://{host}:{port}/.portcullis/callback"));
+        }
+        if let Some(mischief) = self.mischief {
+            org.set(mischief);
+        }
         let address = match self.base {
             Base::MyDomain => org.org_url(),
             Base::Login => org.login_url(),

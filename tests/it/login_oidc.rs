@@ -1,0 +1,430 @@
+//! OpenID Connect with Salesforce: every way that it is set up, every way that it is odd, every way that it is wrong.
+
+use std::time::Duration;
+
+use portcullis::emulator::settings::{Audience, Basic, IdTokenClaims, OrgKind, Redirects, SecretPolicy, UserInfo};
+use portcullis::emulator::{Mischief, people};
+use portcullis::refusal::salesforce::SalesforceError;
+
+use crate::browser::Reply;
+use crate::world::{Base, Builder, World};
+
+const STANDARD: &str = people::STANDARD.username;
+
+/// Signs the standard user in, and sees that it is them who arrives.
+async fn everybody_gets_in(world: &World) {
+    let before = world.app.hits();
+    let mut browser = world.browser();
+    let reply = browser.try_sign_in(&world.at("/page"), STANDARD, "allow").await;
+    assert_eq!((reply.status.as_u16(), reply.url.as_str()), (200, world.at("/page").as_str()), "{}", reply.body);
+    assert_eq!(world.app.hits(), before + 1);
+    assert_eq!(world.app.last().one("x-salesforce-user-id").as_deref(), Some(people::STANDARD.user));
+}
+
+/// Lets somebody try, sees that they stay outside and that the page explains it; returns the refusal's code.
+async fn nobody_gets_in(world: &World, username: &str, decision: &str) -> String {
+    let mut browser = world.browser();
+    let reply = browser.try_sign_in(&world.at("/page"), username, decision).await;
+    let code = explained(&reply);
+    assert_eq!(browser.cookie(world.host(), world.session_cookie()), None, "{code}");
+    let again = browser.get(world.at("/page")).await;
+    assert!(!again.status.is_success(), "{code}");
+    assert_eq!(world.app.hits(), 0, "{code}");
+    assert_eq!(world.metric("portcullis_sessions").await, 0, "{code}");
+    code
+}
+
+/// The code of a refusal's page, which must say what happened in a way that helps.
+fn explained(reply: &Reply) -> String {
+    let code = reply.refusal();
+    assert!(reply.status.is_client_error() || reply.status.is_server_error(), "{code}: {}", reply.status);
+    assert_ne!(reply.status, 500, "{code}");
+    assert!(!code.is_empty());
+    assert!(reply.body.contains("Request"), "{code}: no request id: {}", reply.body);
+    assert_eq!(reply.header("cache-control"), Some("no-store"), "{code}");
+    code
+}
+
+fn with(provider: &str) -> Builder {
+    World::with().provider(&format!("organizations = [\"{}\"]\n{provider}", people::HOME_ORGANIZATION))
+}
+
+// How the gateway makes itself known.
+
+#[tokio::test]
+async fn a_secret_is_posted_by_default() {
+    let world = World::new().await;
+    everybody_gets_in(&world).await;
+    assert_eq!(world.org.client_authentication(), Some("client_secret_post"));
+}
+
+#[tokio::test]
+async fn a_secret_can_go_in_the_authorization_header() {
+    let secret = portcullis::emulator::App::default().client_secret;
+    let way = format!("client_authentication = \"client_secret_basic\"\nclient_secret = \"{secret}\"");
+    let world = with(&way).start().await;
+    everybody_gets_in(&world).await;
+    assert_eq!(world.org.client_authentication(), Some("client_secret_basic"));
+}
+
+#[tokio::test]
+async fn where_the_header_is_broken_the_page_says_so() {
+    let secret = portcullis::emulator::App::default().client_secret;
+    let way = format!("client_authentication = \"client_secret_basic\"\nclient_secret = \"{secret}\"");
+    let world = with(&way).org(|org| org.app.basic = Basic::Broken).start().await;
+    assert_eq!(nobody_gets_in(&world, STANDARD, "allow").await, SalesforceError::InvalidClientId.code());
+}
+
+#[tokio::test]
+async fn a_signed_assertion_needs_no_secret() {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let way = format!("client_authentication = \"private_key_jwt\"\nclient_key = '''{}'''", key.serialize_pem());
+    let world = with(&way).org(|org| org.app.assertion_key = Some(key.public_key_pem())).start().await;
+    everybody_gets_in(&world).await;
+    assert_eq!(world.org.client_authentication(), Some("private_key_jwt"));
+    // each assertion is good for one use, so the second sign-in needs one of its own
+    everybody_gets_in(&world).await;
+    assert!(!world.org.token_parameters().contains(&"client_secret".to_owned()));
+}
+
+#[tokio::test]
+async fn an_assertion_by_another_key_signs_nobody_in() {
+    let ours = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let theirs = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let way = format!("client_authentication = \"private_key_jwt\"\nclient_key = '''{}'''", ours.serialize_pem());
+    let world = with(&way).org(|org| org.app.assertion_key = Some(theirs.public_key_pem())).start().await;
+    assert_eq!(nobody_gets_in(&world, STANDARD, "allow").await, SalesforceError::InvalidClientCredentials.code());
+}
+
+#[tokio::test]
+async fn a_public_client_needs_nothing_but_pkce() {
+    let world =
+        with("client_authentication = \"none\"").org(|org| org.app.secret = SecretPolicy::Optional).start().await;
+    everybody_gets_in(&world).await;
+    assert_eq!(world.org.client_authentication(), Some("none"));
+    assert!(world.org.token_parameters().contains(&"code_verifier".to_owned()));
+}
+
+#[tokio::test]
+async fn a_public_client_at_an_app_that_wants_a_secret_is_told_so() {
+    let world = with("client_authentication = \"none\"").start().await;
+    assert_eq!(nobody_gets_in(&world, STANDARD, "allow").await, SalesforceError::InvalidClientCredentials.code());
+}
+
+#[tokio::test]
+async fn the_token_request_has_what_it_needs_and_never_a_scope() {
+    let world = World::new().await;
+    everybody_gets_in(&world).await;
+    let mut parameters = world.org.token_parameters();
+    parameters.sort_unstable();
+    assert_eq!(parameters, ["client_id", "client_secret", "code", "code_verifier", "grant_type", "redirect_uri"]);
+}
+
+// Where people sign in.
+
+#[tokio::test]
+async fn a_site_with_a_path_is_an_issuer_of_its_own() {
+    let world = World::with().base(Base::Site).start().await;
+    assert!(world.org.site_url().ends_with("/portal"));
+    everybody_gets_in(&world).await;
+}
+
+#[tokio::test]
+async fn the_shared_login_host_serves_the_listed_organization() {
+    everybody_gets_in(&World::with().base(Base::Login).start().await).await;
+}
+
+#[tokio::test]
+async fn the_shared_login_host_does_not_let_another_company_in() {
+    let world = World::with().base(Base::Login).start().await;
+    assert_eq!(nobody_gets_in(&world, people::FOREIGNER.username, "allow").await, "wrong_organization");
+}
+
+#[tokio::test]
+async fn organizations_are_the_same_in_15_and_18_characters() {
+    let short = &people::HOME_ORGANIZATION[..15];
+    let world = World::with().provider(&format!("organizations = [\"{short}\"]")).start().await;
+    everybody_gets_in(&world).await;
+    assert_eq!(nobody_after(&world, people::FOREIGNER.username).await, "wrong_organization");
+}
+
+/// As `nobody_gets_in`, where somebody else is in already.
+async fn nobody_after(world: &World, username: &str) -> String {
+    let before = world.app.hits();
+    let mut browser = world.browser();
+    let code = explained(&browser.try_sign_in(&world.at("/page"), username, "allow").await);
+    assert_eq!(browser.cookie(world.host(), world.session_cookie()), None, "{code}");
+    assert_eq!(world.app.hits(), before, "{code}");
+    code
+}
+
+#[tokio::test]
+async fn a_sandbox_signs_in_as_production_does() {
+    everybody_gets_in(&World::with().org(|org| org.kind = OrgKind::Sandbox).start().await).await;
+}
+
+#[tokio::test]
+async fn an_org_that_goes_on_by_script_signs_in_too() {
+    everybody_gets_in(&World::with().org(|org| org.redirects = Redirects::Script).start().await).await;
+}
+
+// What the org answers.
+
+#[tokio::test]
+async fn userinfo_is_asked_by_get_or_by_post() {
+    let get = World::with().org(|org| org.app.userinfo = UserInfo::GetOnly).start().await;
+    everybody_gets_in(&get).await;
+    let post = with("userinfo_method = \"post\"").org(|org| org.app.userinfo = UserInfo::PostOnly).start().await;
+    everybody_gets_in(&post).await;
+}
+
+#[tokio::test]
+async fn a_userinfo_that_takes_the_other_method_signs_nobody_in() {
+    let world = World::with().org(|org| org.app.userinfo = UserInfo::PostOnly).start().await;
+    assert_eq!(nobody_gets_in(&world, STANDARD, "allow").await, "provider_unexpected_status");
+}
+
+#[tokio::test]
+async fn the_audience_may_be_one_or_among_others() {
+    let others = || vec!["another-app".to_owned(), "https://third.example".to_owned()];
+    for audience in [Audience::Alone, Audience::Joined(others()), Audience::Array(others())] {
+        let world = World::with().org(|org| org.app.audience = audience).start().await;
+        everybody_gets_in(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn an_id_token_with_standard_claims_is_read_too() {
+    everybody_gets_in(&World::with().org(|org| org.app.id_token_claims = IdTokenClaims::Standard).start().await).await;
+}
+
+#[tokio::test]
+async fn keys_are_rotated_while_people_sign_in() {
+    let world = World::new().await;
+    everybody_gets_in(&world).await;
+    let fetched = world.org.count("keys");
+    world.org.set(Mischief::NextKeySigns);
+    everybody_gets_in(&world).await;
+    assert_eq!(world.org.count("keys"), fetched, "the next key was published already");
+    world.org.set(Mischief::KeysRotated);
+    everybody_gets_in(&world).await;
+    assert_eq!(world.org.count("keys"), fetched + 1, "an unknown key is looked up once");
+}
+
+#[tokio::test]
+async fn a_stranger_cannot_make_us_fetch_keys_without_end() {
+    let world = World::new().await;
+    everybody_gets_in(&world).await;
+    let fetched = world.org.count("keys");
+    world.org.set(Mischief::UnknownKeyId);
+    for _ in 0..4 {
+        assert_eq!(nobody_after(&world, STANDARD).await, "provider_unknown_key");
+    }
+    assert!(world.org.count("keys") <= fetched + 1);
+}
+
+#[tokio::test]
+async fn discovery_and_keys_are_not_asked_at_every_sign_in() {
+    let world = World::new().await;
+    for _ in 0..3 {
+        everybody_gets_in(&world).await;
+    }
+    assert_eq!((world.org.count("discovery"), world.org.count("keys")), (1, 1));
+    assert_eq!((world.org.count("token"), world.org.count("userinfo")), (3, 3));
+}
+
+// What the org does oddly, and what it does wrong.
+
+#[tokio::test]
+async fn what_salesforce_does_oddly_signs_in() {
+    for mischief in Mischief::ALL.iter().filter(|mischief| mischief.is_benign()) {
+        let world = World::with().mischief(*mischief).start().await;
+        everybody_gets_in(&world).await;
+    }
+}
+
+/// What each mischief beside the error codes is called on the page.
+const NAMED: &[(&str, &str)] = &[
+    ("wrong-nonce", "provider_nonce"),
+    ("missing-nonce", "provider_nonce"),
+    ("alg-none", "provider_id_token_algorithm"),
+    ("hs256-public-key", "provider_id_token_algorithm"),
+    ("foreign-key", "provider_signature"),
+    ("key-in-header", "provider_signature"),
+    ("unknown-kid", "provider_unknown_key"),
+    ("missing-kid", "provider_unknown_key"),
+    ("core-atjwt-key", "provider_unknown_key"),
+    ("access-token-as-id-token", "provider_id_token_malformed"),
+    ("broken-signature", "provider_signature"),
+    ("critical-header", "provider_id_token_algorithm"),
+    ("garbled-id-token", "provider_id_token_malformed"),
+    ("stale-token", "provider_times"),
+    ("future-token", "provider_times"),
+    ("missing-exp", "provider_times"),
+    ("wrong-issuer", "provider_issuer"),
+    ("wrong-audience", "provider_audience"),
+    ("foreign-audiences", "provider_audience"),
+    ("missing-at-hash", "provider_access_token_hash"),
+    ("wrong-at-hash", "provider_access_token_hash"),
+    ("wrong-subject", "provider_identity_address"),
+    ("malformed-subject", "provider_subject"),
+    ("foreign-organization", "wrong_organization"),
+    ("no-id-token", "provider_no_id_token"),
+    ("wrong-response-signature", "provider_response_signature"),
+    ("token-type-mac", "provider_token_type"),
+    ("no-access-token", "provider_unreadable_answer"),
+    ("token-slow", "provider_timeout"),
+    ("token-down", "provider_unreachable"),
+    ("token-500-html", "provider_unreachable"),
+    ("token-503-html", "provider_unreachable"),
+    ("token-200-html", "provider_unreadable_answer"),
+    ("token-oversized", "provider_answer_too_large"),
+    ("token-redirect", "provider_unexpected_status"),
+    ("userinfo-other-subject", "provider_userinfo_subject"),
+    ("userinfo-403", "salesforce_bad_token"),
+    ("userinfo-html", "provider_unreadable_answer"),
+    ("userinfo-redirect", "provider_unexpected_status"),
+    ("userinfo-oversized", "provider_answer_too_large"),
+    ("userinfo-down", "provider_unreachable"),
+    ("userinfo-inactive", "inactive_user"),
+    ("discovery-wrong-issuer", "provider_discovery_issuer"),
+    ("discovery-elsewhere", "provider_endpoint_elsewhere"),
+    ("discovery-html", "provider_unreadable_answer"),
+    ("discovery-503", "provider_unreachable"),
+    ("discovery-redirect", "provider_unexpected_status"),
+    ("discovery-down", "provider_unreachable"),
+    ("keys-empty", "provider_unknown_key"),
+    ("keys-html", "provider_unreadable_answer"),
+    ("keys-down", "provider_unreachable"),
+    ("state-changed", "attempt_missing"),
+    ("state-missing", "state_mismatch"),
+    ("state-twice", "parameter_repeated"),
+    ("code-missing", "callback_incomplete"),
+    ("code-forged", "salesforce_invalid_code"),
+    ("code-twice", "parameter_repeated"),
+    ("code-and-error", "salesforce_access_denied"),
+    ("wrong-iss-parameter", "issuer_mismatch"),
+];
+
+/// The code of the page that a mischief must end at.
+fn expected(mischief: Mischief) -> &'static str {
+    match mischief {
+        Mischief::CallbackError(said) | Mischief::TokenError(said) => {
+            let description = Some(said.description).filter(|words| !words.is_empty());
+            SalesforceError::recognise(said.error, description).code()
+        }
+        _ => NAMED.iter().find(|(name, _)| *name == mischief.name()).map_or("nothing yet", |(_, code)| code),
+    }
+}
+
+/// Whether it spoils what is fetched once: then it has to begin before the gateway does.
+fn is_at_the_start(mischief: Mischief) -> bool {
+    let name = mischief.name();
+    name.starts_with("discovery") || name.starts_with("keys")
+}
+
+#[tokio::test]
+async fn no_mischief_lets_anybody_in() {
+    let quick = || with("timeout = \"500ms\"");
+    let world = quick().start().await;
+    for &mischief in Mischief::ALL.iter().filter(|mischief| !mischief.is_benign()) {
+        let code = if is_at_the_start(mischief) {
+            nobody_gets_in(&quick().mischief(mischief).start().await, STANDARD, "allow").await
+        } else {
+            world.org.forget();
+            world.org.set(mischief);
+            nobody_gets_in(&world, STANDARD, "allow").await
+        };
+        assert_eq!(code, expected(mischief), "{mischief}");
+    }
+    world.org.behave();
+    everybody_gets_in(&world).await;
+}
+
+#[tokio::test]
+async fn a_token_endpoint_that_is_slow_is_given_up() {
+    let world = with("timeout = \"200ms\"").start().await;
+    world.org.set(Mischief::TokenSlow);
+    let patience = tokio::time::timeout(Duration::from_secs(5), nobody_gets_in(&world, STANDARD, "allow"));
+    assert_eq!(patience.await.expect("the page comes soon"), "provider_timeout");
+}
+
+#[tokio::test]
+async fn salesforces_own_errors_have_their_own_pages() {
+    for (mischief, code, status) in [
+        (Mischief::callback_error("OAUTH_APP_BLOCKED"), SalesforceError::AppBlocked, 403),
+        (Mischief::callback_error("access_denied"), SalesforceError::AccessDenied, 403),
+        (Mischief::callback_error("OAUTH_APP_ACCESS_DENIED"), SalesforceError::AppAccessDenied, 403),
+        (Mischief::callback_error("OAUTH_APPROVAL_ERROR_GENERIC"), SalesforceError::ApprovalError, 403),
+        (Mischief::token_error("invalid_app_access"), SalesforceError::InvalidAppAccess, 403),
+        (Mischief::token_error("redirect_uri_mismatch"), SalesforceError::RedirectUriMismatch, 502),
+        (Mischief::token_error("inactive_user"), SalesforceError::InactiveUser, 403),
+        (Mischief::token_error("inactive_org"), SalesforceError::InactiveOrg, 403),
+        (Mischief::token_error("rate_limit_exceeded"), SalesforceError::RateLimit, 429),
+        (Mischief::token_error("system_down"), SalesforceError::SystemDown, 503),
+        (Mischief::token_error("an_error_of_next_year"), SalesforceError::Unknown, 502),
+        (
+            "callback-error:invalid_client/app must be installed into org".parse().ok(),
+            SalesforceError::AppNotInstalled,
+            403,
+        ),
+    ] {
+        let mischief = mischief.expect("a known error");
+        let world = World::with().mischief(mischief).start().await;
+        let reply = world.browser().try_sign_in(&world.at("/page"), STANDARD, "allow").await;
+        assert_eq!((explained(&reply).as_str(), reply.status.as_u16()), (code.code(), status), "{mischief}");
+        assert_eq!(world.metric(&format!("portcullis_sign_ins_total{{outcome=\"{}\"}}", code.code())).await, 1);
+    }
+}
+
+// People.
+
+#[tokio::test]
+async fn whoever_left_is_refused() {
+    let world = World::new().await;
+    let code = nobody_gets_in(&world, people::INACTIVE.username, "allow").await;
+    assert_eq!(code, SalesforceError::InactiveUser.code());
+}
+
+#[tokio::test]
+async fn whoever_the_administrator_did_not_approve_is_refused() {
+    let world = World::new().await;
+    let code = nobody_gets_in(&world, people::NOT_APPROVED.username, "allow").await;
+    assert_eq!(code, SalesforceError::AppAccessDenied.code());
+}
+
+#[tokio::test]
+async fn whoever_denies_the_approval_stays_outside() {
+    let world = World::new().await;
+    assert_eq!(nobody_gets_in(&world, STANDARD, "deny").await, SalesforceError::AccessDenied.code());
+}
+
+#[tokio::test]
+async fn another_company_is_refused_whatever_address_it_comes_by() {
+    for base in [Base::MyDomain, Base::Login, Base::Site] {
+        let world = World::with().base(base).start().await;
+        assert_eq!(nobody_gets_in(&world, people::FOREIGNER.username, "allow").await, "wrong_organization");
+    }
+}
+
+#[tokio::test]
+async fn a_partner_is_no_colleague() {
+    let world = World::new().await;
+    assert_eq!(nobody_gets_in(&world, people::PARTNER.username, "allow").await, "user_type_not_allowed");
+}
+
+#[tokio::test]
+async fn a_partner_is_let_in_where_the_configuration_says_so() {
+    for types in ["[\"any\"]", "[\"PowerPartner\"]", "[\"STANDARD\", \"PowerPartner\"]"] {
+        let world = with(&format!("user_types = {types}")).start().await;
+        let reply = world.browser().sign_in(&world.at("/"), people::PARTNER.username).await;
+        assert_eq!(reply.status, 200, "{types}: {}", reply.body);
+        assert_eq!(world.app.last().one("x-salesforce-user-type").as_deref(), Some("PowerPartner"));
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_user_types_is_the_whole_list() {
+    let world = with("user_types = [\"PowerPartner\"]").start().await;
+    assert_eq!(nobody_gets_in(&world, STANDARD, "allow").await, "user_type_not_allowed");
+}

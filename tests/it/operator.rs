@@ -1,0 +1,72 @@
+//! The operator's listener: alive, ready, and what is counted; and that no visitor reaches it.
+
+use hyper::Method;
+use portcullis::emulator::Mischief;
+
+use crate::browser::{Browser, Reply};
+use crate::stage::until;
+use crate::world::World;
+
+async fn ask(world: &World, path: &str) -> Reply {
+    let address = world.gateway.operator_address.expect("an operator's listener");
+    Browser::new().fetch(Method::GET, format!("http://{address}{path}"), &[], "").await
+}
+
+#[tokio::test]
+async fn a_gateway_is_alive_at_once_and_ready_when_the_org_answers() {
+    let world = World::with().mischief(Mischief::DiscoveryDown).start().await;
+    assert_eq!(ask(&world, "/livez").await.status, 200);
+    assert_eq!(ask(&world, "/readyz").await.status, 503);
+    let good = World::new().await;
+    until("readiness", || async { ask(&good, "/readyz").await.status == 200 }).await;
+}
+
+#[tokio::test]
+async fn what_happens_is_counted() {
+    let world = World::new().await;
+    assert_eq!(world.metric("portcullis_sign_ins_total{outcome=\"signed_in\"}").await, 0);
+    world.browser().fetch(Method::GET, world.at("/"), &[], "").await;
+    let mut browser = world.signed_in().await;
+    browser.get(world.at("/teapot")).await;
+    browser.get(world.at("/.portcullis/nothing")).await;
+    let route = world.authority();
+    for (name, count) in [
+        ("portcullis_sign_ins_total{outcome=\"signed_in\"}".to_owned(), 1),
+        ("portcullis_refusals_total{code=\"sign_in_required\"}".to_owned(), 1),
+        ("portcullis_refusals_total{code=\"unknown_page\"}".to_owned(), 1),
+        (format!("portcullis_requests_total{{route=\"{route}/\",decision=\"pass\",status=\"2xx\"}}"), 1),
+        (format!("portcullis_requests_total{{route=\"{route}/\",decision=\"pass\",status=\"4xx\"}}"), 1),
+        (format!("portcullis_requests_total{{route=\"{route}/\",decision=\"sign_in\",status=\"3xx\"}}"), 1),
+        (format!("portcullis_requests_total{{route=\"{route}/\",decision=\"sign_in\",status=\"4xx\"}}"), 1),
+    ] {
+        assert_eq!(world.metric(&name).await, count, "{name}\n{}", world.metrics().await);
+    }
+    assert!(world.metric("portcullis_server_events_total{event=\"accepted\"}").await >= 4);
+    until("the count of sessions", || async { world.metric("portcullis_sessions").await == 1 }).await;
+}
+
+#[tokio::test]
+async fn the_front_door_does_not_lead_to_the_operator() {
+    let world = World::new().await;
+    let mut browser = world.signed_in().await;
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(world.browser().get(world.at(path)).await.status, 303, "{path} is the app's, and closed");
+        let reply = browser.get(world.at(path)).await;
+        assert!(reply.body.contains("The app"), "{path}: {}", reply.body);
+        let ours = browser.get(world.at(&format!("/.portcullis{path}"))).await;
+        assert_eq!(ours.status, 404, "{path}");
+    }
+    assert!(!ask(&world, "/").await.body.contains("The app"));
+    assert_eq!(ask(&world, "/.portcullis/me").await.status, 404);
+}
+
+#[tokio::test]
+async fn metrics_name_no_person_and_no_secret() {
+    let world = World::new().await;
+    let browser = world.signed_in().await;
+    let metrics = world.metrics().await;
+    let id = browser.cookie("localhost", "portcullis").unwrap();
+    for secret in [id.as_str(), "grace", "0055g", "00D5g", &world.org.app().client_secret, &world.org.app().client_id] {
+        assert!(!metrics.contains(secret), "{secret}");
+    }
+}

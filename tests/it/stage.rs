@@ -1,0 +1,163 @@
+//! Both ends of a connection by hand: a client that sends bytes, and an app that follows a script.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// How long anything may take before its test fails.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits for something that must come, and fails when it does not.
+pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not happen"))
+}
+
+/// Asks again and again until the answer is yes; fails when it never is.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
+    soon(what, async {
+        while !ask().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+/// One end of a connection that speaks HTTP/1.1 as it is written.
+pub struct Line {
+    stream: BufReader<TcpStream>,
+}
+
+impl Line {
+    pub async fn to(authority: &str) -> Self {
+        let port = authority.rsplit(':').next().unwrap();
+        Self::over(TcpStream::connect(format!("127.0.0.1:{port}")).await.unwrap())
+    }
+
+    fn over(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
+        Self { stream: BufReader::new(stream) }
+    }
+
+    /// Sends; whether the other end still takes it.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        soon("the other side's taking of bytes", self.stream.get_mut().write_all(bytes.as_ref())).await.is_ok()
+    }
+
+    /// Sends without a deadline, for what must be blocked.
+    pub async fn push(&mut self, bytes: &[u8]) -> bool {
+        self.stream.get_mut().write_all(bytes).await.is_ok()
+    }
+
+    /// The next head, with its line ends, in lower case; `None` when the connection ended.
+    pub async fn head(&mut self) -> Option<String> {
+        let mut head = String::new();
+        soon("a head", async {
+            loop {
+                let before = head.len();
+                if self.stream.read_line(&mut head).await.unwrap_or(0) == 0 {
+                    return None;
+                }
+                if head[before..].trim().is_empty() {
+                    return Some(head.to_ascii_lowercase());
+                }
+            }
+        })
+        .await
+    }
+
+    /// So many bytes.
+    pub async fn take(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        soon("the rest of a body", self.stream.read_exact(&mut bytes)).await.expect("so many bytes");
+        bytes
+    }
+
+    /// The next chunk of a chunked body; empty at its end, before the trailers.
+    pub async fn chunk(&mut self) -> Vec<u8> {
+        let mut size = String::new();
+        soon("a chunk", self.stream.read_line(&mut size)).await.unwrap();
+        let size = usize::from_str_radix(size.trim(), 16).unwrap_or_else(|_| panic!("no chunk: {size:?}"));
+        if size == 0 {
+            return Vec::new();
+        }
+        let bytes = self.take(size).await;
+        self.take(2).await;
+        bytes
+    }
+
+    /// All that comes until the other end closes.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // a reset is an end, too
+        _ = soon("the end of the connection", self.stream.read_to_end(&mut bytes)).await;
+        bytes
+    }
+
+    /// Whether nothing comes for a while.
+    pub async fn is_silent(&mut self, span: Duration) -> bool {
+        tokio::time::timeout(span, self.stream.fill_buf()).await.is_err()
+    }
+}
+
+/// The length that a head announces.
+pub fn length(head: &str) -> usize {
+    field(head, "content-length").unwrap_or("0").parse().unwrap()
+}
+
+/// A field of a head, which comes once.
+pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut found = head.lines().skip(1).filter_map(|line| line.split_once(": ")).filter(|(theirs, _)| *theirs == name);
+    let first = found.next()?.1;
+    assert!(found.next().is_none(), "{name} came twice: {head}");
+    Some(first.trim())
+}
+
+/// An app that follows a script for each connection.
+pub struct Stage {
+    pub authority: String,
+    connections: Arc<AtomicUsize>,
+    play: JoinHandle<()>,
+}
+
+impl Stage {
+    /// The script gets each connection and its number, from 0.
+    pub async fn play<F, P>(script: F) -> Self
+    where
+        F: Fn(Line, usize) -> P + Send + 'static,
+        P: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let authority = listener.local_addr().unwrap().to_string();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&connections);
+        let play = tokio::spawn(async move {
+            let mut acts = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let number = counter.fetch_add(1, Ordering::SeqCst);
+                acts.spawn(script(Line::over(stream), number));
+            }
+        });
+        Self { authority, connections, play }
+    }
+
+    /// How many connections came.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// The routes of a world whose only app this is.
+    pub fn route(&self) -> String {
+        format!("[[route]]\nupstream = \"http://{}\"\n", self.authority)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.play.abort();
+    }
+}
