@@ -80,7 +80,7 @@ declined("unknown_page", 404, (page, home) => page.goto(`${home}/.portcullis/not
 declined("state_mismatch", 400, (page, home) => page.goto(`${home}/.portcullis/callback?code=x`));
 declined("attempt_missing", 400, (page, home) => page.goto(`${home}/.portcullis/callback?code=x&state=y`));
 declined("parameter_repeated", 400, (page, home) => page.goto(`${home}/.portcullis/callback?state=x&state=y`));
-declined("bad_target", 400, (page, home) => page.goto(`${home}/a%2Fb`));
+declined("bad_target", 400, (page, home) => page.goto(`${home}/broken%zz`));
 declined("sign_in_required", 401, (page, home) => page.goto(`${home}/.portcullis/me`));
 
 declined("salesforce_access_denied", 403, async (page, home) => {
