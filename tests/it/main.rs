@@ -9,6 +9,7 @@ mod stage;
 mod world;
 
 mod first_visit;
+mod headers;
 mod login_oidc;
 mod me;
 mod operator;
@@ -16,4 +17,6 @@ mod refusals;
 mod sessions;
 mod sign_in;
 mod sign_out;
+mod streaming;
 mod tabs;
+mod tunnels;
