@@ -53,3 +53,6 @@ export async function shownHeaders(page) {
 
 /** The code that a page of ours shows when it declines. */
 export const refusalCode = (page) => page.locator("dt:text-is('Code') + dd").textContent();
+
+/** Where the demo's app is, past its gateway. */
+export const appOf = (demo) => demo.output.match(/app +(http:\/\/127\.0\.0\.1:\d+)/)[1];

@@ -2,87 +2,23 @@
 // pretend org of this repository (a misreading of the standard, say) would not be noticed there, but is here.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { startApp } from "./app.mjs";
 import * as chromium from "./chromium.mjs";
-import { ORGANIZATION, people, startLookalike } from "./lookalike.mjs";
-import { freePort, startPortcullis } from "./program.mjs";
+import { refusalCode } from "./demo.mjs";
+import { excuse, inHouse, signIn } from "./house.mjs";
+import { people } from "./lookalike.mjs";
 
-const CLIENT_ID = "3MVG9lookalike.of.a.consumer.key";
-const CLIENT_SECRET = "the-consumer-secret-of-the-look-alike";
 const DEEP_LINK = "/reports/q3%20final?team=%C3%A4&tag=1&tag=2";
 
-let browser, folder;
+let browser;
 before(async () => {
   browser = await chromium.launch();
-  folder = mkdtempSync(join(tmpdir(), "portcullis-lookalike-"));
 });
-after(async () => {
-  await browser?.close();
-  rmSync(folder, { recursive: true, force: true });
-});
+after(() => browser?.close());
 
-/** Org, app and a real gateway that knows `secret`; all gone when `story` ends. */
-async function inHouse({ secret = CLIENT_SECRET, extra = "" }, story) {
-  const port = await freePort();
-  const home = `http://localhost:${port}`;
-  const callback = `${home}/.portcullis/callback`;
-  const [org, app] = await Promise.all([
-    startLookalike({ clientId: CLIENT_ID, clientSecret: CLIENT_SECRET, callback }),
-    startApp(),
-  ]);
-  const config = join(folder, `gateway-${port}.toml`);
-  writeFileSync(
-    config,
-    `public_url = "${home}"
-listen = "127.0.0.1:${port}"
-
-[operator]
-listen = "off"
-
-[provider.lookalike]
-org = "${org.issuer}"
-client_id = "${CLIENT_ID}"
-client_secret = "${secret}"
-organizations = ["${ORGANIZATION}"]
-${extra}
-[[route]]
-upstream = "${app.url}"
-`,
-  );
-  const gateway = await startPortcullis(["run", "--config", config], (output) => output.includes("listening"));
-  try {
-    await story({ home, callback, org, app, gateway }).catch((problem) => {
-      console.error(gateway.output);
-      throw problem;
-    });
-    // Whatever happened, it is told without secrets.
-    assert.ok(!gateway.output.includes(secret), "the client secret is in the log");
-    assert.doesNotMatch(gateway.output, /[?&]code=/, "a code is in the log");
-  } finally {
-    await gateway.stop();
-    await Promise.all([org.stop(), app.stop()]);
-  }
-}
-
-/** The provider's own pages ask for a font from elsewhere, in vain. */
-const excuse = (complaint) => complaint.startsWith("https://fonts.googleapis.com/");
 const inContext = (story) => chromium.inContext(browser, story, { excuse });
-
-/** Through the provider's own pages. */
-async function signIn(page, person) {
-  await page.getByPlaceholder("Enter any login").fill(person.sub);
-  await page.getByPlaceholder("and password").fill("any");
-  await page.getByRole("button", { name: "Sign-in" }).click();
-  await page.getByRole("button", { name: "Continue" }).click();
-}
-
 const received = async (page) => JSON.parse(await page.locator("#received").textContent());
-const refusalCode = (page) => page.locator("dt:text-is('Code') + dd").textContent();
 
 async function holdsNoSession(context, home) {
   const names = (await context.cookies(home)).map((cookie) => cookie.name);
@@ -117,7 +53,7 @@ test("a person signs in at somebody else's provider and reaches the page they as
 });
 
 test("userinfo can be asked by POST", async () => {
-  await inHouse({ extra: 'userinfo_method = "post"\n' }, async ({ home, org }) => {
+  await inHouse({ provider: 'userinfo_method = "post"\n' }, async ({ home, org }) => {
     await inContext(async (page) => {
       await page.goto(home + DEEP_LINK);
       await signIn(page, people.ada);
