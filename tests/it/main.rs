@@ -13,6 +13,7 @@ mod headers;
 mod login_oidc;
 mod me;
 mod operator;
+mod proxying;
 mod refusals;
 mod sessions;
 mod sign_in;

@@ -1,0 +1,567 @@
+//! Between client and app as RFC 9110 and 9112 oblige a proxy to be, on HTTP/1.0, HTTP/1.1 and HTTP/2.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
+use hyper::client::conn::{http1, http2};
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{HeaderMap, Request};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use crate::stage::{Line, Stage, field, length, soon};
+use crate::world::{World, free_port};
+
+fn head(world: &World, ticket: &str, line: &str, more: &str) -> String {
+    format!("{line} HTTP/1.1\r\nhost: {}\r\ncookie: {ticket}\r\n{more}\r\n", world.authority())
+}
+
+/// A world in front of a script, and a ticket to it.
+async fn world_of(stage: &Stage) -> (World, String) {
+    let world = World::with().routes(&stage.route()).start().await;
+    let ticket = world.ticket().await;
+    (world, ticket)
+}
+
+/// An app that answers every request of a connection with the same text.
+async fn parrot(answer: &'static str) -> Stage {
+    Stage::play(move |mut line: Line, _| async move {
+        while let Some(head) = line.head().await {
+            line.take(length(&head)).await;
+            line.send(answer).await;
+        }
+    })
+    .await
+}
+
+/// One request of a signed-in program to a script; the refusal's code when it is one.
+async fn ask(world: &World, ticket: &str, method: hyper::Method) -> (u16, String) {
+    let headers = [("cookie", ticket), ("accept", "application/json")];
+    let reply = world.browser().fetch(method, world.at("/"), &headers, "").await;
+    let code = serde_json::from_str::<serde_json::Value>(&reply.body).ok();
+    (reply.status.as_u16(), code.and_then(|json| json["error"].as_str().map(str::to_owned)).unwrap_or(reply.body))
+}
+
+// Answers without a body, and framing.
+
+#[tokio::test]
+async fn a_head_keeps_the_length_that_a_get_would_have() {
+    let stage = parrot("HTTP/1.1 200 OK\r\ncontent-length: 1234\r\netag: \"x\"\r\n\r\n").await;
+    let (world, ticket) = world_of(&stage).await;
+    let mut line = Line::to(world.authority()).await;
+    for _ in 0..2 {
+        line.send(head(&world, &ticket, "HEAD /", "")).await;
+        let head = line.head().await.unwrap();
+        assert!(head.starts_with("http/1.1 200 "), "{head}");
+        assert_eq!((length(&head), field(&head, "etag")), (1234, Some("\"x\"")), "{head}");
+        assert!(line.is_silent(Duration::from_millis(100)).await, "a body came");
+    }
+    assert_eq!(stage.connections(), 1);
+}
+
+#[tokio::test]
+async fn neither_204_nor_304_has_a_body() {
+    for answer in ["HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\n\r\n"] {
+        let stage = parrot(answer).await;
+        let (world, ticket) = world_of(&stage).await;
+        let mut line = Line::to(world.authority()).await;
+        for _ in 0..2 {
+            line.send(head(&world, &ticket, "GET /", "")).await;
+            let head = line.head().await.unwrap();
+            assert_eq!(&head[..12], &answer.to_lowercase()[..12]);
+            assert_eq!((field(&head, "content-length"), field(&head, "transfer-encoding")), (None, None), "{head}");
+            assert!(line.is_silent(Duration::from_millis(50)).await);
+        }
+        assert_eq!(stage.connections(), 1, "the connection is used again");
+    }
+}
+
+#[tokio::test]
+async fn a_body_keeps_its_length_or_comes_in_chunks() {
+    let world = World::new().await;
+    let ticket = world.ticket().await;
+    for (framing, body) in
+        [("content-length: 5\r\n", "hello"), ("transfer-encoding: chunked\r\n", "2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n")]
+    {
+        let mut line = Line::to(world.authority()).await;
+        line.send(head(&world, &ticket, "POST /upload", framing) + body).await;
+        let head = line.head().await.unwrap();
+        assert_eq!(line.take(length(&head)).await, b"5");
+        assert_eq!(&world.app.last().body[..], b"hello");
+        let same = framing.trim().split_once(": ").unwrap();
+        assert_eq!(world.app.last().one(same.0).as_deref(), Some(same.1));
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_body_has_no_framing() {
+    let world = World::new().await;
+    world.signed_in().await;
+    let seen = world.app.last();
+    assert_eq!((seen.one("content-length"), seen.one("transfer-encoding")), (None, None));
+    assert!(seen.body.is_empty());
+}
+
+#[tokio::test]
+async fn an_app_that_ends_its_answer_by_closing_is_understood() {
+    let stage = Stage::play(|mut line: Line, _| async move {
+        line.head().await;
+        line.send("HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\n\r\nuntil the end").await;
+    })
+    .await;
+    let (world, ticket) = world_of(&stage).await;
+    let reply = world.browser().fetch(hyper::Method::GET, world.at("/"), &[("cookie", &ticket)], "").await;
+    assert_eq!((reply.status.as_u16(), reply.body.as_str()), (200, "until the end"));
+}
+
+#[tokio::test]
+async fn a_length_beside_chunks_is_the_apps_mistake_and_chunks_count() {
+    let stage =
+        parrot("HTTP/1.1 200 OK\r\ncontent-length: 99\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n").await;
+    let (world, ticket) = world_of(&stage).await;
+    let mut line = Line::to(world.authority()).await;
+    line.send(head(&world, &ticket, "GET /", "")).await;
+    let head = line.head().await.unwrap();
+    if head.starts_with("http/1.1 200 ") {
+        assert_eq!((field(&head, "content-length"), field(&head, "transfer-encoding")), (None, Some("chunked")));
+        assert_eq!(line.chunk().await, b"ok");
+    } else {
+        assert!(head.starts_with("http/1.1 502 "), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn interim_answers_come_before_the_final_one() {
+    let stage = parrot(
+        "HTTP/1.1 103 Early Hints\r\nlink: </a>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+    )
+    .await;
+    let (world, ticket) = world_of(&stage).await;
+    let mut line = Line::to(world.authority()).await;
+    for _ in 0..2 {
+        line.send(head(&world, &ticket, "GET /", "")).await;
+        let mut head = line.head().await.unwrap();
+        if head.starts_with("http/1.1 103 ") {
+            head = line.head().await.unwrap();
+        }
+        assert!(head.starts_with("http/1.1 200 "), "{head}");
+        assert_eq!(line.take(2).await, b"ok");
+    }
+}
+
+// Expect: 100-continue.
+
+#[tokio::test]
+async fn a_body_is_asked_for_after_the_checks_and_not_before() {
+    let world = World::new().await;
+    let ticket = world.ticket().await;
+    let expect = "expect: 100-continue\r\ncontent-length: 5\r\n";
+
+    let mut insider = Line::to(world.authority()).await;
+    insider.send(head(&world, &ticket, "POST /upload", expect)).await;
+    assert!(insider.head().await.unwrap().starts_with("http/1.1 100 "));
+    insider.send("hello").await;
+    assert!(insider.head().await.unwrap().starts_with("http/1.1 200 "));
+    assert_eq!(world.app.last().one("expect"), None, "answered here, so not asked of the app");
+    assert_eq!(&world.app.last().body[..], b"hello");
+
+    let mut stranger = Line::to(world.authority()).await;
+    stranger.send(head(&world, "a=b", "POST /upload", expect)).await;
+    let reply = stranger.head().await.unwrap();
+    assert!(reply.starts_with("http/1.1 401 "), "{reply}");
+    assert_eq!(world.app.hits(), 1);
+}
+
+// Targets and hosts.
+
+#[tokio::test]
+async fn an_absolute_target_is_what_it_says() {
+    let world = World::new().await;
+    let ticket = world.ticket().await;
+    let mut line = Line::to(world.authority()).await;
+    line.send(head(&world, &ticket, &format!("GET {}", world.at("/deep?x=1")), "")).await;
+    let reply = line.head().await.unwrap();
+    assert!(reply.starts_with("http/1.1 200 "), "{reply}");
+    let seen = world.app.last();
+    assert_eq!((seen.target.as_str(), seen.one("host").as_deref()), ("/deep?x=1", Some(world.authority())));
+}
+
+#[tokio::test]
+async fn a_target_and_a_host_that_contradict_each_other_are_refused() {
+    let world = World::new().await;
+    let ticket = world.ticket().await;
+    for target in ["http://evil.example/", "http://localhost/", "http://evil@localhost/"] {
+        let mut line = Line::to(world.authority()).await;
+        line.send(head(&world, &ticket, &format!("GET {target}"), "")).await;
+        let reply = line.head().await.unwrap_or_default();
+        assert!(reply.is_empty() || reply.starts_with("http/1.1 4"), "{target}: {reply}");
+    }
+    for hosts in ["", "host: localhost\r\nhost: localhost\r\n"] {
+        let mut line = Line::to(world.authority()).await;
+        line.send(format!("GET / HTTP/1.1\r\n{hosts}cookie: {ticket}\r\n\r\n")).await;
+        let reply = line.head().await.unwrap_or_default();
+        assert!(reply.is_empty() || reply.starts_with("http/1.1 400 "), "{hosts:?}: {reply}");
+    }
+    assert_eq!(world.app.hits(), 0);
+}
+
+#[tokio::test]
+async fn what_was_judged_is_what_is_forwarded() {
+    let world = World::new().await;
+    let mut browser = world.signed_in().await;
+    for (sent, received) in [
+        ("/a%20b?q=%2F..%2F&x=a+b", "/a%20b?q=%2F..%2F&x=a+b"),
+        ("/%C3%BC", "/%C3%BC"),
+        ("/a;b=c/d", "/a;b=c/d"),
+        ("/?", "/?"),
+    ] {
+        assert_eq!(browser.get(world.at(sent)).await.status, 200, "{sent}");
+        assert_eq!(world.app.last().target, received);
+    }
+}
+
+#[tokio::test]
+async fn an_old_client_gets_an_answer_that_it_can_read() {
+    let stage = parrot("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n").await;
+    let (world, ticket) = world_of(&stage).await;
+    let mut line = Line::to(world.authority()).await;
+    line.send(format!("GET / HTTP/1.0\r\nhost: {}\r\ncookie: {ticket}\r\n\r\n", world.authority())).await;
+    let head = line.head().await.unwrap();
+    assert!(head.contains(" 200 ok") && field(&head, "transfer-encoding").is_none(), "{head}");
+    assert_eq!(line.rest().await, b"ok", "the end of the connection is the end of the body");
+}
+
+// Connections to the app.
+
+#[tokio::test]
+async fn one_connection_serves_many_requests() {
+    let stage = parrot("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    let (world, ticket) = world_of(&stage).await;
+    for _ in 0..20 {
+        assert_eq!(ask(&world, &ticket, hyper::Method::GET).await.0, 200);
+    }
+    assert_eq!(stage.connections(), 1);
+}
+
+#[tokio::test]
+async fn an_app_that_closes_after_each_answer_is_connected_to_again() {
+    let stage = Stage::play(|mut line: Line, _| async move {
+        line.head().await;
+        line.send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok").await;
+    })
+    .await;
+    let (world, ticket) = world_of(&stage).await;
+    for _ in 0..3 {
+        assert_eq!(ask(&world, &ticket, hyper::Method::POST).await, (200, "ok".to_owned()));
+    }
+    assert_eq!(stage.connections(), 3);
+}
+
+/// Closes its first connection upon its second request, without an answer, as an app does whose keep-alive time
+/// ends at that very moment.
+async fn forgetful() -> Stage {
+    Stage::play(|mut line: Line, number| async move {
+        while let Some(head) = line.head().await {
+            line.take(length(&head)).await;
+            line.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+            if number == 0 {
+                line.head().await;
+                return;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_safe_request_on_a_connection_that_just_closed_is_sent_again() {
+    let stage = forgetful().await;
+    let (world, ticket) = world_of(&stage).await;
+    assert_eq!(ask(&world, &ticket, hyper::Method::GET).await.0, 200);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(ask(&world, &ticket, hyper::Method::GET).await, (200, "ok".to_owned()));
+    assert_eq!(stage.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_request_that_changes_something_is_never_sent_twice() {
+    let stage = forgetful().await;
+    let (world, ticket) = world_of(&stage).await;
+    assert_eq!(ask(&world, &ticket, hyper::Method::GET).await.0, 200);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(ask(&world, &ticket, hyper::Method::DELETE).await, (502, "upstream_misbehaved".to_owned()));
+    assert_eq!(stage.connections(), 1);
+}
+
+// An app that is not there, or not well.
+
+#[tokio::test]
+async fn an_app_that_is_down_is_a_502() {
+    let world =
+        World::with().routes(&format!("[[route]]\nupstream = \"http://127.0.0.1:{}\"", free_port())).start().await;
+    let ticket = world.ticket().await;
+    assert_eq!(ask(&world, &ticket, hyper::Method::GET).await, (502, "upstream_unreachable".to_owned()));
+}
+
+#[tokio::test]
+async fn an_app_that_does_not_answer_is_a_504() {
+    let stage = Stage::play(|mut line: Line, _| async move {
+        line.rest().await;
+    })
+    .await;
+    let world = World::with().routes(&stage.route()).table("[upstream]\nfirst_byte_timeout = \"200ms\"").start().await;
+    let ticket = world.ticket().await;
+    let patience = soon("a page", ask(&world, &ticket, hyper::Method::GET)).await;
+    assert_eq!(patience, (504, "upstream_first_byte_timeout".to_owned()));
+}
+
+#[tokio::test]
+async fn an_app_that_does_not_accept_is_a_504() {
+    // A listener whose queue is full drops whoever knocks.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+        waiting.push(stream);
+    }
+    let routes = format!("[[route]]\nupstream = \"http://{address}\"");
+    let world = World::with().routes(&routes).table("[upstream]\nconnect_timeout = \"200ms\"").start().await;
+    let ticket = world.ticket().await;
+    let answer = soon("a page", ask(&world, &ticket, hyper::Method::GET)).await;
+    assert_eq!(answer, (504, "upstream_connect_timeout".to_owned()));
+}
+
+#[tokio::test]
+async fn an_app_that_answers_nonsense_is_a_502() {
+    for nonsense in
+        ["", "SSH-2.0-OpenSSH_9.6\r\n", "HTTP/1.1 banana\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"]
+    {
+        let stage = Stage::play(move |mut line: Line, _| async move {
+            line.head().await;
+            line.send(nonsense).await;
+        })
+        .await;
+        let (world, ticket) = world_of(&stage).await;
+        let answer = ask(&world, &ticket, hyper::Method::GET).await;
+        assert_eq!(answer, (502, "upstream_misbehaved".to_owned()), "{nonsense:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_not_made_whole() {
+    for (start, whole) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello", "hellohello"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", "0\r\n\r\n"),
+    ] {
+        let stage = Stage::play(move |mut line: Line, _| async move {
+            line.head().await;
+            line.send(start).await;
+        })
+        .await;
+        let (world, ticket) = world_of(&stage).await;
+        let mut line = Line::to(world.authority()).await;
+        line.send(head(&world, &ticket, "GET /", "")).await;
+        assert!(line.head().await.unwrap().starts_with("http/1.1 200 "));
+        let body = String::from_utf8(line.rest().await).unwrap();
+        assert!(body.contains("hello") && !body.ends_with(whole), "{body:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_stalls_is_broken_off() {
+    let stage = Stage::play(|mut line: Line, _| async move {
+        line.head().await;
+        line.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello").await;
+        line.rest().await;
+    })
+    .await;
+    let world = World::with().routes(&stage.route()).table("[upstream]\nidle_timeout = \"200ms\"").start().await;
+    let ticket = world.ticket().await;
+    let mut line = Line::to(world.authority()).await;
+    line.send(head(&world, &ticket, "GET /", "")).await;
+    assert_eq!(length(&line.head().await.unwrap()), 10);
+    assert_eq!(line.rest().await, b"hello");
+}
+
+#[tokio::test]
+async fn a_full_app_is_a_503_and_nobody_queues() {
+    let stage = Stage::play(|mut line: Line, _| async move {
+        line.head().await;
+        line.rest().await;
+    })
+    .await;
+    let world = World::with().routes(&stage.route()).table("[upstream]\nconnections = 1").start().await;
+    let ticket = world.ticket().await;
+    let mut line = Line::to(world.authority()).await;
+    line.send(head(&world, &ticket, "GET /", "")).await;
+    crate::stage::until("the app's first connection", || async { stage.connections() == 1 }).await;
+    assert_eq!(ask(&world, &ticket, hyper::Method::GET).await, (503, "upstream_busy".to_owned()));
+    assert_eq!(stage.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_the_app_usable() {
+    let stage = Stage::play(|mut line: Line, number| async move {
+        line.head().await;
+        if number == 0 {
+            line.rest().await;
+        }
+        line.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    })
+    .await;
+    let world = World::with().routes(&stage.route()).table("[upstream]\nconnections = 1").start().await;
+    let ticket = world.ticket().await;
+    let mut line = Line::to(world.authority()).await;
+    line.send(head(&world, &ticket, "GET /", "")).await;
+    crate::stage::until("the app's first connection", || async { stage.connections() == 1 }).await;
+    drop(line);
+    crate::stage::until("a free place", || async { ask(&world, &ticket, hyper::Method::GET).await.0 == 200 }).await;
+}
+
+// HTTP/2, and TLS.
+
+async fn secured(world: &World, protocol: &[u8]) -> TlsStream<TcpStream> {
+    let mut client = (*world.trust().expect("a world with TLS")).clone();
+    client.alpn_protocols = vec![protocol.to_vec()];
+    let stream = TcpStream::connect(world.gateway.address).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    let stream = tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, stream).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
+    stream
+}
+
+async fn speak_http2<B>(world: &World) -> http2::SendRequest<B>
+where
+    B: hyper::body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + Unpin + 'static,
+{
+    let stream = secured(world, b"h2").await;
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+#[tokio::test]
+async fn http2_carries_many_requests_at_once() {
+    let world = World::with().tls().start().await;
+    let ticket = world.ticket().await;
+    let mut sender = speak_http2(&world).await;
+    let mut answers = tokio::task::JoinSet::new();
+    for number in 0..50 {
+        let body = Full::new(Bytes::from(vec![b'x'; number * 100]));
+        let request = Request::post(world.at("/upload")).header("cookie", &ticket).body(body).unwrap();
+        soon("readiness", sender.ready()).await.unwrap();
+        let answer = sender.send_request(request);
+        answers.spawn(async move {
+            let answer = answer.await.unwrap();
+            assert_eq!(answer.status(), 200);
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), (number * 100).to_string());
+        });
+    }
+    while let Some(answer) = soon("the answers", answers.join_next()).await {
+        answer.unwrap();
+    }
+    let seen = world.app.last();
+    assert_eq!(seen.one("host").as_deref(), Some(world.authority()), ":authority is the app's Host");
+    assert_eq!(seen.one("x-forwarded-proto").as_deref(), Some("https"));
+    assert!(seen.one("x-salesforce-user-id").is_some());
+}
+
+#[tokio::test]
+async fn cookies_that_http2_splits_are_joined_for_the_app() {
+    let world = World::with().tls().start().await;
+    let ticket = world.ticket().await;
+    let mut sender = speak_http2::<Full<Bytes>>(&world).await;
+    let request = Request::get(world.at("/"))
+        .header("cookie", "a=1")
+        .header("cookie", &ticket)
+        .header("cookie", "b=2")
+        .body(Full::default())
+        .unwrap();
+    assert_eq!(soon("an answer", sender.send_request(request)).await.unwrap().status(), 200);
+    assert_eq!(world.app.last().one("cookie").as_deref(), Some("a=1; b=2"));
+}
+
+#[tokio::test]
+async fn trailers_pass_through_http2_both_ways() {
+    let stage = Stage::play(|mut line: Line, _| async move {
+        line.head().await;
+        assert_eq!(line.chunk().await, b"hello");
+        assert_eq!(line.chunk().await, b"");
+        let trailers = line.head().await.unwrap();
+        let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-back\r\n\r\n2\r\nok\r\n0\r\n";
+        line.send(format!("{answer}x-back: {}\r\n\r\n", trailers.trim().replace(": ", "="))).await;
+    })
+    .await;
+    let world = World::with().tls().routes(&stage.route()).start().await;
+    let ticket = world.ticket().await;
+    let mut sender = speak_http2(&world).await;
+    let trailers = HeaderMap::from_iter([(HeaderName::from_static("x-there"), HeaderValue::from_static("42"))]);
+    let frames = [Frame::data(Bytes::from_static(b"hello")), Frame::trailers(trailers)];
+    let body = StreamBody::new(futures_util::stream::iter(frames.map(Ok::<_, std::convert::Infallible>)));
+    let request = Request::post(world.at("/"))
+        .header("cookie", &ticket)
+        .header("te", "trailers")
+        .header("trailer", "x-there")
+        .body(body)
+        .unwrap();
+    let answer = soon("an answer", sender.send_request(request)).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let collected = soon("a body", answer.into_body().collect()).await.unwrap();
+    let back = collected.trailers().and_then(|trailers| trailers.get("x-back")).cloned();
+    assert_eq!(back, Some(HeaderValue::from_static("x-there=42")));
+}
+
+#[tokio::test]
+async fn an_http2_stranger_touches_no_app() {
+    let world = World::with().tls().start().await;
+    let mut sender = speak_http2::<Full<Bytes>>(&world).await;
+    let request = Request::get(world.at("/")).body(Full::default()).unwrap();
+    assert_eq!(sender.send_request(request).await.unwrap().status(), 401);
+    let request = Request::get("https://evil.example/").body(Full::default()).unwrap();
+    assert_eq!(sender.send_request(request).await.unwrap().status(), 421);
+    assert_eq!(world.app.hits(), 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_resets_its_http2_stream_alone() {
+    let stage = Stage::play(|mut line: Line, number| async move {
+        line.head().await;
+        if number == 0 {
+            line.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello").await;
+        } else {
+            line.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        }
+    })
+    .await;
+    let world = World::with().tls().routes(&stage.route()).start().await;
+    let ticket = world.ticket().await;
+    let mut sender = speak_http2::<Full<Bytes>>(&world).await;
+    let request = || Request::get(world.at("/")).header("cookie", &ticket).body(Full::default()).unwrap();
+    let broken = soon("an answer", sender.send_request(request())).await.unwrap();
+    assert!(soon("an end", broken.into_body().collect()).await.is_err());
+    let good = soon("an answer", sender.send_request(request())).await.unwrap();
+    assert_eq!(good.into_body().collect().await.unwrap().to_bytes(), "ok");
+}
+
+#[tokio::test]
+async fn tls_speaks_http1_with_whoever_does_not_know_better() {
+    let world = World::with().tls().start().await;
+    let ticket = world.ticket().await;
+    let stream = secured(&world, b"http/1.1").await;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for _ in 0..2 {
+        let request = Request::get("/page").header("host", world.authority()).header("cookie", &ticket);
+        let answer = sender.send_request(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.into_body().collect().await.unwrap();
+        sender.ready().await.unwrap();
+    }
+    assert_eq!(world.app.hits(), 2);
+}
