@@ -8,14 +8,17 @@ mod browser;
 mod stage;
 mod world;
 
+mod drain;
 mod first_visit;
 mod headers;
+mod limits;
 mod login_oidc;
 mod me;
 mod operator;
 mod proxying;
 mod refusals;
 mod sessions;
+mod shape;
 mod sign_in;
 mod sign_out;
 mod streaming;

@@ -1,0 +1,151 @@
+//! What a client may cost: each limit ends what is beyond it, and names itself in the metrics.
+
+use std::time::{Duration, Instant};
+
+use crate::stage::{Line, length, until};
+use crate::world::{Builder, World};
+
+fn limited(limits: &str) -> Builder {
+    World::with().table(&format!("[limits]\n{limits}"))
+}
+
+/// Waits until the limit of that name has been counted.
+async fn named(world: &World, event: &str) {
+    let metric = format!("portcullis_server_events_total{{event=\"{event}\"}}");
+    until(event, || async { world.metric(&metric).await >= 1 }).await;
+}
+
+fn request(world: &World, more: &str) -> String {
+    format!("GET / HTTP/1.1\r\nhost: {}\r\n{more}\r\n", world.authority())
+}
+
+#[tokio::test]
+async fn a_head_beyond_its_size_is_a_431() {
+    let world = limited("header_size = \"16KiB\"").start().await;
+    let mut line = Line::to(world.authority()).await;
+    line.send(request(&world, &format!("x-large: {}\r\n", "x".repeat(20_000)))).await;
+    assert!(line.head().await.unwrap().starts_with("http/1.1 431 "));
+    named(&world, "headers_too_large").await;
+    let mut line = Line::to(world.authority()).await;
+    line.send(request(&world, &format!("x-large: {}\r\n", "x".repeat(10_000)))).await;
+    assert!(line.head().await.unwrap().starts_with("http/1.1 401 "));
+}
+
+#[tokio::test]
+async fn too_many_fields_are_a_431() {
+    let world = limited("headers = 20").start().await;
+    let fields = |count| (0..count).map(|number| format!("x-{number}: 1\r\n")).collect::<String>();
+    let mut line = Line::to(world.authority()).await;
+    line.send(request(&world, &fields(30))).await;
+    assert!(line.head().await.unwrap().starts_with("http/1.1 431 "));
+    named(&world, "headers_too_large").await;
+    let mut line = Line::to(world.authority()).await;
+    line.send(request(&world, &fields(10))).await;
+    assert!(line.head().await.unwrap().starts_with("http/1.1 401 "));
+}
+
+#[tokio::test]
+async fn a_target_beyond_all_measure_is_refused() {
+    let world = World::new().await;
+    let mut line = Line::to(world.authority()).await;
+    line.send(format!("GET /{} HTTP/1.1\r\nhost: {}\r\n\r\n", "x".repeat(100_000), world.authority())).await;
+    let head = line.head().await.unwrap_or_default();
+    assert!(head.is_empty() || head.starts_with("http/1.1 414 ") || head.starts_with("http/1.1 431 "), "{head}");
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_in_is_given_up() {
+    let world = limited("header_timeout = \"400ms\"").start().await;
+    let mut line = Line::to(world.authority()).await;
+    let began = Instant::now();
+    line.send("GET / HTTP/1.1\r\nhost: loc").await;
+    // one byte now and then does not prolong it
+    while began.elapsed() < Duration::from_secs(5) && line.send("a").await {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "it is still listened to");
+    named(&world, "header_timeout").await;
+}
+
+#[tokio::test]
+async fn a_connection_that_asks_for_nothing_more_is_closed() {
+    let world = limited("header_timeout = \"300ms\"").start().await;
+    let mut line = Line::to(world.authority()).await;
+    line.send(request(&world, "")).await;
+    let head = line.head().await.unwrap();
+    line.take(length(&head)).await;
+    assert_eq!(line.rest().await, b"");
+    named(&world, "idle_timeout").await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_come_is_given_up() {
+    let world = limited("handshake_timeout = \"300ms\"").tls().start().await;
+    let mut line = Line::to(world.authority()).await;
+    assert_eq!(line.rest().await, b"");
+    named(&world, "handshake_timeout").await;
+}
+
+#[tokio::test]
+async fn plain_text_at_a_tls_door_is_no_request() {
+    let world = World::with().tls().start().await;
+    let mut line = Line::to(world.authority()).await;
+    line.send(request(&world, "")).await;
+    assert!(!line.rest().await.starts_with(b"HTTP/1.1 2"));
+    named(&world, "handshake_failed").await;
+    assert_eq!(world.app.hits(), 0);
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_turned_away_and_comes_in_later() {
+    let world = limited("connections = 2").start().await;
+    let first = Line::to(world.authority()).await;
+    let second = Line::to(world.authority()).await;
+    until("two connections", || async { world.metric("portcullis_connections").await == 2 }).await;
+    let mut third = Line::to(world.authority()).await;
+    assert!(third.head().await.unwrap().starts_with("http/1.1 503 "));
+    named(&world, "too_many_connections").await;
+    drop((first, second));
+    until("a free place", || async {
+        let mut line = Line::to(world.authority()).await;
+        line.send(request(&world, "")).await && line.head().await.is_some_and(|head| head.starts_with("http/1.1 401 "))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_is_given_up() {
+    let world = limited("body_idle_timeout = \"300ms\"").start().await;
+    let ticket = world.ticket().await;
+    let mut line = Line::to(world.authority()).await;
+    let host = world.authority();
+    line.send(format!("POST /upload HTTP/1.1\r\nhost: {host}\r\ncookie: {ticket}\r\ncontent-length: 10\r\n\r\nhello"))
+        .await;
+    let head = line.head().await.unwrap_or_default();
+    assert!(head.is_empty() || head.starts_with("http/1.1 408 "), "{head}");
+    named(&world, "body_timeout").await;
+}
+
+#[tokio::test]
+async fn an_old_connection_is_asked_to_end() {
+    let world = limited("connection_age = \"500ms\"").start().await;
+    let mut line = Line::to(world.authority()).await;
+    line.send(request(&world, "")).await;
+    let head = line.head().await.unwrap();
+    line.take(length(&head)).await;
+    assert_eq!(line.rest().await, b"");
+    named(&world, "connection_age").await;
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_refused_and_counted() {
+    let world = World::new().await;
+    for nonsense in ["\0\0\0\0\r\n\r\n", "SSH-2.0-x\r\n\r\n", "GET\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let mut line = Line::to(world.authority()).await;
+        line.send(nonsense).await;
+        let answer = String::from_utf8_lossy(&line.rest().await).into_owned();
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 5"), "{answer}");
+    }
+    named(&world, "malformed").await;
+    assert_eq!(world.app.hits(), 0);
+}
