@@ -8,6 +8,7 @@ mod browser;
 mod stage;
 mod world;
 
+mod check;
 mod drain;
 mod first_visit;
 mod headers;
@@ -15,6 +16,7 @@ mod limits;
 mod login_oidc;
 mod me;
 mod operator;
+mod promises;
 mod proxying;
 mod refusals;
 mod sessions;
