@@ -188,10 +188,7 @@ fn decode_fully(path: &str) -> Result<Vec<u8>, BadTarget> {
 /// Whether there is a character in a longer form than it needs, which RFC 3629 section 3 forbids: decoders that
 /// do not mind read `%C0%AE` as a dot.
 fn has_overlong_character(bytes: &[u8]) -> bool {
-    bytes.windows(2).any(|pair| match pair {
-        [0xC0 | 0xC1, 0x80..=0xBF] | [0xE0, 0x80..=0x9F] | [0xF0, 0x80..=0x8F] => true,
-        _ => false,
-    })
+    bytes.windows(2).any(|pair| matches!(pair, [0xC0 | 0xC1, 0x80..=0xBF] | [0xE0, 0x80..=0x9F] | [0xF0, 0x80..=0x8F]))
 }
 
 /// A character whose compatibility form (Unicode NFKC, or Windows' best fit) is one that cuts paths.
