@@ -310,7 +310,7 @@ async fn exchange(url: &Url, tls: Option<Arc<rustls::ClientConfig>>, request: hy
     }
 }
 
-async fn talk<IO>(io: IO, request: hyper::Request<Full<Bytes>>) -> (hyper::http::response::Parts, Bytes)
+async fn talk<IO>(io: IO, request: hyper::Request<Full<Bytes>>) -> (http::response::Parts, Bytes)
 where
     IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {

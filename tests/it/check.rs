@@ -256,6 +256,55 @@ async fn the_environment_wins_over_the_file() {
 }
 
 #[tokio::test]
+async fn the_login_host_of_all_orgs_needs_a_list_of_organizations() {
+    let bench = Bench::new().await;
+    let shared = bench.toml("").replace(bench.org.org_url(), "https://login.salesforce.com");
+    assert_eq!(portcullis(&["check"], &bench.write(&shared)).await.status.code(), Some(0));
+    let everybody = shared.replace(&format!("organizations = [\"{}\"]\n", people::HOME_ORGANIZATION), "");
+    for command in ["check", "run"] {
+        let output = portcullis(&[command], &bench.write(&everybody)).await;
+        assert_eq!(output.status.code(), Some(2), "{command}: {}", out(&output));
+        assert!(err(&output).contains("organizations"), "{}", err(&output));
+    }
+}
+
+#[tokio::test]
+async fn plain_text_in_public_has_to_be_called_dangerous() {
+    let bench = Bench::new().await;
+    let public = bench.toml("").replace("public_url = \"http://localhost", "public_url = \"http://wiki.example.com");
+    assert_eq!(portcullis(&["check"], &bench.write(&public)).await.status.code(), Some(2));
+    let dangerous = format!("dangerous_plain_text_public_url = true\n{public}");
+    let output = portcullis(&["check"], &bench.write(&dangerous)).await;
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(out(&output).contains("DANGEROUS"), "{}", out(&output));
+    // on this machine it is allowed, and said
+    let output = portcullis(&["check"], &bench.write(&bench.toml(""))).await;
+    assert!(out(&output).contains("for development only"), "{}", out(&output));
+}
+
+#[tokio::test]
+async fn a_demonstration_can_be_signed_in_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let (out, err) = (directory.path().join("out"), directory.path().join("err"));
+    let child = Command::new(PROGRAM)
+        .arg("demo")
+        .stdin(Stdio::null())
+        .stdout(File::create(&out).unwrap())
+        .stderr(File::create(&err).unwrap())
+        .spawn()
+        .unwrap();
+    let mut process = Process { child, out, err };
+    until("the demonstration", || async { read(&process.out).contains("Open") }).await;
+    let text = read(&process.out);
+    let address = text.split_whitespace().find(|word| word.starts_with("http://localhost:")).expect("an address");
+    let reply = Browser::new().sign_in(&format!("{address}deep?x=1"), people::STANDARD.username).await;
+    assert_eq!((reply.status.as_u16(), reply.url.as_str()), (200, format!("{address}deep?x=1").as_str()));
+    assert!(reply.body.contains(people::STANDARD.user), "the sample app shows who came: {}", reply.body);
+    process.signal("INT");
+    assert_eq!(process.ended().await, Some(0), "{}", read(&process.err));
+}
+
+#[tokio::test]
 async fn it_ends_well_when_asked_to() {
     let bench = Bench::new().await;
     for signal in ["TERM", "INT"] {

@@ -19,6 +19,7 @@ mod operator;
 mod promises;
 mod proxying;
 mod refusals;
+mod routes;
 mod sessions;
 mod shape;
 mod sign_in;

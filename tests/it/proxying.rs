@@ -7,12 +7,13 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::client::conn::{http1, http2};
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::browser::name;
 use crate::stage::{Line, Stage, field, length, soon};
 use crate::world::{World, free_port};
 
@@ -501,7 +502,7 @@ async fn trailers_pass_through_http2_both_ways() {
     let world = World::with().tls().routes(&stage.route()).start().await;
     let ticket = world.ticket().await;
     let mut sender = speak_http2(&world).await;
-    let trailers = HeaderMap::from_iter([(HeaderName::from_static("x-there"), HeaderValue::from_static("42"))]);
+    let trailers = HeaderMap::from_iter([(name("x-there"), HeaderValue::from_static("42"))]);
     let frames = [Frame::data(Bytes::from_static(b"hello")), Frame::trailers(trailers)];
     let body = StreamBody::new(futures_util::stream::iter(frames.map(Ok::<_, std::convert::Infallible>)));
     let request = Request::post(world.at("/"))

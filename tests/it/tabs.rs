@@ -81,6 +81,18 @@ async fn a_login_is_finished_in_the_browser_that_began_it() {
 }
 
 #[tokio::test]
+async fn two_callbacks_at_once_use_their_code_once() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let callback = browser.sign_in_until_callback(&world.at("/"), STANDARD).await;
+    let mut twin = browser.clone();
+    tokio::join!(browser.get(&callback), twin.get(&callback));
+    let sessions = [&browser, &twin].map(|browser| browser.cookie("localhost", "portcullis"));
+    assert_eq!(sessions.iter().flatten().count(), 1, "{sessions:?}");
+    assert_eq!(world.org.count("token"), 1);
+}
+
+#[tokio::test]
 async fn a_code_of_one_login_is_worth_nothing_in_another() {
     let world = World::new().await;
     let theirs = world.browser().sign_in_until_callback(&world.at("/"), people::ADMINISTRATOR.username).await;
