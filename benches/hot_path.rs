@@ -130,8 +130,11 @@ impl Signed {
             browsers.spawn(async move {
                 let mut walker = Walker::arrive(&org).await?;
                 let mut signed_in = Vec::with_capacity(share);
-                for _ in 0..share {
-                    signed_in.push(sign_in(&mut walker, &provider).await?);
+                while signed_in.len() < share {
+                    match sign_in(&mut walker, &provider).await {
+                        Ok(proof) => signed_in.push(proof),
+                        Err(error) => walker.bear(error)?,
+                    }
                 }
                 anyhow::Ok(signed_in)
             });

@@ -71,7 +71,11 @@ impl Gateway {
         record.target = Some(target.clone());
         let route = match self.routes.find(site, &target).map_err(bad_target)? {
             Found::Nothing => return Err(Refusal::NoRoute.into()),
-            Found::Ours(rest) => return self.answer_ourselves(rest, request, site, &target, now, record).await,
+            // Boxed, here and below: signing in is rare and its future large, and every request would make room for
+            // it and be moved about with it.
+            Found::Ours(rest) => {
+                return Box::pin(self.answer_ourselves(rest, request, site, &target, now, record)).await;
+            }
             Found::App(route) => route,
         };
         record.route = Some(Arc::clone(route));
@@ -89,7 +93,7 @@ impl Gateway {
             }
             Decision::SignIn => {
                 record.decision = telemetry::Decision::SignIn;
-                self.login.start(&visitor(site, &request, &target, session, record, now)).await
+                Box::pin(self.login.start(&visitor(site, &request, &target, session, record, now))).await
             }
             Decision::Forbid(Forbidden::ForeignTunnel) => {
                 record.decision = telemetry::Decision::Forbid;

@@ -24,8 +24,11 @@ pub(crate) async fn many(options: &Options, stage: &Stage, org: &str, count: usi
             let mut line = Line::open(gateway, authority, certificate.as_deref()).await?;
             let mut walker = Walker::arrive(&org).await?;
             let mut found = Vec::with_capacity(share);
-            for _ in 0..share {
-                found.push(one(&mut line, &mut walker).await?);
+            while found.len() < share {
+                match one(&mut line, &mut walker).await {
+                    Ok(cookie) => found.push(cookie),
+                    Err(error) => walker.bear(error)?,
+                }
             }
             anyhow::Ok(found)
         });

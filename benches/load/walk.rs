@@ -25,6 +25,9 @@ use url::Url;
 /// More redirects than any sign-in has.
 const MOST: usize = 8;
 
+/// How many sign-ins of one browser may fail.
+const MOST_BORNE: usize = 100;
+
 /// A kept-alive connection to one server.
 pub(crate) struct Line {
     sender: SendRequest<Full<Bytes>>,
@@ -90,6 +93,7 @@ pub(crate) struct Walker {
     line: Line,
     org: Url,
     cookie: Option<String>,
+    borne: usize,
 }
 
 impl Walker {
@@ -97,7 +101,14 @@ impl Walker {
     pub(crate) async fn arrive(org: &str) -> anyhow::Result<Self> {
         let org = Url::parse(org)?;
         let address = org.socket_addrs(|| None)?.into_iter().next().ok_or_else(|| anyhow!("no address"))?;
-        Ok(Self { line: Line::open(address, &address.to_string(), None).await?, org, cookie: None })
+        Ok(Self { line: Line::open(address, &address.to_string(), None).await?, org, cookie: None, borne: 0 })
+    }
+
+    /// Takes a failed sign-in now and then: the pretend org forgets all codes when it has given out 10,000, and
+    /// those under way at that moment fail.
+    pub(crate) fn bear(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
+        self.borne += 1;
+        if self.borne > MOST_BORNE { Err(error) } else { Ok(()) }
     }
 
     /// Follows `location`, signing in where asked, to the address that leaves the org: the callback.

@@ -313,8 +313,9 @@ where
         }
         let limit = shared.limits.body_idle_timeout;
         let request = request.map(|incoming| body::watch(incoming, limit, &shared.events, self.peer.address));
-        let answer = (shared.handler)(request, self.peer);
-        Box::pin(async move { Ok(answer.await.map(|body| Sent::new(body, turn))) })
+        let (shared, peer) = (Arc::clone(shared), self.peer);
+        // The handler's future is made inside the box: made outside, it would be copied there and take room twice.
+        Box::pin(async move { Ok((shared.handler)(request, peer).await.map(|body| Sent::new(body, turn))) })
     }
 }
 
