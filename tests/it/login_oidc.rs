@@ -233,6 +233,31 @@ async fn discovery_and_keys_are_not_asked_at_every_sign_in() {
     assert_eq!((world.org.count("token"), world.org.count("userinfo")), (3, 3));
 }
 
+#[tokio::test]
+async fn without_a_list_of_organizations_my_domain_itself_vouches() {
+    everybody_gets_in(&World::with().provider("").start().await).await;
+}
+
+#[tokio::test]
+async fn people_who_sign_in_at_once_are_not_confused() {
+    let world = World::new().await;
+    let everybody = [people::STANDARD, people::ADMINISTRATOR, people::ACCENTED];
+    let tries = (0..18).map(|number| {
+        let (world, person) = (&world, everybody[number % everybody.len()]);
+        async move {
+            let mut browser = world.browser();
+            let page = world.at(&format!("/page/{number}"));
+            let reply = browser.sign_in(&page, person.username).await;
+            assert_eq!((reply.status.as_u16(), reply.url.as_str()), (200, page.as_str()));
+            let headers = [("accept", "application/json")];
+            let me = browser.fetch(hyper::Method::GET, world.at("/.portcullis/me"), &headers, "").await;
+            assert_eq!(me.json()["user_id"].as_str(), Some(person.user));
+        }
+    });
+    futures_util::future::join_all(tries).await;
+    assert_eq!(world.metric("portcullis_sessions").await, 18);
+}
+
 // What the org does oddly, and what it does wrong.
 
 #[tokio::test]

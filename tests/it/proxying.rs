@@ -1,6 +1,7 @@
 //! Between client and app as RFC 9110 and 9112 oblige a proxy to be, on HTTP/1.0, HTTP/1.1 and HTTP/2.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -427,7 +428,8 @@ async fn a_client_that_goes_away_leaves_the_app_usable() {
 
 // HTTP/2, and TLS.
 
-async fn secured(world: &World, protocol: &[u8]) -> TlsStream<TcpStream> {
+/// A connection with TLS that speaks this protocol.
+pub async fn secured(world: &World, protocol: &[u8]) -> TlsStream<TcpStream> {
     let mut client = (*world.trust().expect("a world with TLS")).clone();
     client.alpn_protocols = vec![protocol.to_vec()];
     let stream = TcpStream::connect(world.gateway.address).await.unwrap();
@@ -516,6 +518,38 @@ async fn trailers_pass_through_http2_both_ways() {
     let collected = soon("a body", answer.into_body().collect()).await.unwrap();
     let back = collected.trailers().and_then(|trailers| trailers.get("x-back")).cloned();
     assert_eq!(back, Some(HeaderValue::from_static("x-there=42")));
+}
+
+#[tokio::test]
+async fn an_http2_upload_is_slowed_down_by_an_app_that_does_not_read() {
+    const PIECE: usize = 64 << 10;
+    const PIECES: usize = 1024;
+    let stage = Stage::play(|mut line: Line, _| async move {
+        line.head().await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let world = World::with().tls().routes(&stage.route()).start().await;
+    let ticket = world.ticket().await;
+    let mut sender = speak_http2(&world).await;
+    let given = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&given);
+    let body = StreamBody::new(futures_util::stream::iter((0..PIECES).map(move |_| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from_static(&[0; PIECE])))
+    })));
+    let request = Request::post(world.at("/upload")).header("cookie", &ticket).body(body).unwrap();
+    let answer = tokio::spawn(sender.send_request(request));
+    let mut before = 0;
+    soon("a blocked upload", async {
+        while before == 0 || before != given.load(Ordering::SeqCst) {
+            before = given.load(Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    })
+    .await;
+    assert!(before < PIECES / 4 * 3, "{before} of {PIECES} pieces were taken although nobody read them");
+    answer.abort();
 }
 
 #[tokio::test]

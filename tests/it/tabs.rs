@@ -93,6 +93,19 @@ async fn two_callbacks_at_once_use_their_code_once() {
 }
 
 #[tokio::test]
+async fn a_login_that_another_gateway_began_is_refused_with_a_way_onward() {
+    // as after a restart: sealing keys do not outlive the process
+    let (before, after) = (World::new().await, World::new().await);
+    let mut browser = before.browser();
+    let callback = browser.sign_in_until_callback(&before.at("/page"), STANDARD).await;
+    let reply = browser.get(callback.as_str().replace(&before.url, &after.url)).await;
+    assert_eq!((reply.status.as_u16(), reply.refusal().as_str()), (400, "attempt_forged"));
+    assert!(reply.links().iter().any(|link| link.path() == "/.portcullis/start"), "{:?}", reply.links());
+    assert_eq!(attempts(&browser), 0, "what is of no use is deleted");
+    assert_eq!((after.org.count("token"), after.app.hits()), (0, 0));
+}
+
+#[tokio::test]
 async fn a_code_of_one_login_is_worth_nothing_in_another() {
     let world = World::new().await;
     let theirs = world.browser().sign_in_until_callback(&world.at("/"), people::ADMINISTRATOR.username).await;

@@ -70,6 +70,33 @@ async fn a_websocket_talks_to_the_app() {
 }
 
 #[tokio::test]
+async fn a_websocket_over_tls_talks_to_the_app() {
+    let app = App::start().await.unwrap();
+    let routes = format!("[[route]]\nupstream = \"{}\"", app.url());
+    let world = World::with().tls().routes(&routes).start().await;
+    let ticket = world.ticket().await;
+    let mut request = world.at("/socket").replace("https://", "wss://").into_client_request().unwrap();
+    request.headers_mut().insert("cookie", ticket.parse().unwrap());
+    request.headers_mut().insert("origin", world.url.parse().unwrap());
+    let stream = crate::proxying::secured(&world, b"http/1.1").await;
+    let (mut socket, _) = soon("a handshake", tokio_tungstenite::client_async(request, stream)).await.unwrap();
+    let large = "x".repeat(200_000);
+    socket.send(Message::text(&large)).await.unwrap();
+    let echo = soon("an echo", async {
+        while let Some(message) = socket.next().await {
+            if message.unwrap().into_text().is_ok_and(|text| text.contains(&large)) {
+                return true;
+            }
+        }
+        false
+    });
+    assert!(echo.await);
+    sign_out(&world, &ticket).await;
+    soon("the tunnel's end", async { while let Some(Ok(_)) = socket.next().await {} }).await;
+    app.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_stranger_gets_no_websocket_and_the_app_hears_nothing() {
     let world = World::new().await;
     let request = world.at("/socket").replace("http://", "ws://").into_client_request().unwrap();
