@@ -141,7 +141,7 @@ const MOST_DECODINGS: usize = 3;
 /// at the end of a segment dropped, as Windows does. `None` when that is the path itself.
 fn second_reading(path: &str) -> Result<Option<String>, BadTarget> {
     let decoded = decode_fully(path)?;
-    if has_overlong_character(&decoded) {
+    if has_overlong_character(&decoded) || has_wide_escape(&decoded) {
         return Err(BadTarget::ForbiddenCharacter);
     }
     let decoded: String = String::from_utf8_lossy(&decoded).chars().map(without_disguise).collect();
@@ -189,6 +189,11 @@ fn decode_fully(path: &str) -> Result<Vec<u8>, BadTarget> {
 /// do not mind read `%C0%AE` as a dot.
 fn has_overlong_character(bytes: &[u8]) -> bool {
     bytes.windows(2).any(|pair| matches!(pair, [0xC0 | 0xC1, 0x80..=0xBF] | [0xE0, 0x80..=0x9F] | [0xF0, 0x80..=0x8F]))
+}
+
+/// Whether an escape of Windows' own kind (`%u002e`) is left, which could only hide behind another escape.
+fn has_wide_escape(bytes: &[u8]) -> bool {
+    bytes.windows(6).any(|six| six.starts_with(b"%u") && six[2..].iter().all(u8::is_ascii_hexdigit))
 }
 
 /// A character whose compatibility form (Unicode NFKC, or Windows' best fit) is one that cuts paths.
@@ -287,9 +292,17 @@ mod tests {
 
     #[test]
     fn forbidden_characters_are_refused() {
-        for target in
-            ["/a%00", "/a%0d%0aX", "/a%5cb", "/a%7f", "/a%250a", "/%c0%ae%c0%ae/a", "/%e0%80%af", "/%25c0%25ae"]
-        {
+        for target in [
+            "/a%00",
+            "/a%0d%0aX",
+            "/a%5cb",
+            "/a%7f",
+            "/a%250a",
+            "/%c0%ae%c0%ae/a",
+            "/%e0%80%af",
+            "/%25c0%25ae",
+            "/%25u002e",
+        ] {
             assert_eq!(parse(target), Err(BadTarget::ForbiddenCharacter), "{target}");
         }
         for target in ["/a%", "/a%2", "/a%zz"] {

@@ -57,6 +57,11 @@ impl App {
         self.seen.lock().unwrap().len()
     }
 
+    /// Every request, oldest first.
+    pub fn everything(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
     /// The newest request.
     pub fn last(&self) -> Seen {
         self.seen.lock().unwrap().last().expect("no request has reached the app").clone()

@@ -89,6 +89,11 @@ impl World {
         browser
     }
 
+    /// What trusts this world's certificate; only a world with TLS has it.
+    pub fn tls(&self) -> Arc<rustls::ClientConfig> {
+        self.tls.clone().expect("a world with TLS")
+    }
+
     /// The name of the session cookie here.
     pub fn session_cookie(&self) -> &'static str {
         if self.tls.is_some() { "__Host-portcullis" } else { "portcullis" }

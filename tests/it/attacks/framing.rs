@@ -1,0 +1,401 @@
+//! Request smuggling on raw sockets: whatever two readers could frame differently has no second reading here.
+
+use super::*;
+
+/// What an attacker wants the app to read as a request of its own.
+fn smuggled(world: &World) -> String {
+    head(world, "GET /smuggled HTTP/1.1", "X-Salesforce-User-Id: evil-identity\r\n")
+}
+
+/// Sends a request with these framing lines, and a smuggled one as or after its body, in every way that matters.
+async fn refused(framings: &[&str]) {
+    let world = half_open().await;
+    let smuggled = smuggled(&world);
+    for framing in framings {
+        for body in [format!("0\r\n\r\n{smuggled}"), smuggled.clone(), format!("5\r\nhello\r\n0\r\n\r\n{smuggled}")] {
+            let heard = say(&world, format!("{}{body}", head(&world, "POST /pub/x HTTP/1.1", framing))).await;
+            let statuses = heard.statuses();
+            assert!(statuses.len() == 1 && (400..500).contains(&statuses[0]), "{framing:?}: {}", heard.text());
+            assert!(heard.closed, "the connection stays open after {framing:?}");
+        }
+    }
+    assert_eq!(world.app.hits(), 0);
+    still_standing(&world).await;
+}
+
+/// RFC 9112 section 6.3: the coding overrides the length, which does not go on to the app; and section 6.1:
+/// "the server MUST close the connection after responding".
+async fn read_by_the_coding_alone(framing: &str) {
+    let world = half_open().await;
+    let smuggled = smuggled(&world);
+    for (body, whole) in [
+        (format!("0\r\n\r\n{smuggled}"), Some("")),
+        (format!("5\r\nhello\r\n0\r\n\r\n{smuggled}"), Some("hello")),
+        (smuggled.clone(), None),
+        (format!("hello{smuggled}"), None),
+    ] {
+        let heard = say(&world, format!("{}{body}", head(&world, "POST /pub/x HTTP/1.1", framing))).await;
+        let statuses = heard.statuses();
+        assert!(statuses.len() <= 1 && heard.closed, "{framing:?}: {}", heard.text());
+        match whole {
+            Some(whole) if statuses == [200] => {
+                let seen = world.app.last();
+                assert_eq!(seen.body, whole, "{framing:?}");
+                assert!(seen.all("content-length").is_empty() && seen.one("transfer-encoding").unwrap() == "chunked");
+            }
+            _ => assert!(statuses.iter().all(|status| (400..=502).contains(status)), "{framing:?}: {}", heard.text()),
+        }
+    }
+    still_standing(&world).await;
+}
+
+// T-SMUGGLE, security.md 0.1, hyperium/hyper#4123
+#[tokio::test]
+async fn a_length_before_a_coding_counts_for_nobody() {
+    read_by_the_coding_alone("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n").await;
+    read_by_the_coding_alone("Content-Length: 400\r\nTransfer-Encoding: chunked\r\n").await;
+}
+
+#[tokio::test]
+async fn a_length_after_a_coding_counts_for_nobody() {
+    read_by_the_coding_alone("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n").await;
+    read_by_the_coding_alone("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n").await;
+    read_by_the_coding_alone("transfer-encoding:chunked\r\ncontent-length: nonsense\r\n").await;
+}
+
+#[tokio::test]
+async fn a_length_said_twice_is_sent_on_once() {
+    let world = half_open().await;
+    let twice = "Content-Length: 5\r\nContent-Length: 5\r\n";
+    let heard = say(&world, format!("{}hello{}", head(&world, "POST /pub/x HTTP/1.1", twice), smuggled(&world))).await;
+    if heard.statuses()[0] == 200 {
+        let seen = world.app.last();
+        assert_eq!((seen.one("content-length").as_deref(), &seen.body[..]), (Some("5"), &b"hello"[..]));
+    }
+    assert_eq!(heard.statuses().get(1).copied().unwrap_or(401), 401, "{}", heard.text());
+    still_standing(&world).await;
+}
+
+#[tokio::test]
+async fn a_coding_that_is_not_plainly_chunked_is_refused() {
+    refused(&[
+        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: identity\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Transfer-Encoding: chunked, chunked\r\n",
+        "Transfer-Encoding: \"chunked\"\r\n",
+        "Transfer-Encoding: chunked;q=1\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: cow\r\n",
+        "Transfer-Encoding:\x0bchunked\r\n",
+        "Transfer-Encoding: \x0cchunked\r\n",
+        "Transfer-Encoding: chunked\x00\r\n",
+        "Transfer-Encoding: \r\n",
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn lengths_that_readers_count_differently_are_refused() {
+    refused(&[
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: 5, 5\r\n",
+        "Content-Length: +5\r\n",
+        "Content-Length: -1\r\n",
+        "Content-Length: 0x5\r\n",
+        "Content-Length: 5 5\r\n",
+        "Content-Length: 5;\r\n",
+        "Content-Length: \"5\"\r\n",
+        "Content-Length: 1e1\r\n",
+        "Content-Length: 18446744073709551616\r\n",
+        "Content-Length: 99999999999999999999999\r\n",
+        "Content-Length:\r\n",
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn field_lines_that_readers_split_differently_are_refused() {
+    refused(&[
+        "Content-Length : 0\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "Content-Length: 0\r\nX: a\r\n Transfer-Encoding: chunked\r\n",
+        "X: a\r\n\tTransfer-Encoding: chunked\r\n",
+        " Content-Length: 0\r\n",
+        "X: a\rTransfer-Encoding: chunked\r\n",
+        "X: a\r\r\nTransfer-Encoding: chunked\r\n",
+        "X\0: a\r\n",
+        "X: \0\r\n",
+        ": a\r\n",
+        "X Y: a\r\n",
+        "no colon at all\r\n",
+        "X(: a\r\n",
+        "\u{7f}: a\r\n",
+    ])
+    .await;
+}
+
+// RFC 9112 section 2.2: a bare LF may end a line; then it must do so for us and for the app alike.
+#[tokio::test]
+async fn a_bare_line_feed_ends_a_line_for_everybody() {
+    let world = half_open().await;
+    let bytes =
+        format!("POST /pub/x HTTP/1.1\nHost: {}\nContent-Length: 5\nX: a\n\nhello{}", host(&world), smuggled(&world));
+    let heard = say(&world, bytes).await;
+    assert!(heard.statuses().iter().all(|status| *status < 500), "{}", heard.text());
+    for seen in world.app.everything() {
+        assert!(seen.headers.values().all(|value| !value.as_bytes().contains(&b'\n')), "{seen:?}");
+        assert_eq!(seen.body, "hello");
+    }
+    still_standing(&world).await;
+}
+
+#[tokio::test]
+async fn broken_chunks_are_never_passed_on_as_whole() {
+    let world = half_open().await;
+    let smuggled = smuggled(&world);
+    for chunks in [
+        "5\r\nhelloX0\r\n\r\n",
+        "G\r\nhello\r\n0\r\n\r\n",
+        "-5\r\nhello\r\n0\r\n\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "5 5\r\nhello\r\n0\r\n\r\n",
+        "\r\n5\r\nhello\r\n0\r\n\r\n",
+        "10000000000000005\r\nhello\r\n0\r\n\r\n",
+        "FFFFFFFFFFFFFFFFF\r\nhello\r\n0\r\n\r\n",
+        "5\rhello\r\n0\r\n\r\n",
+        "5;a\nb\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhello0\r\n\r\n",
+    ] {
+        let before = world.app.everything().len();
+        let bytes =
+            format!("{}{chunks}{smuggled}", head(&world, "POST /pub/x HTTP/1.1", "Transfer-Encoding: chunked\r\n"));
+        let heard = say(&world, bytes).await;
+        assert!(!heard.statuses().contains(&200) || world.app.last().body.is_empty(), "{chunks:?}: {}", heard.text());
+        assert!(heard.closed, "{chunks:?}: {}", heard.text());
+        for seen in &world.app.everything()[before..] {
+            assert!(!seen.body.starts_with(b"GET"), "{chunks:?}: {seen:?}");
+        }
+    }
+    still_standing(&world).await;
+}
+
+#[tokio::test]
+async fn chunk_extensions_are_dropped() {
+    let world = half_open().await;
+    let chunks = "5;evil=\"GET /smuggled HTTP/1.1\"\r\nhello\r\n0;x=y\r\n\r\n";
+    let heard =
+        say(&world, format!("{}{chunks}", head(&world, "POST /pub/upload HTTP/1.1", "Transfer-Encoding: chunked\r\n")))
+            .await;
+    assert_eq!(heard.statuses(), [200], "{}", heard.text());
+    assert_eq!(world.app.last().body, "hello");
+    let endless = format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(100_000));
+    let heard =
+        say(&world, format!("{}{endless}", head(&world, "POST /pub/x HTTP/1.1", "Transfer-Encoding: chunked\r\n")))
+            .await;
+    assert!(heard.closed);
+    still_standing(&world).await;
+}
+
+#[tokio::test]
+async fn a_request_after_a_refused_one_is_judged_by_itself() {
+    let world = half_open().await;
+    let cookie = session_of(&world).await;
+    let before = world.app.hits();
+    // Behind a signed-in user's request comes one without a cookie, and the other way round.
+    let mine = head(&world, "GET /mine HTTP/1.1", &format!("Cookie: {cookie}\r\n"));
+    let heard = say(&world, format!("{mine}{}{mine}", smuggled(&world))).await;
+    assert_eq!(heard.statuses(), [200, 401, 200], "{}", heard.text());
+    assert_eq!(world.app.hits(), before + 2);
+    // A refused request with a body: the body is not the next request.
+    let body = smuggled(&world);
+    let post = head(&world, "POST /closed HTTP/1.1", &format!("Content-Length: {}\r\n", body.len()));
+    let heard = say(&world, format!("{post}{body}{mine}")).await;
+    assert_eq!(heard.statuses()[0], 401, "{}", heard.text());
+    assert!(heard.statuses().len() <= 2, "{}", heard.text());
+    still_standing(&world).await;
+}
+
+#[tokio::test]
+async fn http_1_0_cannot_send_chunks() {
+    let world = half_open().await;
+    for line in
+        ["POST /pub/x HTTP/1.0", "POST /pub/x HTTP/1.9", "POST /pub/x HTTP/2.0", "POST /pub/x HTTP/0.9", "POST /pub/x"]
+    {
+        let chunked = format!(
+            "{}0\r\n\r\n{}",
+            head(&world, line, "Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n"),
+            smuggled(&world)
+        );
+        let heard = say(&world, chunked).await;
+        assert!(heard.statuses().iter().all(|status| (400..=505).contains(status)), "{line}: {}", heard.text());
+        assert!(heard.statuses().len() <= 1 && heard.closed, "{line}: {}", heard.text());
+    }
+    assert_eq!(world.app.hits(), 0);
+    still_standing(&world).await;
+}
+
+#[tokio::test]
+async fn request_lines_that_readers_split_differently_are_refused() {
+    let world = half_open().await;
+    for line in [
+        "GET /pub/x HTTP/1.1 HTTP/1.1",
+        "GET  /pub/x HTTP/1.1",
+        "GET\t/pub/x\tHTTP/1.1",
+        "GET /pub/x  HTTP/1.1",
+        "GET /pub/ /closed HTTP/1.1",
+        "GET /pub/\r/smuggled HTTP/1.1",
+        "GET /pub/\0 HTTP/1.1",
+        "GET /pub/x\x0bHTTP/1.1",
+        "GET pub/x HTTP/1.1",
+        "GET ?/pub HTTP/1.1",
+        "GET * HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+        "CONNECT localhost:80 HTTP/1.1",
+        "CONNECT /pub/x HTTP/1.1",
+        "G(T /pub/x HTTP/1.1",
+        " GET /pub/x HTTP/1.1",
+        "GET /pub/x http/1.1",
+        "PRI * HTTP/2.0",
+    ] {
+        let heard = say(&world, head(&world, line, "")).await;
+        let statuses = heard.statuses();
+        assert!(
+            statuses.len() <= 1 && statuses.iter().all(|status| (400..=505).contains(status)),
+            "{line:?}: {}",
+            heard.text()
+        );
+    }
+    assert_eq!(world.app.hits(), 0);
+    still_standing(&world).await;
+}
+
+#[tokio::test]
+async fn http_2_is_not_guessed_on_a_plain_socket() {
+    let world = half_open().await;
+    let heard = say(&world, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    assert!(heard.closed && !heard.statuses().contains(&200));
+    let offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";
+    let heard = say(&world, head(&world, "GET /pub/x HTTP/1.1", offer)).await;
+    assert_eq!(heard.statuses(), [200], "h2c is ignored: {}", heard.text());
+    let seen = world.app.last();
+    for name in ["upgrade", "http2-settings", "connection"] {
+        assert!(seen.all(name).is_empty(), "{name}");
+    }
+    still_standing(&world).await;
+}
+
+#[tokio::test]
+async fn a_target_with_another_host_is_refused() {
+    let world = half_open().await;
+    for (line, more) in [
+        ("GET http://evil.example/pub/x HTTP/1.1", ""),
+        ("GET http://evil@localhost/pub/x HTTP/1.1", ""),
+        ("GET //evil.example/pub/x HTTP/1.1", ""),
+        ("GET http:///pub/x HTTP/1.1", ""),
+        ("GET http:pub/x HTTP/1.1", ""),
+        ("GET /pub/x HTTP/1.1", "Host: evil.example\r\n"),
+    ] {
+        let heard = say(&world, head(&world, line, more)).await;
+        let statuses = heard.statuses();
+        assert!(statuses.len() == 1 && (300..500).contains(&statuses[0]), "{line}: {}", heard.text());
+    }
+    for lines in [
+        "",
+        "Host: \r\n",
+        "Host: a b\r\n",
+        "Host: localhost/pub\r\n",
+        "Host: localhost,evil.example\r\n",
+        "Host: evil@localhost\r\n",
+    ] {
+        let heard = say(&world, format!("GET /pub/x HTTP/1.1\r\n{lines}\r\n")).await;
+        assert_eq!(heard.statuses(), [400], "{lines:?}: {}", heard.text());
+    }
+    assert_eq!(world.app.hits(), 0);
+    // The form itself is lawful when it says the same.
+    let heard = say(&world, head(&world, &format!("GET {} HTTP/1.1", world.at("/pub/x")), "")).await;
+    assert_eq!(heard.statuses(), [200], "{}", heard.text());
+    assert_eq!(world.app.last().target, "/pub/x");
+    still_standing(&world).await;
+}
+
+// CVE-2026-2833's neighbours: what an app answers beside its answer is nobody's.
+#[tokio::test]
+async fn an_app_that_answers_twice_does_not_answer_the_next_visitor() {
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    let (authority, _heads) = scripted(answer).await;
+    let world = World::with().routes(&TWO_ROUTES.replace("{app}", &authority)).start().await;
+    for _ in 0..4 {
+        let reply = world.browser().fetch(hyper::Method::GET, world.at("/pub/x"), &[], "").await;
+        assert!(reply.body == "ok" || reply.status == 502, "{} {}", reply.status, reply.body);
+    }
+}
+
+#[tokio::test]
+async fn an_apps_ambiguous_answer_has_one_framing() {
+    for answer in [
+        &b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"[..],
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 30\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\nokevilevi",
+        b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nX: a\r\n Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nevil",
+        b"HTTP/1.1 1000 OK\r\n\r\n",
+        b"evil\r\n\r\n",
+        b"",
+    ] {
+        let (authority, _heads) = scripted(answer).await;
+        let world = World::with().routes(&TWO_ROUTES.replace("{app}", &authority)).start().await;
+        let heard = say(&world, head(&world, "GET /pub/x HTTP/1.1", "")).await;
+        let text = heard.text();
+        assert!(heard.statuses() == [502] || (heard.statuses() == [200] && text.contains("ok")), "{answer:?}: {text}");
+        let lower = text.to_ascii_lowercase();
+        let framings = lower.matches("content-length:").count() + lower.matches("transfer-encoding:").count();
+        assert_eq!(framings, 1, "{text}");
+        assert!(!text.contains("evil"), "{text}");
+    }
+}
+
+/// An app that says the same to every connection's first request and records the heads.
+pub async fn scripted(answer: &'static [u8]) -> (String, std::sync::Arc<std::sync::Mutex<Vec<u8>>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    let record = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heads = std::sync::Arc::clone(&record);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let record = std::sync::Arc::clone(&record);
+            tokio::spawn(async move {
+                let mut chunk = [0; 4096];
+                while let Ok(read @ 1..) = stream.read(&mut chunk).await {
+                    record.lock().unwrap().extend_from_slice(&chunk[..read]);
+                    if record.lock().unwrap().windows(4).any(|four| four == b"\r\n\r\n") {
+                        _ = stream.write_all(answer).await;
+                        if answer.is_empty() {
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    (authority, heads)
+}
+
+#[tokio::test]
+async fn what_the_app_receives_is_framed_in_one_way() {
+    let (authority, heads) = scripted(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+    let world = World::with().routes(&TWO_ROUTES.replace("{app}", &authority)).start().await;
+    let lines = "Content-Length: 5\r\nConnection: close, Content-Length, Host, X-Forwarded-For, Via\r\nX: a\r\nKeep-Alive: 5\r\nTE: gzip\r\n";
+    say(&world, format!("{}hello", head(&world, "POST /pub/x HTTP/1.1", lines))).await;
+    let sent = String::from_utf8(heads.lock().unwrap().clone()).unwrap().to_ascii_lowercase();
+    assert_eq!(sent.matches(" http/1.1\r\n").count(), 1, "{sent}");
+    assert_eq!(sent.matches("content-length: 5\r\n").count(), 1, "{sent}");
+    assert_eq!(sent.matches("\r\nhost: ").count(), 1, "{sent}");
+    for gone in ["transfer-encoding", "keep-alive", "\r\nte:", "\r\nconnection:"] {
+        assert!(!sent.contains(gone), "{gone}: {sent}");
+    }
+    assert!(sent.ends_with("\r\n\r\nhello"), "{sent}");
+}
