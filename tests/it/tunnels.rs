@@ -156,7 +156,7 @@ async fn a_tunnel_ends_at_the_sign_out_of_its_person_alone() {
 #[tokio::test]
 async fn a_tunnel_ends_at_its_sessions_latest_end() {
     let stage = echo().await;
-    let world = World::with().routes(&stage.route()).table("[session]\nlifetime = \"2s\"").start().await;
+    let world = World::with().routes(&stage.route()).table("[session]\nlifetime = \"3s\"").start().await;
     let ticket = world.ticket().await;
     let mut line = opened(&world, &ticket).await;
     assert_eq!(line.rest().await, b"");
@@ -165,11 +165,11 @@ async fn a_tunnel_ends_at_its_sessions_latest_end() {
 #[tokio::test]
 async fn a_silent_tunnel_ends() {
     let stage = echo().await;
-    let world = World::with().routes(&stage.route()).table("[upstream]\ntunnel_idle_timeout = \"300ms\"").start().await;
+    let world = World::with().routes(&stage.route()).table("[upstream]\ntunnel_idle_timeout = \"1s\"").start().await;
     let ticket = world.ticket().await;
     let mut line = opened(&world, &ticket).await;
     for _ in 0..4 {
-        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         line.send("awake\r\n\r\n").await;
         assert_eq!(line.head().await.as_deref(), Some("awake\r\n\r\n"), "whoever talks stays");
     }

@@ -1,6 +1,7 @@
 //! A whole world on loopback: pretend org, app that knows nothing, real gateway; one call to build.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use portcullis::config::file;
@@ -240,9 +241,17 @@ impl Builder {
 }
 
 /// A loopback port that nobody listens on: the public address must name it before the gateway has bound it.
+///
+/// Below the ports that the system gives away by itself, and each once, so that nobody takes it in between.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = (std::process::id() * 97 + GIVEN.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let port = 20_000 + u16::try_from(number).expect("a small number");
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn make_tls(directory: &tempfile::TempDir) -> (String, Option<Arc<rustls::ClientConfig>>) {
