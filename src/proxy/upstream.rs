@@ -109,7 +109,8 @@ pub struct Lease {
 
 impl Lease {
     /// Back to the pool, for the next request; or closed, when the app answered before the request's body had
-    /// come to its end: whoever took the connection next would wait for a stranger's upload.
+    /// come to its end. hyper ends such a connection itself sooner or later, but nobody should wait for that with
+    /// a stranger's upload on it.
     pub fn give_back(mut self, request: Option<&Progress>) {
         if let Some(sender) = self.sender.take()
             && !sender.is_closed()

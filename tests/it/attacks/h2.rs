@@ -413,3 +413,31 @@ async fn h2_floods_end_with_their_connection() {
         still_standing(&world).await;
     }
 }
+
+// In HTTP/2 a client may go on uploading after the answer, and hold the app's connection by it.
+#[tokio::test]
+async fn an_h2_upload_without_end_holds_up_nobody_else() {
+    let world = World::with().tls().routes(&TWO_ROUTES.replace("{app}", &sessions::hasty().await)).start().await;
+    let authority = host(&world);
+    let mut fields = ordinary(&authority, "/pub/upload");
+    fields[0].1 = b"POST";
+    let mut frames = Vec::new();
+    for stream in [1, 3, 5] {
+        frames.extend(frame(HEADERS, END_HEADERS, stream, &block(&fields)));
+        frames.extend(frame(DATA, 0, stream, b"hello"));
+    }
+    let mut uploads = connect(&world).await;
+    uploads.write_all(&frames).await.unwrap();
+    let heard = listen(&mut uploads).await;
+    assert!(!heard.closed && heard.bytes.windows(2).any(|two| two == b"ok"));
+    for _ in 0..8 {
+        let mut browser = world.browser();
+        let next = tokio::time::timeout(
+            Duration::from_secs(3),
+            browser.fetch(hyper::Method::GET, world.at("/pub/next"), &[], ""),
+        );
+        let reply = next.await.expect("the next visitor waits for a stranger's upload");
+        assert_eq!(reply.status, 200);
+        _ = uploads.write_all(&frame(DATA, 0, 1, b"more")).await;
+    }
+}

@@ -156,11 +156,32 @@ async fn listen_for(stream: &mut TcpStream, words: &[u8]) -> u16 {
     Heard { bytes, closed: false }.statuses()[0]
 }
 
+/// An app that answers as soon as it has read a head, and then reads on.
+pub async fn hasty() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut seen = Vec::new();
+                let mut chunk = [0; 4096];
+                while let Ok(read @ 1..) = stream.read(&mut chunk).await {
+                    seen.extend_from_slice(&chunk[..read]);
+                    if let Some(end) = seen.windows(4).position(|four| four == b"\r\n\r\n") {
+                        seen.drain(..end + 4);
+                        _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+                    }
+                }
+            });
+        }
+    });
+    authority
+}
+
 // An app that answers before it has read: its connection is not the next visitor's to wait for.
 #[tokio::test]
 async fn an_upload_without_end_holds_up_nobody_else() {
-    let (authority, _heads) = framing::scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
-    let world = World::with().routes(&TWO_ROUTES.replace("{app}", &authority)).start().await;
+    let world = World::with().routes(&TWO_ROUTES.replace("{app}", &hasty().await)).start().await;
     let mut held = Vec::new();
     for framing in ["Content-Length: 1000000\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"] {
         for _ in 0..3 {
