@@ -32,7 +32,7 @@ export const launch = () => chromium.launch({ executablePath, args: flags, headl
  */
 export async function openContext(browser, { excuse = () => false, ...options } = {}) {
   const context = await browser.newContext(options);
-  context.setDefaultTimeout(15_000);
+  context.setDefaultTimeout(45_000);
   const complaints = [];
   // A status of 400 and above is written there too; which one is right, the tests say.
   const isStatus = (text) => text.startsWith("Failed to load resource: the server responded with a status of");

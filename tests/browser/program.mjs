@@ -10,7 +10,7 @@ const binary =
   process.env.PORTCULLIS ?? fileURLToPath(new URL("../../target/debug/portcullis", import.meta.url));
 
 /** Starts `portcullis` and waits until `ready(output)` is truthy; gives that back as `ready`. */
-export async function startPortcullis(arguments_, ready, { deadline = 60_000 } = {}) {
+export async function startPortcullis(arguments_, ready, { deadline = 120_000 } = {}) {
   const child = spawn(binary, arguments_, { stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   let tell = () => {};
@@ -32,7 +32,7 @@ export async function startPortcullis(arguments_, ready, { deadline = 60_000 } =
     /** SIGTERM, and the program ends by itself, in good order. */
     async stop() {
       child.kill("SIGTERM");
-      const timer = setTimeout(() => child.kill("SIGKILL"), 20_000);
+      const timer = setTimeout(() => child.kill("SIGKILL"), 40_000);
       const end = await ended;
       clearTimeout(timer);
       assert.deepEqual(end, { code: 0, signal: null }, `portcullis did not end in good order:\n${output}`);
