@@ -1,8 +1,8 @@
 //! What each request costs before and beside the sockets: every step alone, and their sum.
 //!
 //! `cargo bench --bench hot_path`. Sessions are made by real sign-ins at a pretend org, since nothing else can
-//! make one; that takes a minute or so for the 100,000 of the second half of `session_load`. Run by `cargo test`
-//! it does each step once, with a handful of sessions.
+//! make one; that takes some minutes for the 100,000 that sessions are also looked up among (`SESSIONS=1000` for
+//! fewer). Run by `cargo test` it does each step once, with a handful of sessions.
 
 #[path = "load/walk.rs"]
 mod walk;
@@ -57,7 +57,7 @@ const BROWSER: &[(&str, &str)] = &[
 fn main() -> anyhow::Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
     // What criterion itself goes by: without it every step is tried once.
-    let many = if std::env::args().any(|argument| argument == "--bench") { MANY } else { 64 };
+    let many = if std::env::args().any(|argument| argument == "--bench") { many()? } else { 64 };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let desk = runtime.block_on(Desk::new(many))?;
     bench_reading(&mut criterion, &desk)?;
@@ -67,6 +67,13 @@ fn main() -> anyhow::Result<()> {
     bench_sum(&mut criterion, &desk)?;
     criterion.final_summary();
     Ok(())
+}
+
+fn many() -> anyhow::Result<usize> {
+    match std::env::var("SESSIONS") {
+        Ok(count) => count.parse().context("SESSIONS is a number"),
+        Err(_) => Ok(MANY),
+    }
 }
 
 /// Everything that a gateway has at hand when a request comes in.
