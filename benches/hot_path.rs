@@ -28,6 +28,8 @@ use portcullis::policy::{Decision, Kind, decide};
 use portcullis::proxy::headers::{Forwarding, check_framing, clean_request, clean_response};
 use portcullis::proxy::inject::Injector;
 use portcullis::route::{Found, Route, Routes};
+use portcullis::session::attempt::AttemptId;
+use portcullis::session::memory::Beginning;
 use portcullis::session::{SessionKey, Sessions, SiteIndex, cookie};
 use portcullis::telemetry::{self, AccessLine, AccessLog, Metrics, RequestIds};
 use walk::Walker;
@@ -151,7 +153,8 @@ impl Signed {
         while let Some(signed_in) = browsers.join_next().await {
             for signed_in in signed_in?? {
                 let headers = injector.render(signed_in.identity());
-                let new = sessions.create(signed_in, headers, SITE, Timestamp::now())?;
+                let beginning = Beginning { site: SITE, attempt: AttemptId::of("state"), return_to: LocalPath::root() };
+                let new = sessions.create(signed_in, headers, beginning, Timestamp::now())?;
                 requests.push(request(new.id.expose(), config)?);
                 keys.push(new.key);
             }
@@ -356,7 +359,7 @@ fn serve(desk: &Desk, sessions: &Sessions, uri: &Uri, host: &HeaderValue, header
     clean_request(headers, Forwarding { peer: PEER, trusted: &[], scheme: Scheme::Http, host });
     desk.injector.remove_claims(headers);
     cookie::strip(headers);
-    for (name, value) in &pass.visitor()?.headers {
+    for (name, value) in pass.visitor()?.headers.iter() {
         headers.insert(name.clone(), value.clone());
     }
     black_box(Uri::from(target.path_and_query().clone()));

@@ -173,7 +173,7 @@ impl Proxy {
             (Body::streamed(RequestBody::new(body, Arc::clone(&self.managed), Arc::clone(&progress))), Some(progress))
         };
         if let Some(session) = pass.visitor() {
-            for (name, value) in &session.headers {
+            for (name, value) in session.headers.iter() {
                 headers.insert(name.clone(), value.clone());
             }
         }

@@ -8,15 +8,19 @@ pub mod attempt;
 pub mod cookie;
 pub mod memory;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
+use crate::http::path::LocalPath;
 use crate::identity::{Identity, OrgId, ProviderName, UserId};
 
+use attempt::AttemptId;
 pub use memory::Sessions;
 
 /// How long sessions last and how many are kept.
@@ -74,6 +78,36 @@ impl Person {
     }
 }
 
+/// The identity headers of one person: names that all sessions share, values that share one allocation.
+#[derive(Clone, Debug)]
+pub struct IdentityHeaders {
+    names: Arc<[HeaderName]>,
+    values: Box<[Option<HeaderValue>]>,
+}
+
+impl IdentityHeaders {
+    /// `texts` in the order of `names`; what is `None`, or cannot be a header value, is absent.
+    pub fn new(names: Arc<[HeaderName]>, texts: &[Option<String>]) -> Self {
+        let whole = Bytes::from(
+            texts.iter().flatten().map(String::as_str).collect::<String>().into_boxed_str().into_boxed_bytes(),
+        );
+        let mut begin = 0;
+        let mut take = |text: &Option<String>| {
+            let end = begin + text.as_ref()?.len();
+            let value = HeaderValue::from_maybe_shared(whole.slice(begin..end)).ok();
+            begin = end;
+            value
+        };
+        let values = texts.iter().map(&mut take).collect();
+        Self { names, values }
+    }
+
+    /// Those that are present.
+    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.names.iter().zip(&self.values).filter_map(|(name, value)| Some((name, value.as_ref()?)))
+    }
+}
+
 /// One signed-in browser.
 #[derive(Debug)]
 pub struct Session {
@@ -82,12 +116,14 @@ pub struct Session {
     /// Which provider vouched for them.
     pub provider: ProviderName,
     /// The identity headers, rendered once, when the session was made.
-    pub headers: Box<[(HeaderName, HeaderValue)]>,
+    pub headers: IdentityHeaders,
     /// When it began.
     pub began: Timestamp,
     /// When it ends at the latest.
     pub ends: Timestamp,
     site: SiteIndex,
+    attempt: AttemptId,
+    return_to: LocalPath,
     last_used: AtomicU64,
     ended: AtomicBool,
     end: Notify,
@@ -98,6 +134,11 @@ impl Session {
     fn is_alive(&self, now: Timestamp, idle: Duration) -> bool {
         let last_used = Timestamp(self.last_used.load(Ordering::Relaxed));
         !self.has_ended() && now < self.ends && now.since(last_used) < idle
+    }
+
+    /// Where the person wanted to go, if this session was made by that attempt: a replayed callback leads there.
+    pub fn made_by(&self, attempt: AttemptId) -> Option<&LocalPath> {
+        (self.attempt == attempt).then_some(&self.return_to)
     }
 
     /// When it ends if it is not used again.

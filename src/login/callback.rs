@@ -16,8 +16,9 @@ use crate::policy::may_sign_in;
 use crate::refusal::Refusal;
 use crate::refusal::salesforce::SalesforceError;
 use crate::session::SiteIndex;
-use crate::session::attempt::{Claim, NoAttempt};
+use crate::session::attempt::{AttemptId, NoAttempt, Unspendable};
 use crate::session::cookie::{self, Keep};
+use crate::session::memory::Beginning;
 
 /// The longest parameter that is read, in bytes; Salesforce's are under 200.
 const LONGEST_PARAMETER: usize = 4096;
@@ -43,10 +44,11 @@ impl Login {
                 },
                 None => Refusal::StateMismatch,
             };
-            return self.already_signed_in(visitor, None, refusal);
+            return already_signed_in(visitor, None, refusal);
         };
-        if let Some(claim) = self.attempts.claimed(&state) {
-            return self.already_signed_in(visitor, Some(claim), Refusal::AttemptUsed);
+        let id = AttemptId::of(&state);
+        if self.attempts.is_spent(id) {
+            return already_signed_in(visitor, Some(id), Refusal::AttemptUsed);
         }
         let attempt = match self.attempts.open(&state, visitor.headers, visitor.now) {
             Ok(attempt) => attempt,
@@ -56,16 +58,19 @@ impl Login {
                     NoAttempt::Forged => Refusal::AttemptForged,
                     NoAttempt::Expired => Refusal::AttemptExpired,
                 };
-                return self
-                    .already_signed_in(visitor, None, refusal)
-                    .map_err(|declined| self.without(&state, declined));
+                return already_signed_in(visitor, None, refusal).map_err(|declined| self.without(&state, declined));
             }
         };
         if attempt.origin != visitor.site.origin.as_str() {
             return Err(self.without(&state, Refusal::AttemptForged.into()));
         }
-        if let Some(claim) = self.attempts.claim(&state) {
-            return self.already_signed_in(visitor, Some(claim), Refusal::AttemptUsed);
+        match self.attempts.spend(id, visitor.now) {
+            Ok(()) => {}
+            Err(Unspendable::Already) => return already_signed_in(visitor, Some(id), Refusal::AttemptUsed),
+            Err(Unspendable::Full) => {
+                let cause = "too many sign-ins of late to remember one more".to_owned();
+                return Err(Refusal::Overloaded { cause }.into());
+            }
         }
         let return_to = attempt.return_to.clone();
         self.sign_in(attempt, answer, &state, visitor).await.map_err(|refusal| {
@@ -86,12 +91,16 @@ impl Login {
             self.provider.complete(attempt, &callback, answer, visitor.now).await.map_err(faults::refusal)?;
         may_sign_in(signed_in.identity(), &self.rules).map_err(|why| faults::not_allowed(why, signed_in.identity()))?;
         let headers = self.injector.render(signed_in.identity());
-        let site = SiteIndex(visitor.site.index);
-        let new = self.sessions.create(signed_in, headers, site, visitor.now).map_err(|_| Refusal::NoRandomness)?;
+        let beginning = Beginning {
+            site: SiteIndex(visitor.site.index),
+            attempt: AttemptId::of(state),
+            return_to: return_to.clone(),
+        };
+        let new =
+            self.sessions.create(signed_in, headers, beginning, visitor.now).map_err(|_| Refusal::NoRandomness)?;
         if let Some((previous, _)) = &visitor.session {
             self.sessions.end(previous);
         }
-        self.attempts.settle(state, new.key, return_to.clone());
         tracing::info!(user = %new.session.person.key, provider = %new.session.provider, "signed in");
         let mut response = back_to(&return_to);
         let session = cookie::line(self.cookies, self.cookies.session_name(), new.id.expose(), Keep::UntilClosed);
@@ -100,25 +109,22 @@ impl Login {
         Ok(response)
     }
 
-    /// A callback that cannot be answered: a browser that is signed in goes on to its page, others are told.
-    fn already_signed_in(
-        &self,
-        visitor: &Visitor<'_>,
-        claim: Option<Claim>,
-        refusal: Refusal,
-    ) -> Result<Response, Declined> {
-        let Some((mine, _)) = &visitor.session else { return Err(refusal.into()) };
-        match claim {
-            Some(Claim::SignedIn { key, return_to }) if key == *mine => Ok(back_to(&return_to)),
-            _ => Ok(back_to(&LocalPath::root())),
-        }
-    }
-
     /// With the attempt's cookie deleted.
     fn without(&self, state: &str, mut declined: Declined) -> Declined {
         declined.cookies.extend(self.attempts.forget(state));
         declined
     }
+}
+
+/// A callback that cannot be answered (again): a browser that is signed in goes on to its page, others are told.
+fn already_signed_in(
+    visitor: &Visitor<'_>,
+    attempt: Option<AttemptId>,
+    refusal: Refusal,
+) -> Result<Response, Declined> {
+    let Some((_, session)) = &visitor.session else { return Err(refusal.into()) };
+    let page = attempt.and_then(|attempt| session.made_by(attempt)).cloned();
+    Ok(back_to(&page.unwrap_or_else(LocalPath::root)))
 }
 
 /// Away from the callback's address at once: it holds a code (RFC 9700 sections 4.2 and 4.3).

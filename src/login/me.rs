@@ -2,6 +2,8 @@
 //!
 //! Called by `login`.
 
+use hyper::header::{HeaderName, HeaderValue};
+
 use super::{Declined, Login, Visitor, form};
 use crate::http::Response;
 use crate::pages::Me;
@@ -13,7 +15,7 @@ impl Login {
             return Err(Refusal::SignInRequired.into());
         };
         let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
-        let header = |(name, value): &(hyper::header::HeaderName, hyper::header::HeaderValue)| {
+        let header = |(name, value): (&HeaderName, &HeaderValue)| {
             (name.to_string(), value.to_str().unwrap_or_default().to_owned())
         };
         let person = &session.person;

@@ -5,12 +5,15 @@
 //! (CVE-2025-64484: `X_Forwarded_User` survived and was read as the trusted name). Values are rendered once,
 //! when the session is made. Called by `login` (render) and by `proxy` (apply, remove).
 
+use std::sync::Arc;
+
 use hyper::HeaderMap;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::HeaderName;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
 
 use crate::identity::Identity;
+use crate::session::IdentityHeaders;
 
 /// The longest rendered value, in bytes; a longer one is left out.
 pub const MAX_VALUE: usize = 4096;
@@ -136,7 +139,8 @@ fn render_claim(value: &Value) -> Option<String> {
 /// The names that only we may send, and how to fill those that are switched on.
 #[derive(Debug)]
 pub struct Injector {
-    sent: Vec<(HeaderName, Source)>,
+    names: Arc<[HeaderName]>,
+    sources: Vec<Source>,
     managed: Managed,
 }
 
@@ -150,13 +154,14 @@ impl Injector {
             }
         }
         sent.extend(settings.custom.iter().cloned());
+        let (names, sources): (Vec<HeaderName>, Vec<Source>) = sent.into_iter().unzip();
         let managed = Managed::new(settings.custom.iter().map(|(name, _)| name.as_str()));
-        Self { sent, managed }
+        Self { names: names.into(), sources, managed }
     }
 
     /// The headers of a person: values that are empty or too long are left out.
-    pub fn render(&self, identity: &Identity) -> Vec<(HeaderName, HeaderValue)> {
-        let render = |(name, source): &(HeaderName, Source)| {
+    pub fn render(&self, identity: &Identity) -> IdentityHeaders {
+        let render = |(name, source): (&HeaderName, &Source)| {
             let text = source.read(identity)?;
             let list = matches!(source, Source::Claim(_));
             let value = encode(&text, list);
@@ -164,9 +169,10 @@ impl Injector {
                 tracing::warn!(header = %name, length = value.len(), "an identity header is left out: empty or too long");
                 return None;
             }
-            Some((name.clone(), HeaderValue::from_str(&value).ok()?))
+            Some(value)
         };
-        self.sent.iter().filter_map(render).collect()
+        let texts: Vec<Option<String>> = self.names.iter().zip(&self.sources).map(render).collect();
+        IdentityHeaders::new(Arc::clone(&self.names), &texts)
     }
 
     /// Removes every spelling of a managed name.
@@ -259,6 +265,7 @@ fn fold(byte: u8) -> u8 {
 mod tests {
     use super::*;
     use crate::identity::tests::identity;
+    use hyper::header::HeaderValue;
     use proptest::prelude::*;
 
     fn injector() -> Injector {
@@ -277,7 +284,7 @@ mod tests {
 
     fn rendered(identity: &Identity, name: &str) -> Option<String> {
         let headers = injector().render(identity);
-        headers.iter().find(|(theirs, _)| theirs == name).map(|(_, value)| value.to_str().unwrap().to_owned())
+        headers.iter().find(|(theirs, _)| *theirs == name).map(|(_, value)| value.to_str().unwrap().to_owned())
     }
 
     #[test]

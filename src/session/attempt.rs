@@ -4,18 +4,16 @@
 //! work, and an attempt that began in one browser cannot be finished in another. Each is used once: the claim
 //! on its `state` is kept here for as long as its cookie would open. Called by `login`.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use hyper::HeaderMap;
 use hyper::header::HeaderValue;
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
 
-use super::SessionKey;
 use super::cookie::{self, Keep, Policy};
 use crate::clock::Timestamp;
-use crate::http::path::LocalPath;
 use crate::identity::Attempt;
 use crate::secret::{NoRandomness, Sealer};
 
@@ -26,29 +24,12 @@ pub const MAX_ATTEMPTS: usize = 5;
 /// with a line for each would be larger than what asked for it.
 const MAX_DELETIONS: usize = 16;
 
-/// How many used attempts are remembered.
-const MAX_CLAIMS: u64 = 1_000_000;
-
 /// Seals and opens attempts, and remembers which were used.
 pub struct Attempts {
     sealer: Sealer,
     policy: Policy,
     lifetime: Duration,
-    claims: Cache<[u8; 32], Claim>,
-}
-
-/// What became of a used attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// It is being answered, or it failed.
-    Spent,
-    /// It made this session; a replay by the same browser goes back to its page.
-    SignedIn {
-        /// The session that it made.
-        key: SessionKey,
-        /// Where the person wanted to go.
-        return_to: LocalPath,
-    },
+    spent: Mutex<Spent>,
 }
 
 /// Why there is no attempt to answer.
@@ -68,12 +49,7 @@ impl Attempts {
     /// # Errors
     /// [`NoRandomness`] when no key can be drawn.
     pub fn new(policy: Policy, lifetime: Duration) -> Result<Self, NoRandomness> {
-        let claims = Cache::builder()
-            .max_capacity(MAX_CLAIMS)
-            .eviction_policy(EvictionPolicy::lru())
-            .time_to_live(lifetime.saturating_mul(2))
-            .build();
-        Ok(Self { sealer: Sealer::generate()?, policy, lifetime, claims })
+        Ok(Self { sealer: Sealer::generate()?, policy, lifetime, spent: Mutex::default() })
     }
 
     /// The cookie lines that begin an attempt: its own, and deletions of those that are too many.
@@ -129,24 +105,21 @@ impl Attempts {
         cookie::line(self.policy, &self.name(state), "", Keep::Not)
     }
 
-    /// Takes the one use of `state`. `Some` tells what became of it when it was used before.
-    pub fn claim(&self, state: &str) -> Option<Claim> {
-        let entry = self.claims.entry(digest_of(state)).or_insert(Claim::Spent);
-        (!entry.is_fresh()).then(|| entry.into_value())
+    /// Takes the one use of an attempt.
+    ///
+    /// # Errors
+    /// [`Unspendable`] when it was used before, or cannot be remembered.
+    pub fn spend(&self, attempt: AttemptId, now: Timestamp) -> Result<(), Unspendable> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner).add(attempt, self.lifetime, now)
     }
 
-    /// What became of `state`, if it was used.
-    pub fn claimed(&self, state: &str) -> Option<Claim> {
-        self.claims.get(&digest_of(state))
-    }
-
-    /// Remembers what a claimed attempt made.
-    pub fn settle(&self, state: &str, key: SessionKey, return_to: LocalPath) {
-        self.claims.insert(digest_of(state), Claim::SignedIn { key, return_to });
+    /// Whether an attempt was used.
+    pub fn is_spent(&self, attempt: AttemptId) -> bool {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner).contains(attempt)
     }
 
     fn name(&self, state: &str) -> String {
-        let hash = digest_of(state);
+        let AttemptId(hash) = AttemptId::of(state);
         let mut name = self.policy.attempt_prefix().to_owned();
         for byte in &hash[..8] {
             name.push_str(&format!("{byte:02x}"));
@@ -161,15 +134,66 @@ impl Attempts {
     }
 }
 
-fn digest_of(state: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, state.as_bytes()).as_ref());
-    hash
+/// An attempt's name: the first half of the hash of its `state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AttemptId([u8; 16]);
+
+impl AttemptId {
+    /// Of the attempt with that `state`.
+    pub fn of(state: &str) -> Self {
+        let mut id = [0; 16];
+        id.copy_from_slice(&digest(&SHA256, state.as_bytes()).as_ref()[..16]);
+        Self(id)
+    }
+}
+
+/// Why an attempt cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unspendable {
+    /// It was used before.
+    Already,
+    /// So many were used of late that this one could not be remembered, and might be used twice.
+    Full,
+}
+
+/// How many used attempts are remembered, in each of two generations.
+const MAX_SPENT: usize = 1_000_000;
+
+/// The attempts that were used: two generations, each as long as an attempt lives. A cache would take ten times
+/// the memory for each, and must not forget one before its time.
+#[derive(Default)]
+struct Spent {
+    current: HashSet<AttemptId>,
+    previous: HashSet<AttemptId>,
+    began: Option<Timestamp>,
+}
+
+impl Spent {
+    fn contains(&self, attempt: AttemptId) -> bool {
+        self.current.contains(&attempt) || self.previous.contains(&attempt)
+    }
+
+    fn add(&mut self, attempt: AttemptId, lifetime: Duration, now: Timestamp) -> Result<(), Unspendable> {
+        if self.contains(attempt) {
+            return Err(Unspendable::Already);
+        }
+        let began = *self.began.get_or_insert(now);
+        if now.since(began) > lifetime {
+            self.previous = std::mem::take(&mut self.current);
+            self.began = Some(now);
+        }
+        if self.current.len() >= MAX_SPENT {
+            return Err(Unspendable::Full);
+        }
+        self.current.insert(attempt);
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::path::LocalPath;
     use crate::identity::ProviderName;
     use hyper::header::COOKIE;
 
@@ -237,14 +261,32 @@ mod tests {
     }
 
     #[test]
-    fn a_state_is_claimed_once() {
+    fn an_attempt_is_used_once_for_as_long_as_it_would_open() {
         let attempts = attempts();
-        assert_eq!(attempts.claimed("s"), None);
-        assert_eq!(attempts.claim("s"), None);
-        assert_eq!(attempts.claim("s"), Some(Claim::Spent));
-        let made = Claim::SignedIn { key: SessionKey::of("id"), return_to: LocalPath::root() };
-        attempts.settle("s", SessionKey::of("id"), LocalPath::root());
-        assert_eq!(attempts.claim("s"), Some(made));
+        let id = AttemptId::of("s");
+        assert!(!attempts.is_spent(id));
+        assert_eq!(attempts.spend(id, START), Ok(()));
+        for seconds in [0, 1, 599, 600] {
+            let now = Timestamp(START.0 + seconds);
+            assert_eq!(attempts.spend(id, now), Err(Unspendable::Already), "after {seconds} s");
+            assert_eq!(attempts.spend(AttemptId::of(&format!("other {seconds}")), now), Ok(()));
+        }
+        assert_eq!(attempts.spend(AttemptId::of("later"), Timestamp(START.0 + 601)), Ok(()));
+        assert!(attempts.is_spent(id), "in the generation before");
+        assert_eq!(attempts.spend(AttemptId::of("much later"), Timestamp(START.0 + 1300)), Ok(()));
+        assert!(!attempts.is_spent(id), "forgotten when it can no longer be opened");
+    }
+
+    #[test]
+    fn what_cannot_be_remembered_is_not_spent() {
+        let mut spent = Spent::default();
+        for number in 0..MAX_SPENT {
+            spent.current.insert(AttemptId((number as u128).to_be_bytes()));
+        }
+        spent.began = Some(START);
+        let id = AttemptId::of("one more");
+        assert_eq!(spent.add(id, Duration::from_secs(600), START), Err(Unspendable::Full));
+        assert_eq!(spent.add(id, Duration::from_secs(600), Timestamp(START.0 + 601)), Ok(()));
     }
 
     #[test]

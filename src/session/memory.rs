@@ -9,13 +9,14 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use hyper::header::{HeaderName, HeaderValue};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::sync::Notify;
 
-use super::{Person, Session, SessionKey, Settings, SiteIndex};
+use super::attempt::AttemptId;
+use super::{IdentityHeaders, Person, Session, SessionKey, Settings, SiteIndex};
 use crate::clock::Timestamp;
+use crate::http::path::LocalPath;
 use crate::identity::SignedIn;
 use crate::secret::{NoRandomness, Secret, random_token};
 
@@ -41,6 +42,17 @@ impl Hasher for HashOfHash {
 pub struct Sessions {
     cache: Cache<SessionKey, Arc<Session>, BuildHasherDefault<HashOfHash>>,
     settings: Settings,
+}
+
+/// How a session came about.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    /// The site where the person signed in.
+    pub site: SiteIndex,
+    /// The attempt that was answered.
+    pub attempt: AttemptId,
+    /// Where the person wanted to go.
+    pub return_to: LocalPath,
 }
 
 /// A new session's cookie value, to be sent once and then forgotten.
@@ -72,15 +84,15 @@ impl Sessions {
         Self { cache, settings }
     }
 
-    /// Makes a session of a proven sign-in, always under a fresh id, valid at `site` alone.
+    /// Makes a session of a proven sign-in, always under a fresh id, valid at its site alone.
     ///
     /// # Errors
     /// [`NoRandomness`] when no id can be drawn; nobody is signed in then.
     pub fn create(
         &self,
         signed_in: SignedIn,
-        headers: Vec<(HeaderName, HeaderValue)>,
-        site: SiteIndex,
+        headers: IdentityHeaders,
+        origin: Beginning,
         now: Timestamp,
     ) -> Result<NewSession, NoRandomness> {
         let id = random_token()?;
@@ -88,10 +100,12 @@ impl Sessions {
         let session = Arc::new(Session {
             person: Person::of(signed_in.identity()),
             provider: signed_in.provider().clone(),
-            headers: headers.into_boxed_slice(),
+            headers,
             began: now,
             ends: now.after(self.settings.lifetime),
-            site,
+            site: origin.site,
+            attempt: origin.attempt,
+            return_to: origin.return_to,
             last_used: AtomicU64::new(now.0),
             ended: AtomicBool::new(false),
             end: Notify::new(),
@@ -154,7 +168,8 @@ pub(crate) mod tests {
     }
 
     fn create(sessions: &Sessions) -> NewSession {
-        sessions.create(signed_in(), Vec::new(), SITE, START).unwrap()
+        let beginning = Beginning { site: SITE, attempt: AttemptId::of("state"), return_to: LocalPath::root() };
+        sessions.create(signed_in(), IdentityHeaders::new(Arc::new([]), &[]), beginning, START).unwrap()
     }
 
     #[test]
