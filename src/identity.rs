@@ -6,9 +6,11 @@
 pub mod jwt;
 pub mod oidc;
 pub mod salesforce;
+pub mod saml;
 #[cfg(test)]
 mod trial;
 mod trouble;
+pub mod xmldsig;
 
 use std::fmt;
 
