@@ -22,8 +22,7 @@ mod encrypt;
 mod key;
 mod prescan;
 mod sign;
-#[cfg(test)]
-mod tests;
+
 mod tree;
 mod verify;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms that know nothing of others but these.
-const WORDS: &[&str] = &["clock", "http", "refusal", "secret", "telemetry"];
+const WORDS: &[&str] = &["clock", "http", "refusal", "secret", "telemetry", "x509"];
 /// What the gateway is about; each knows those before it.
 const DOMAIN: &[&str] = &["identity", "session", "route", "policy"];
 /// How it is done; none knows the others.
@@ -20,9 +20,10 @@ fn allowed(room: &str) -> Vec<&'static str> {
     match room {
         "clock" | "secret" | "telemetry" => vec![],
         "http" => vec!["clock", "secret"],
+        "x509" => vec!["clock"],
         "refusal" => vec!["http"],
         // it serves whoever asks, and does not know who signs in
-        "server" => vec!["clock", "http"],
+        "server" => vec!["clock", "http", "x509"],
         _ if DOMAIN.contains(&room) => [WORDS, &before(DOMAIN)].concat(),
         _ if MECHANISM.contains(&room) => [WORDS, DOMAIN].concat(),
         "config" => [WORDS, DOMAIN, MECHANISM].concat(),
