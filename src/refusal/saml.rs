@@ -198,7 +198,7 @@ impl SamlDoubt {
                  attack (signature wrapping). Keep the log line.",
             ),
             Self::SignatureSha1 => (
-                "saml_signature_sha1",
+                "saml_signature_weak",
                 "The message was signed with SHA-1, which can be forged. In the app's SAML settings in Salesforce, \
                  set the signing algorithm for SAML messages to SHA256.",
             ),
