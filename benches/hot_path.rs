@@ -23,7 +23,7 @@ use portcullis::emulator::{self, Emulator};
 use portcullis::http::Scheme;
 use portcullis::http::path::LocalPath;
 use portcullis::http::target::{Target, authority};
-use portcullis::identity::{Answer, Provider, SignedIn, oidc};
+use portcullis::identity::{Answer, Provider, SignedIn, Way, oidc};
 use portcullis::policy::{Decision, Kind, decide};
 use portcullis::proxy::headers::{Forwarding, check_framing, clean_request, clean_response};
 use portcullis::proxy::inject::Injector;
@@ -155,11 +155,18 @@ impl Signed {
 /// One whole sign-in: authorize, code, token, userinfo, every check.
 async fn sign_in(walker: &mut Walker, provider: &Provider) -> anyhow::Result<SignedIn> {
     let begun = provider.begin(ORIGIN, CALLBACK, LocalPath::root(), Timestamp::now()).await?;
-    let callback = walker.walk(&begun.location).await?;
+    let callback = walker.walk(location(&begun.way)?).await?;
     let read =
         |wanted: &str| callback.query_pairs().find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned());
     let answer = Answer { code: read("code"), state: read("state"), ..Answer::default() };
     provider.complete(begun.attempt, CALLBACK, answer, Timestamp::now()).await.context("the sign-in failed")
+}
+
+fn location(way: &Way) -> anyhow::Result<&str> {
+    match way {
+        Way::Redirect(location) => Ok(location),
+        Way::Form(_) => Err(anyhow!("a form where an address was expected")),
+    }
 }
 
 /// A fixed pseudo-random order (Fisher and Yates, Knuth's generator): the same in every run.

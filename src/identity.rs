@@ -64,11 +64,40 @@ pub struct Identity {
 pub struct SignedIn {
     identity: Identity,
     provider: ProviderName,
+    handle: Option<Handle>,
+    until: Option<Timestamp>,
+}
+
+/// What the provider calls this person and this sign-in when either side wants to end it (SAML core section
+/// 3.7). Not for apps: a person's key is in [`Identity`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handle {
+    /// The `NameID`.
+    pub subject: Box<str>,
+    /// Its `Format`, when it had one.
+    pub format: Option<Box<str>>,
+    /// The `SessionIndex`, when there was one.
+    pub index: Option<Box<str>>,
 }
 
 impl SignedIn {
     pub(in crate::identity) fn new(identity: Identity, provider: ProviderName) -> Self {
-        Self { identity, provider }
+        Self { identity, provider, handle: None, until: None }
+    }
+
+    /// With what the provider calls it, and when it says that it ends.
+    pub(in crate::identity) fn known_as(self, handle: Option<Handle>, until: Option<Timestamp>) -> Self {
+        Self { handle, until, ..self }
+    }
+
+    /// What the provider calls it.
+    pub fn handle(&self) -> Option<&Handle> {
+        self.handle.as_ref()
+    }
+
+    /// When the session has to end by the provider's word.
+    pub fn until(&self) -> Option<Timestamp> {
+        self.until
     }
 
     /// Who signed in.
@@ -88,10 +117,8 @@ impl SignedIn {
 pub struct Attempt {
     /// The `state` parameter: 256 random bits; also names the attempt.
     pub state: String,
-    /// The `nonce` that the ID token must repeat.
-    pub nonce: String,
-    /// The PKCE verifier (RFC 7636).
-    pub verifier: String,
+    /// What only the protocol knows, to hold the answer against.
+    pub secrets: Secrets,
     /// The provider that the attempt was sent to.
     pub provider: ProviderName,
     /// The public origin that it began at, such as `https://wiki.example.com`.
@@ -102,13 +129,48 @@ pub struct Attempt {
     pub started: Timestamp,
 }
 
+/// What an attempt's answer is held against, by protocol.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Secrets {
+    /// OpenID Connect.
+    Oidc {
+        /// The `nonce` that the ID token must repeat.
+        nonce: String,
+        /// The PKCE verifier (RFC 7636).
+        verifier: String,
+    },
+    /// SAML.
+    Saml {
+        /// The `ID` of our request, which `InResponseTo` must repeat.
+        request_id: String,
+    },
+}
+
 /// What a provider asks us to do at the beginning: send the browser there, and keep the attempt.
 #[derive(Debug)]
 pub struct Begun {
-    /// The absolute address to redirect to.
-    pub location: String,
+    /// How the browser gets there.
+    pub way: Way,
     /// To be sealed into the browser's attempt cookie.
     pub attempt: Attempt,
+}
+
+/// How a browser is sent to the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To this absolute address.
+    Redirect(String),
+    /// With a form to be posted there.
+    Form(Posted),
+}
+
+/// A form that a person's browser posts to the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// The absolute address.
+    pub action: String,
+    /// Names and values.
+    pub fields: Vec<(&'static str, String)>,
 }
 
 /// The parameters of a callback, each at most once (RFC 6749 section 3.1), decoded exactly once.
@@ -240,5 +302,11 @@ pub(crate) mod tests {
     /// A sign-in as tests of the domain need it; the real ones come from [`Provider::complete`].
     pub(crate) fn signed_in() -> SignedIn {
         SignedIn::new(identity(), ProviderName("salesforce".to_owned()))
+    }
+
+    /// The same, by a provider that can end it.
+    pub(crate) fn signed_in_as(subject: &str, index: Option<&str>, until: Option<Timestamp>) -> SignedIn {
+        let handle = Handle { subject: subject.into(), format: None, index: index.map(Into::into) };
+        signed_in().known_as(Some(handle), until)
     }
 }

@@ -3,6 +3,7 @@
 //! Everything here answers a person who is not (yet) let through, so each function ends in a response or in a
 //! `Declined`, and every cookie that an outcome sets or deletes travels with it. Called by `gateway`.
 
+mod arrival;
 mod callback;
 mod faults;
 mod kind;

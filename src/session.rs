@@ -7,6 +7,8 @@
 pub mod attempt;
 pub mod cookie;
 pub mod memory;
+pub mod once;
+mod roll;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,7 +17,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
-use crate::identity::{Identity, OrgId, ProviderName, UserId};
+use crate::identity::{Handle, Identity, OrgId, ProviderName, UserId};
 
 pub use memory::Sessions;
 
@@ -87,6 +89,8 @@ pub struct Session {
     pub began: Timestamp,
     /// When it ends at the latest.
     pub ends: Timestamp,
+    /// What the provider calls it, for single logout.
+    pub handle: Option<Handle>,
     site: SiteIndex,
     last_used: AtomicU64,
     ended: AtomicBool,

@@ -31,6 +31,7 @@ use crate::secret::NoRandomness;
 use crate::server::{self, Door, Drain, Event, Events, Limits, tls};
 use crate::session::Sessions;
 use crate::session::attempt::Attempts;
+use crate::session::cookie::Travel;
 use crate::telemetry::{AccessLog, Metrics, RequestIds};
 
 /// How often unused connections to apps are looked through.
@@ -202,7 +203,7 @@ fn build_house(config: &Config, metrics: &Arc<Metrics>) -> Result<House, StartPr
         provider: Provider::Oidc(oidc::Provider::new(config.provider.clone())?),
         rules,
         sessions: Sessions::new(config.session.clone(), on_evicted),
-        attempts: Attempts::new(config.cookies, config.session.login_timeout)?,
+        attempts: Attempts::new(config.cookies, config.session.login_timeout, Travel::Links)?,
         pages: Pages::new()?,
         injector: Injector::new(&config.headers),
         cookies: config.cookies,

@@ -6,18 +6,14 @@
 //! callback of a browser that is signed in leads to its page and not to an error (back button, reload). Called
 //! by `login`.
 
-use hyper::header::{HeaderValue, REFERRER_POLICY};
-
-use super::{Declined, Login, Visitor, faults, loop_breaker, set_cookies};
+use super::arrival::back_to;
+use super::{Declined, Login, Visitor, faults};
+use crate::http::Response;
 use crate::http::path::LocalPath;
-use crate::http::{Response, see_other};
 use crate::identity::{Answer, Attempt};
-use crate::policy::may_sign_in;
 use crate::refusal::Refusal;
 use crate::refusal::salesforce::SalesforceError;
-use crate::session::SiteIndex;
-use crate::session::attempt::{Claim, NoAttempt};
-use crate::session::cookie::{self, Keep};
+use crate::session::attempt::Claim;
 
 /// The longest parameter that is read, in bytes; Salesforce's are under 200.
 const LONGEST_PARAMETER: usize = 4096;
@@ -51,13 +47,8 @@ impl Login {
         let attempt = match self.attempts.open(&state, visitor.headers, visitor.now) {
             Ok(attempt) => attempt,
             Err(why) => {
-                let refusal = match why {
-                    NoAttempt::Missing => Refusal::AttemptMissing,
-                    NoAttempt::Forged => Refusal::AttemptForged,
-                    NoAttempt::Expired => Refusal::AttemptExpired,
-                };
                 return self
-                    .already_signed_in(visitor, None, refusal)
+                    .already_signed_in(visitor, None, why.into())
                     .map_err(|declined| self.without(&state, declined));
             }
         };
@@ -84,24 +75,11 @@ impl Login {
         let callback = self.callback_address(visitor);
         let signed_in =
             self.provider.complete(attempt, &callback, answer, visitor.now).await.map_err(faults::refusal)?;
-        may_sign_in(signed_in.identity(), &self.rules).map_err(|why| faults::not_allowed(why, signed_in.identity()))?;
-        let headers = self.injector.render(signed_in.identity());
-        let site = SiteIndex(visitor.site.index);
-        let new = self.sessions.create(signed_in, headers, site, visitor.now).map_err(|_| Refusal::NoRandomness)?;
-        if let Some((previous, _)) = &visitor.session {
-            self.sessions.end(previous);
-        }
-        self.attempts.settle(state, new.key, return_to.clone());
-        tracing::info!(user = %new.session.person.key, provider = %new.session.provider, "signed in");
-        let mut response = back_to(&return_to);
-        let session = cookie::line(self.cookies, self.cookies.session_name(), new.id.expose(), Keep::UntilClosed);
-        let lines = [session, self.attempts.forget(state), loop_breaker::count_one(visitor.headers, self.cookies)];
-        set_cookies(&mut response, lines.into_iter().flatten());
-        Ok(response)
+        self.arrive(signed_in, Some(state), &return_to, visitor)
     }
 
     /// A callback that cannot be answered: a browser that is signed in goes on to its page, others are told.
-    fn already_signed_in(
+    pub(super) fn already_signed_in(
         &self,
         visitor: &Visitor<'_>,
         claim: Option<Claim>,
@@ -115,17 +93,10 @@ impl Login {
     }
 
     /// With the attempt's cookie deleted.
-    fn without(&self, state: &str, mut declined: Declined) -> Declined {
+    pub(super) fn without(&self, state: &str, mut declined: Declined) -> Declined {
         declined.cookies.extend(self.attempts.forget(state));
         declined
     }
-}
-
-/// Away from the callback's address at once: it holds a code (RFC 9700 sections 4.2 and 4.3).
-fn back_to(path: &LocalPath) -> Response {
-    let mut response = see_other(path.as_str());
-    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    response
 }
 
 /// Reads the parameters that matter; others (`sfdc_community_url` and the like) are ignored and never trusted.

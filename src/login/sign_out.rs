@@ -22,7 +22,7 @@ impl Login {
             return see_other(&format!("{}/signed-out", self.prefix));
         };
         let who = session.person.name.as_ref().unwrap_or(&session.person.username).to_string();
-        let page = SignOut { who, action: format!("{}/sign-out", self.prefix), home: "/".to_owned() };
+        let page = SignOut { who, action: format!("{}/sign-out", self.prefix), home: "/".to_owned(), onward: None };
         self.pages.sign_out(&page, &self.visit(visitor))
     }
 
@@ -44,7 +44,7 @@ impl Login {
             Form::Json => json(hyper::StatusCode::OK, &serde_json::json!({ "signed_out": true })),
         };
         let session = cookie::line(self.cookies, self.cookies.session_name(), "", Keep::Not);
-        set_cookies(&mut response, [session, loop_breaker::reset(self.cookies)].into_iter().flatten());
+        set_cookies(&mut response, [session, loop_breaker::reset(self.cookies, self.attempts.travel())].into_iter().flatten());
         Ok(response)
     }
 }

@@ -13,7 +13,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::SessionKey;
-use super::cookie::{self, Keep, Policy};
+use super::cookie::{self, Keep, Policy, Travel};
 use crate::clock::Timestamp;
 use crate::http::path::LocalPath;
 use crate::identity::Attempt;
@@ -33,6 +33,7 @@ const MAX_CLAIMS: u64 = 1_000_000;
 pub struct Attempts {
     sealer: Sealer,
     policy: Policy,
+    travel: Travel,
     lifetime: Duration,
     claims: Cache<[u8; 32], Claim>,
 }
@@ -63,17 +64,18 @@ pub enum NoAttempt {
 }
 
 impl Attempts {
-    /// With a fresh sealing key: attempts do not outlive the process, as sessions do not.
+    /// With a fresh sealing key: attempts do not outlive the process, as sessions do not. `travel` says how the
+    /// provider's answers arrive.
     ///
     /// # Errors
     /// [`NoRandomness`] when no key can be drawn.
-    pub fn new(policy: Policy, lifetime: Duration) -> Result<Self, NoRandomness> {
+    pub fn new(policy: Policy, lifetime: Duration, travel: Travel) -> Result<Self, NoRandomness> {
         let claims = Cache::builder()
             .max_capacity(MAX_CLAIMS)
             .eviction_policy(EvictionPolicy::lru())
             .time_to_live(lifetime.saturating_mul(2))
             .build();
-        Ok(Self { sealer: Sealer::generate()?, policy, lifetime, claims })
+        Ok(Self { sealer: Sealer::generate()?, policy, travel, lifetime, claims })
     }
 
     /// The cookie lines that begin an attempt: its own, and deletions of those that are too many.
@@ -90,20 +92,20 @@ impl Attempts {
         let plain = serde_json::to_vec(attempt).unwrap_or_default();
         let sealed = self.sealer.seal(&name, &plain)?;
         let mut lines = Vec::with_capacity(2);
-        lines.extend(cookie::line(self.policy, &name, &sealed, Keep::Seconds(self.lifetime.as_secs())));
+        lines.extend(self.line(&name, &sealed, Keep::Seconds(self.lifetime.as_secs())));
         let mut kept: Vec<(Timestamp, &str)> = Vec::new();
         for (other, value) in cookie::read_family(request, self.policy.attempt_prefix()) {
             match self.read(other, value, now) {
                 Ok(attempt) => kept.push((attempt.started, other)),
                 Err(_) if lines.len() <= MAX_DELETIONS => {
-                    lines.extend(cookie::line(self.policy, other, "", Keep::Not));
+                    lines.extend(self.line(other, "", Keep::Not));
                 }
                 Err(_) => {}
             }
         }
         kept.sort_unstable_by(|left, right| right.cmp(left));
         for (_, other) in kept.into_iter().skip(MAX_ATTEMPTS - 1).take(MAX_DELETIONS) {
-            lines.extend(cookie::line(self.policy, other, "", Keep::Not));
+            lines.extend(self.line(other, "", Keep::Not));
         }
         Ok(lines)
     }
@@ -126,7 +128,7 @@ impl Attempts {
 
     /// The line that deletes the cookie of `state`.
     pub fn forget(&self, state: &str) -> Option<HeaderValue> {
-        cookie::line(self.policy, &self.name(state), "", Keep::Not)
+        self.line(&self.name(state), "", Keep::Not)
     }
 
     /// Takes the one use of `state`. `Some` tells what became of it when it was used before.
@@ -143,6 +145,15 @@ impl Attempts {
     /// Remembers what a claimed attempt made.
     pub fn settle(&self, state: &str, key: SessionKey, return_to: LocalPath) {
         self.claims.insert(digest_of(state), Claim::SignedIn { key, return_to });
+    }
+
+    fn line(&self, name: &str, value: &str, keep: Keep) -> Option<HeaderValue> {
+        cookie::travelling_line(self.policy, name, value, keep, self.travel)
+    }
+
+    /// How the cookies travel.
+    pub fn travel(&self) -> Travel {
+        self.travel
     }
 
     fn name(&self, state: &str) -> String {
@@ -170,20 +181,19 @@ fn digest_of(state: &str) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::ProviderName;
+    use crate::identity::{ProviderName, Secrets};
     use hyper::header::COOKIE;
 
     const START: Timestamp = Timestamp(1_000_000);
 
     fn attempts() -> Attempts {
-        Attempts::new(Policy::Secure, Duration::from_secs(600)).unwrap()
+        Attempts::new(Policy::Secure, Duration::from_secs(600), Travel::Links).unwrap()
     }
 
     fn attempt(state: &str, started: Timestamp) -> Attempt {
         Attempt {
             state: state.to_owned(),
-            nonce: "nonce".to_owned(),
-            verifier: "verifier".to_owned(),
+            secrets: Secrets::Oidc { nonce: "nonce".to_owned(), verifier: "verifier".to_owned() },
             provider: ProviderName("salesforce".to_owned()),
             origin: "https://wiki.example".to_owned(),
             return_to: LocalPath::parse("/deep?x=1").unwrap(),
