@@ -23,7 +23,7 @@ use portcullis::emulator::{self, Emulator};
 use portcullis::http::Scheme;
 use portcullis::http::path::LocalPath;
 use portcullis::http::target::{Target, authority};
-use portcullis::identity::{Answer, Provider, SignedIn, Way, oidc};
+use portcullis::identity::{Answer, Provider, SignedIn, Way};
 use portcullis::policy::{Decision, Kind, decide};
 use portcullis::proxy::headers::{Forwarding, check_framing, clean_request, clean_response};
 use portcullis::proxy::inject::Injector;
@@ -91,7 +91,7 @@ impl Desk {
         let org = Emulator::start(emulator::Settings { app, key_size: KeySize::Small, ..Default::default() }).await?;
         let config = configure(&org)?;
         let injector = Injector::new(&config.headers);
-        let provider = Arc::new(Provider::Oidc(oidc::Provider::new(config.provider.clone())?));
+        let provider = Arc::new(Provider::new(config.provider.clone())?);
         let one = Signed::new(1, &config, &injector, &provider, org.org_url()).await?;
         let began = Instant::now();
         let many = Signed::new(many, &config, &injector, &provider, org.org_url()).await?;
@@ -159,6 +159,7 @@ async fn sign_in(walker: &mut Walker, provider: &Provider) -> anyhow::Result<Sig
     let read =
         |wanted: &str| callback.query_pairs().find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned());
     let answer = Answer { code: read("code"), state: read("state"), ..Answer::default() };
+    let Provider::Oidc(provider) = provider else { return Err(anyhow!("another protocol")) };
     provider.complete(begun.attempt, CALLBACK, answer, Timestamp::now()).await.context("the sign-in failed")
 }
 

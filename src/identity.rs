@@ -73,11 +73,25 @@ pub struct SignedIn {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handle {
     /// The `NameID`.
-    pub subject: Box<str>,
-    /// Its `Format`, when it had one.
-    pub format: Option<Box<str>>,
+    pub name: Box<saml::NameId>,
     /// The `SessionIndex`, when there was one.
     pub index: Option<Box<str>>,
+}
+
+impl Handle {
+    /// The most that is kept of it, in bytes: Salesforce's are under 200.
+    const MOST: usize = 2048;
+
+    /// A handle, unless it is larger than sessions may carry: then the person signs out here alone.
+    pub(in crate::identity) fn kept(name: saml::NameId, index: Option<String>) -> Option<Self> {
+        let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let size = name.value.len()
+            + name.format.len()
+            + optional(&name.name_qualifier)
+            + optional(&name.sp_name_qualifier)
+            + optional(&index);
+        (size <= Self::MOST).then(|| Self { name: Box::new(name), index: index.map(String::into_boxed_str) })
+    }
 }
 
 impl SignedIn {
@@ -216,6 +230,12 @@ pub enum Fault {
         /// `error` and `error_description` as sent, cleaned for the log.
         detail: String,
     },
+    /// A SAML message failed a check.
+    #[error(transparent)]
+    Saml(#[from] saml::Fault),
+    /// A message of ours could not be signed.
+    #[error("a message for the identity provider could not be made: {0}")]
+    OurKey(String),
     /// The system's random source failed.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -236,13 +256,84 @@ pub enum BrowserReason {
 pub enum Provider {
     /// OpenID Connect.
     Oidc(oidc::Provider),
+    /// SAML.
+    Saml(saml::Provider),
+}
+
+/// What `[provider.NAME]` says, by protocol.
+#[derive(Clone, Debug)]
+pub enum Settings {
+    /// OpenID Connect.
+    Oidc(Box<oidc::Settings>),
+    /// SAML.
+    Saml(Box<saml::provider::Setup>),
+}
+
+impl Settings {
+    /// The table's name.
+    pub fn name(&self) -> &ProviderName {
+        match self {
+            Self::Oidc(settings) => &settings.name,
+            Self::Saml(setup) => &setup.name,
+        }
+    }
+
+    /// Whose users may sign in; empty means those of whom the provider itself speaks for.
+    pub fn organizations(&self) -> &[OrgId] {
+        match self {
+            Self::Oidc(settings) => &settings.organizations,
+            Self::Saml(_) => &[],
+        }
+    }
+
+    /// Which kinds of users may sign in.
+    pub fn user_types(&self) -> &oidc::UserTypes {
+        match self {
+            Self::Oidc(settings) => &settings.user_types,
+            Self::Saml(setup) => &setup.user_types,
+        }
+    }
+}
+
+/// Why a provider cannot be made of its settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupProblem {
+    /// OpenID Connect.
+    #[error(transparent)]
+    Oidc(#[from] oidc::SetupProblem),
+    /// SAML.
+    #[error(transparent)]
+    Saml(#[from] saml::provider::Unusable),
 }
 
 impl Provider {
+    /// Checks the settings; speaks to nobody yet.
+    ///
+    /// # Errors
+    /// [`SetupProblem`] says what to change.
+    pub fn new(settings: Settings) -> Result<Self, SetupProblem> {
+        Ok(match settings {
+            Settings::Oidc(settings) => Self::Oidc(oidc::Provider::new(*settings)?),
+            Settings::Saml(setup) => Self::Saml(saml::Provider::new(*setup)?),
+        })
+    }
+
     /// Its name in the configuration.
     pub fn name(&self) -> &ProviderName {
         match self {
             Self::Oidc(provider) => provider.name(),
+            Self::Saml(provider) => provider.name(),
+        }
+    }
+
+    /// Has ready what a sign-in needs of it: readiness asks this, and then from time to time.
+    ///
+    /// # Errors
+    /// When that cannot be had or is not to be trusted.
+    pub async fn warm(&self, now: Timestamp) -> Result<(), Fault> {
+        match self {
+            Self::Oidc(provider) => provider.warm().await,
+            Self::Saml(provider) => provider.warm(now).await,
         }
     }
 
@@ -260,22 +351,7 @@ impl Provider {
     ) -> Result<Begun, Fault> {
         match self {
             Self::Oidc(provider) => provider.begin(origin, callback, return_to, now).await,
-        }
-    }
-
-    /// Finishes an attempt: compares `state` first, then exchanges and verifies. Consumes the attempt.
-    ///
-    /// # Errors
-    /// Whatever was wrong, by whose fault; nobody is signed in then.
-    pub async fn complete(
-        &self,
-        attempt: Attempt,
-        callback: &str,
-        answer: Answer,
-        now: Timestamp,
-    ) -> Result<SignedIn, Fault> {
-        match self {
-            Self::Oidc(provider) => provider.complete(attempt, callback, answer, now).await,
+            Self::Saml(provider) => provider.begin(origin, callback, return_to, now),
         }
     }
 }
@@ -306,7 +382,13 @@ pub(crate) mod tests {
 
     /// The same, by a provider that can end it.
     pub(crate) fn signed_in_as(subject: &str, index: Option<&str>, until: Option<Timestamp>) -> SignedIn {
-        let handle = Handle { subject: subject.into(), format: None, index: index.map(Into::into) };
+        let name = saml::NameId {
+            value: subject.to_owned(),
+            format: "unspecified".to_owned(),
+            name_qualifier: None,
+            sp_name_qualifier: None,
+        };
+        let handle = Handle { name: Box::new(name), index: index.map(Into::into) };
         signed_in().known_as(Some(handle), until)
     }
 }

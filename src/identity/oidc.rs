@@ -27,7 +27,8 @@ use super::jwt::keys::KeySet;
 use super::jwt::{Envelope, Expected};
 use super::trouble::Trouble;
 use super::{
-    Answer, Attempt, Begun, BrowserReason, Fault, Identity, ProviderName, ProviderReason, Secrets, SignedIn, Way, salesforce,
+    Answer, Attempt, Begun, BrowserReason, Fault, Identity, ProviderName, ProviderReason, Secrets, SignedIn, Way,
+    salesforce,
 };
 use crate::clock::Timestamp;
 use crate::http::client::Client;

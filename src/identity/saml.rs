@@ -14,6 +14,7 @@ mod consume;
 mod fault;
 pub mod logout;
 pub mod metadata;
+pub mod provider;
 mod redirect;
 mod settings;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use ask::{CannotSend, Sending, ask, new_id};
 pub use assertion::NameId;
 pub use consume::{Asked, Consumed, consume};
 pub use fault::Fault;
+pub use provider::Provider;
 pub use redirect::{BadQuery, Parameter, Query};
 pub use settings::{
     Binding, MAX_CLOCK_SKEW, Organization, OurKey, Reauthentication, Requests, Settings, SetupProblem, SignOut,

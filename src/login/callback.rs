@@ -10,7 +10,7 @@ use super::arrival::back_to;
 use super::{Declined, Login, Visitor, faults};
 use crate::http::Response;
 use crate::http::path::LocalPath;
-use crate::identity::{Answer, Attempt};
+use crate::identity::{Answer, Attempt, oidc};
 use crate::refusal::Refusal;
 use crate::refusal::salesforce::SalesforceError;
 use crate::session::attempt::Claim;
@@ -19,8 +19,12 @@ use crate::session::attempt::Claim;
 const LONGEST_PARAMETER: usize = 4096;
 
 impl Login {
-    pub(super) async fn callback(&self, visitor: &Visitor<'_>) -> Result<Response, Declined> {
-        let outcome = self.finish(visitor).await;
+    pub(super) async fn callback(
+        &self,
+        provider: &oidc::Provider,
+        visitor: &Visitor<'_>,
+    ) -> Result<Response, Declined> {
+        let outcome = self.finish(provider, visitor).await;
         match &outcome {
             Ok(_) => self.metrics.sign_in("signed_in"),
             Err(declined) => self.metrics.sign_in(declined.refusal.code()),
@@ -28,7 +32,7 @@ impl Login {
         outcome
     }
 
-    async fn finish(&self, visitor: &Visitor<'_>) -> Result<Response, Declined> {
+    async fn finish(&self, provider: &oidc::Provider, visitor: &Visitor<'_>) -> Result<Response, Declined> {
         let answer = read_answer(visitor.target.query().unwrap_or_default())?;
         let Some(state) = answer.state.clone() else {
             // Some of Salesforce's errors come without a state. Their words are ours, so showing them is safe.
@@ -59,13 +63,14 @@ impl Login {
             return self.already_signed_in(visitor, Some(claim), Refusal::AttemptUsed);
         }
         let return_to = attempt.return_to.clone();
-        self.sign_in(attempt, answer, &state, visitor).await.map_err(|refusal| {
+        self.sign_in(provider, attempt, answer, &state, visitor).await.map_err(|refusal| {
             self.without(&state, Declined { refusal, return_to: Some(return_to), cookies: Vec::new() })
         })
     }
 
     async fn sign_in(
         &self,
+        provider: &oidc::Provider,
         attempt: Attempt,
         answer: Answer,
         state: &str,
@@ -73,8 +78,7 @@ impl Login {
     ) -> Result<Response, Refusal> {
         let return_to = attempt.return_to.clone();
         let callback = self.callback_address(visitor);
-        let signed_in =
-            self.provider.complete(attempt, &callback, answer, visitor.now).await.map_err(faults::refusal)?;
+        let signed_in = provider.complete(attempt, &callback, answer, visitor.now).await.map_err(faults::refusal)?;
         self.arrive(signed_in, Some(state), &return_to, visitor)
     }
 

@@ -8,7 +8,7 @@ use hyper::header::{HeaderValue, REFERRER_POLICY};
 use super::{Asker, Declined, Login, Visitor, asker, faults, loop_breaker, set_cookies};
 use crate::http::path::LocalPath;
 use crate::http::{Response, see_other};
-use crate::identity::{Posted, Way};
+use crate::identity::{Posted, Provider, Way};
 use crate::pages::PostOnward;
 use crate::refusal::Refusal;
 
@@ -81,6 +81,10 @@ impl Login {
 
     /// The absolute address that the provider sends the browser back to.
     pub(super) fn callback_address(&self, visitor: &Visitor<'_>) -> String {
-        format!("{}{}/callback", visitor.site.origin, self.prefix)
+        let end = match &self.provider {
+            Provider::Oidc(_) => "/callback",
+            Provider::Saml(_) => "/saml/acs",
+        };
+        format!("{}{}{end}", visitor.site.origin, self.prefix)
     }
 }

@@ -128,6 +128,19 @@ impl SamlDoubt {
 
     pub(super) fn entry(self) -> Entry {
         let (code, administrator) = self.says();
+        if self == Self::Unsolicited {
+            return Entry {
+                code,
+                status: StatusCode::BAD_REQUEST,
+                onward: Onward::SignIn,
+                title: "Please begin here",
+                happened: "You came from a link in Salesforce. Signing in begins at this site, not there, so nothing \
+                           was done with what Salesforce sent along.",
+                you: "Sign in from here; if you are signed in at Salesforce, it takes only a moment. Bookmark this \
+                      site's own address.",
+                administrator,
+            };
+        }
         Entry {
             code,
             status: StatusCode::BAD_REQUEST,

@@ -137,7 +137,7 @@ impl Sessions {
         };
         let is_meant = |key: &SessionKey| {
             let session = self.cache.get(key)?;
-            let theirs = session.handle.as_ref().is_some_and(|handle| *handle.subject == *subject);
+            let theirs = session.handle.as_ref().is_some_and(|handle| handle.name.value == subject);
             (theirs && named(&session)).then_some(())
         };
         let meant: Vec<SessionKey> =

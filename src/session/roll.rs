@@ -19,13 +19,13 @@ pub(super) struct Roll(Mutex<HashMap<[u8; 32], Vec<SessionKey>>>);
 impl Roll {
     /// Writes a session down.
     pub(super) fn enter(&self, handle: &Handle, key: SessionKey) {
-        self.people().entry(hash(&handle.subject)).or_default().push(key);
+        self.people().entry(hash(&handle.name.value)).or_default().push(key);
     }
 
     /// Strikes a session off.
     pub(super) fn strike(&self, handle: &Handle, key: &SessionKey) {
         let mut people = self.people();
-        let hash = hash(&handle.subject);
+        let hash = hash(&handle.name.value);
         if let Some(keys) = people.get_mut(&hash) {
             keys.retain(|theirs| theirs != key);
             if keys.is_empty() {
