@@ -355,7 +355,7 @@ fn there_is_exactly_one_provider_with_a_name() {
 #[test]
 fn the_provider_is_checked_key_by_key() {
     let wrong = |lines: &str, key: &str| complaint(&provider(lines), &format!("provider.salesforce.{key}"));
-    wrong("protocol = \"saml\"", "protocol");
+    wrong("protocol = \"ldap\"", "protocol");
     wrong("protocol = \"odic\"", "protocol");
     wrong("org = \"http://acme.my.salesforce.com\"", "org");
     wrong("org = \"https://acme.lightning.force.com\"", "org");
