@@ -167,9 +167,7 @@ impl Org {
         let sealed =
             Signer::new(self.keys.saml(), &app, mischief).seal(&message, &app).ok_or(Event::InvalidSettings)?;
         let responses = tamper::deliver(sealed, &message, &evil, mischief);
-        let mut fields: Vec<(&'static str, String)> =
-            responses.into_iter().map(|response| ("SAMLResponse", response)).collect();
-        fields.extend(arriving.relay_state.iter().map(|state| ("RelayState", state.clone())));
+        let fields = spoil::form(responses, arriving.relay_state.as_deref(), mischief);
         self.saml().log(Event::Success);
         self.note("saml-response");
         Ok(self.post(&app.acs_url, fields))

@@ -30,11 +30,17 @@ fn allowed(room: &str) -> Vec<&'static str> {
         "login" => [WORDS, DOMAIN, MECHANISM].concat(),
         "admin" => WORDS.to_vec(),
         "gateway" => [WORDS, DOMAIN, MECHANISM, &["config", "login", "admin"]].concat(),
-        // the pretend org is nobody's friend: nothing of the gateway's own can make it agree with itself
+        // the pretend org is nobody's friend: nothing of the gateway's own can make it agree with itself; signatures
+        // over XML are shared (see `also`), and other programs' signatures and verdicts stand beside them in tests
         "emulator" => vec!["clock", "http", "secret", "server"],
         _ if EDGES.contains(&room) => [WORDS, DOMAIN, MECHANISM, STORY, &["config"], &before(EDGES)].concat(),
         _ => panic!("src/{room}.rs has no place in the house: give it one here and in the plan"),
     }
+}
+
+/// What a room may use of another that it otherwise must not know.
+fn also(room: &str) -> &'static str {
+    if room == "emulator" { "crate::identity::xmldsig" } else { "crate::itself" }
 }
 
 struct Source {
@@ -115,7 +121,8 @@ fn imports_point_one_way() {
         }
         let may = allowed(&room);
         for (number, line) in source.code() {
-            for named in rooms_named(line).into_iter().filter(|named| *named != room && !may.contains(&named.as_str()))
+            let line = line.replace(also(&room), "");
+            for named in rooms_named(&line).into_iter().filter(|named| *named != room && !may.contains(&named.as_str()))
             {
                 wrong.push(format!("{}:{number}: {room} must not know {named}", source.path.display()));
             }

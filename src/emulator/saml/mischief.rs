@@ -12,6 +12,8 @@ use super::super::mischief::Harm;
 pub enum Touches {
     /// The Response of any sign-in.
     Response,
+    /// The form around the Response: the verifier of a Response does not see it, a whole gateway does.
+    Form,
     /// The Response of an app with encryption; without one there is no Response at all.
     Encryption,
     /// The metadata, which only matters to who reads it.
@@ -127,16 +129,38 @@ mischief! {
     Expired = "expired", Response, Refused;
     /// Everything begins an hour from now.
     NotYetValid = "not-yet-valid", Response, Refused;
+    /// Only the conditions ended an hour ago.
+    ConditionsExpired = "conditions-expired", Response, Refused;
+    /// Only the conditions begin an hour from now.
+    ConditionsNotYet = "conditions-not-yet", Response, Refused;
+    /// Issued an hour from now, with times that have begun.
+    IssuedLater = "issued-later", Response, Refused;
+    /// The person will have signed in an hour from now.
+    AuthenticatedLater = "authenticated-later", Response, Refused;
+    /// The session ended an hour ago.
+    SessionEnded = "session-ended", Response, Refused;
+    /// The end is no time.
+    MalformedTime = "malformed-time", Response, Refused;
     /// Only the confirmation ended an hour ago.
     ConfirmationExpired = "confirmation-expired", Response, Refused;
     /// The confirmation has no end.
     ConfirmationEndless = "confirmation-endless", Response, Refused;
+    /// The confirmation has a beginning, which a bearer's may not have.
+    ConfirmationBegins = "confirmation-begins", Response, Refused;
     /// The subject is confirmed by a key that the holder would have to show.
     HolderOfKey = "holder-of-key", Response, Refused;
     /// The subject is not confirmed at all.
     MissingConfirmation = "missing-confirmation", Response, Refused;
     /// There is no `AuthnStatement`: nobody signed in.
     MissingStatement = "missing-authn-statement", Response, Refused;
+    /// There is no subject.
+    MissingSubject = "missing-subject", Response, Refused;
+    /// There are no conditions.
+    MissingConditions = "missing-conditions", Response, Refused;
+    /// A second restriction of the audience, to another app.
+    AnotherRestriction = "another-restriction", Response, Refused;
+    /// `NameID` is empty.
+    EmptyNameId = "empty-name-id", Response, Refused;
     /// There is no `NameID`.
     MissingNameId = "missing-name-id", Response, Refused;
     /// There is no `userId`.
@@ -145,6 +169,14 @@ mischief! {
     MalformedUserId = "malformed-user-id", Response, Refused;
     /// `userId` is there twice, the second a colleague's.
     UserIdTwice = "user-id-twice", Response, Refused;
+    /// `userId` has two values, the second a colleague's.
+    UserIdTwoValues = "user-id-two-values", Response, Refused;
+    /// There is no `username`.
+    MissingUsername = "missing-username", Response, Refused;
+    /// `is_portal_user` is neither true nor false.
+    MalformedPortalUser = "malformed-portal-user", Response, Refused;
+    /// A custom attribute is there twice.
+    AttributeTwice = "attribute-twice", Response, Refused;
     /// A condition that nobody knows.
     UnknownCondition = "unknown-condition", Response, Refused;
     /// SAML 1.1.
@@ -186,8 +218,17 @@ mischief! {
     Deflated = "deflated", Response, Refused;
     /// A Response with nothing in it.
     EmptyResponse = "empty-response", Response, Refused;
+    // form
     /// `SAMLResponse` is there twice.
-    ResponseTwice = "response-twice", Response, Refused;
+    ResponseTwice = "response-twice", Form, Refused;
+    /// `RelayState` comes back changed.
+    RelayStateChanged = "relay-state-changed", Form, Refused;
+    /// `RelayState` does not come back.
+    RelayStateMissing = "relay-state-missing", Form, Refused;
+    /// `RelayState` comes back twice.
+    RelayStateTwice = "relay-state-twice", Form, Refused;
+    /// `RelayState` is an address elsewhere.
+    RelayStateElsewhere = "relay-state-elsewhere", Form, Refused;
     // encryption
     /// Encrypted to somebody else.
     EncryptedToStranger = "encrypted-to-stranger", Encryption, Refused;
@@ -248,6 +289,14 @@ mischief! {
     ManyValues = "many-values", Response, Benign;
     /// The `SAMLResponse` itself is wrapped base64.
     WrappedResponse = "wrapped-response", Response, Benign;
+    /// The session will end an hour from now.
+    SessionEnds = "session-ends", Response, Benign;
+    /// The person signed in an hour ago. (Refused where `ForceAuthn` was asked.)
+    AuthenticatedEarlier = "authenticated-earlier", Response, Benign;
+    /// Two confirmations, the first of which is somebody else's to use.
+    TwoConfirmations = "two-confirmations", Response, Benign;
+    /// A condition that everybody knows.
+    OneTimeUse = "one-time-use", Response, Benign;
     /// Spaces and newlines between elements, signed as they are.
     Indented = "indented", Response, Benign;
     /// Neither attribute values nor issuers say more than they must.

@@ -12,6 +12,7 @@ use super::app::{Encryption, SamlApp, Signed};
 use super::identity::{Pair, SamlKeys};
 use super::message::{Carries, Message, write_assertion, write_response};
 use super::mischief::SamlMischief;
+use super::spoil;
 use crate::identity::xmldsig::{
     Certificate, Cipher, DSIG, Inclusive, Kind, Lines, Shape, canonicalize, encrypt_assertion, only, parse,
     sign_enveloped,
@@ -112,11 +113,11 @@ impl<'a> Signer<'a> {
         let mut assertions = String::new();
         for id in self.ids(message) {
             let facts = super::message::Assertion { id: id.clone(), ..message.assertion.clone() };
-            let text = self.laid_out(write_assertion(&facts));
+            let text = self.laid_out(write_assertion(&facts), message);
             let text = if signed.assertion() { self.sign(&text, &id, ASSERTION_PREFIXES)? } else { text };
             assertions.push_str(&text);
         }
-        let mut response = self.laid_out(write_response(message, "<assertions/>"));
+        let mut response = self.laid_out(write_response(message, "<assertions/>"), message);
         if self.mischief == Some(SamlMischief::Undeclared)
             && let Some((_, bare)) = response.split_once("?>")
         {
@@ -164,15 +165,10 @@ impl<'a> Signer<'a> {
         }
     }
 
-    fn laid_out(&self, text: String) -> String {
+    fn laid_out(&self, text: String, message: &Message) -> String {
         match self.mischief {
-            Some(SamlMischief::Indented) => text.replace("><", ">\n    <"),
-            Some(SamlMischief::Untyped) => {
-                let typed = between(&text, "<saml:AttributeValue", ">").unwrap_or_default().to_owned();
-                let text = if typed.is_empty() { text } else { text.replace(&typed, "") };
-                text.replace(" Format=\"urn:oasis:names:tc:SAML:2.0:nameid-format:entity\"", "")
-            }
-            _ => text,
+            Some(mischief) => spoil::respell(text, message.issued, mischief),
+            None => text,
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! Called by `saml` between `message::truth` and `seal`.
 
-use super::message::{Carries, Confirmation, Message};
+use super::message::{BEARER, Carries, Confirmation, Message, Moment, attribute};
 use super::mischief::SamlMischief;
+use super::seal::between;
 use crate::emulator::idtoken::ELSEWHERE;
 use crate::emulator::people::Person;
 
@@ -12,6 +13,10 @@ const DENIED: &str = "urn:oasis:names:tc:SAML:2.0:status:Responder";
 const HOLDER_OF_KEY: &str = "urn:oasis:names:tc:SAML:2.0:cm:holder-of-key";
 const HOUR: i64 = 3600;
 const HALF_A_MINUTE: i64 = 30;
+const ANOTHER_APP: &str = "<saml:AudienceRestriction><saml:Audience>https://elsewhere.example/metadata</saml:Audience>\
+                           </saml:AudienceRestriction>";
+const ANOTHER_CONDITION: &str = "<saml:Condition xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
+                                 xmlns:x=\"urn:pretend\" xsi:type=\"x:OnlyOnSundays\"/>";
 /// What stands behind somebody's name in a name that is not theirs.
 pub(super) const TAIL: &str = ".elsewhere.example";
 
@@ -47,6 +52,10 @@ fn spoil_envelope(message: &mut Message, mischief: SamlMischief) {
         SamlMischief::MissingAssertion => message.carries = Carries::Nothing,
         SamlMischief::TwoAssertions => message.carries = Carries::Two,
         SamlMischief::Expired => shift(message, -HOUR),
+        SamlMischief::IssuedLater => {
+            message.issued = message.issued.plus(HOUR);
+            message.assertion.issued = message.assertion.issued.plus(HOUR);
+        }
         SamlMischief::NotYetValid => shift(message, HOUR),
         SamlMischief::ClockAhead => shift(message, HALF_A_MINUTE),
         SamlMischief::ClockBehind => shift(message, -HALF_A_MINUTE),
@@ -81,10 +90,20 @@ fn spoil_statement(message: &mut Message, mischief: SamlMischief) {
         SamlMischief::NotBeforeNow => assertion.not_before = Some(assertion.issued),
         SamlMischief::SessionIndex => assertion.session_index = Some(ANOTHER_REQUEST.to_owned()),
         SamlMischief::CommentInNameId => assertion.name_id.iter_mut().for_each(|name| name.push_str(TAIL)),
-        SamlMischief::UnknownCondition => {
-            assertion.condition = "<saml:Condition xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
-                                   xmlns:x=\"urn:pretend\" xsi:type=\"x:OnlyOnSundays\"/>";
+        SamlMischief::EmptyNameId => assertion.name_id = Some(String::new()),
+        SamlMischief::AuthenticatedLater => assertion.authenticated = Some(assertion.issued.plus(HOUR)),
+        SamlMischief::AuthenticatedEarlier => assertion.authenticated = Some(assertion.issued.plus(-HOUR)),
+        SamlMischief::ConditionsExpired => {
+            assertion.not_before = Some(assertion.issued.plus(-2 * HOUR));
+            assertion.not_on_or_after = Some(assertion.issued.plus(-HOUR));
         }
+        SamlMischief::ConditionsNotYet => {
+            assertion.not_before = Some(assertion.issued.plus(HOUR));
+            assertion.not_on_or_after = Some(assertion.issued.plus(2 * HOUR));
+        }
+        SamlMischief::UnknownCondition => assertion.condition = ANOTHER_CONDITION,
+        SamlMischief::AnotherRestriction => assertion.condition = ANOTHER_APP,
+        SamlMischief::OneTimeUse => assertion.condition = "<saml:OneTimeUse/>",
         _ => {}
     }
 }
@@ -115,6 +134,15 @@ fn spoil_attributes(message: &mut Message, mischief: SamlMischief, person: &Pers
         SamlMischief::MalformedUserId => set("userId", "ada"),
         SamlMischief::LongUserId => set("userId", person.user),
         SamlMischief::CommentInAttribute => set("username", &format!("{}{TAIL}", person.username)),
+        SamlMischief::MalformedPortalUser => set("is_portal_user", "perhaps"),
+        SamlMischief::MissingUsername => attributes.retain(|attribute| attribute.0 != "username"),
+        SamlMischief::UserIdTwoValues => {
+            let ids = attributes.iter_mut().filter(|attribute| attribute.0 == "userId");
+            ids.for_each(|attribute| attribute.1.push(colleague.short_user().to_owned()));
+        }
+        SamlMischief::AttributeTwice => {
+            attributes.extend(["sales", "support"].map(|value| ("team".to_owned(), vec![value.to_owned()])));
+        }
         SamlMischief::MissingUserId => attributes.retain(|attribute| attribute.0 != "userId"),
         SamlMischief::UserIdTwice => {
             attributes.push(("userId".to_owned(), vec![colleague.short_user().to_owned()]));
@@ -125,4 +153,63 @@ fn spoil_attributes(message: &mut Message, mischief: SamlMischief, person: &Pers
         }
         _ => {}
     }
+}
+
+/// Changes what is no fact but a matter of spelling, or a fact of its own; before anything is signed.
+pub(super) fn respell(text: String, issued: Moment, mischief: SamlMischief) -> String {
+    let later = |name: &str, seconds: i64| attribute(name, Some(&issued.plus(seconds).text()));
+    match mischief {
+        SamlMischief::Indented => text.replace("><", ">\n    <"),
+        SamlMischief::Untyped => {
+            let typed = between(&text, "<saml:AttributeValue", ">").unwrap_or_default().to_owned();
+            let text = if typed.is_empty() { text } else { text.replace(&typed, "") };
+            text.replace(" Format=\"urn:oasis:names:tc:SAML:2.0:nameid-format:entity\"", "")
+        }
+        SamlMischief::MissingSubject => without(text, "<saml:Subject>", "</saml:Subject>"),
+        SamlMischief::MissingConditions => without(text, "<saml:Conditions", "</saml:Conditions>"),
+        SamlMischief::ConfirmationBegins => with(&text, "<saml:SubjectConfirmationData", &later("NotBefore", -HOUR)),
+        SamlMischief::SessionEnded => with(&text, "<saml:AuthnStatement", &later("SessionNotOnOrAfter", -HOUR)),
+        SamlMischief::SessionEnds => with(&text, "<saml:AuthnStatement", &later("SessionNotOnOrAfter", HOUR)),
+        SamlMischief::MalformedTime => match between(&text, "NotOnOrAfter=\"", "\"") {
+            Some(time) => text.replace(&format!("NotOnOrAfter=\"{time}\""), "NotOnOrAfter=\"tomorrow\""),
+            None => text,
+        },
+        SamlMischief::TwoConfirmations => {
+            let end = later("NotOnOrAfter", HOUR);
+            let another = format!(
+                "<saml:SubjectConfirmation Method=\"{BEARER}\">\
+                 <saml:SubjectConfirmationData{end} Recipient=\"{ELSEWHERE}/acs\"/></saml:SubjectConfirmation>"
+            );
+            text.replacen("<saml:SubjectConfirmation ", &format!("{another}<saml:SubjectConfirmation "), 1)
+        }
+        _ => text,
+    }
+}
+
+fn with(text: &str, tag: &str, attribute: &str) -> String {
+    text.replacen(tag, &format!("{tag}{attribute}"), 1)
+}
+
+fn without(mut text: String, start: &str, end: &str) -> String {
+    if let (Some(from), Some(to)) = (text.find(start), text.find(end)) {
+        text.replace_range(from..to + end.len(), "");
+    }
+    text
+}
+
+/// The fields of the form: the Responses, and what came with the request.
+pub(super) fn form(
+    responses: Vec<String>,
+    relay_state: Option<&str>,
+    mischief: Option<SamlMischief>,
+) -> Vec<(&'static str, String)> {
+    let states = match (mischief, relay_state) {
+        (Some(SamlMischief::RelayStateMissing), _) | (_, None) => Vec::new(),
+        (Some(SamlMischief::RelayStateChanged), Some(state)) => vec![state.chars().rev().collect()],
+        (Some(SamlMischief::RelayStateElsewhere), Some(_)) => vec![format!("{ELSEWHERE}/")],
+        (Some(SamlMischief::RelayStateTwice), Some(state)) => vec![state.to_owned(), "another".to_owned()],
+        (_, Some(state)) => vec![state.to_owned()],
+    };
+    let responses = responses.into_iter().map(|response| ("SAMLResponse", response));
+    responses.chain(states.into_iter().map(|state| ("RelayState", state))).collect()
 }

@@ -216,17 +216,24 @@ fn noticed_by(mischief: SamlMischief) -> &'static [Reason] {
         M::Xsw3 | M::Xsw5 => &[Reason::SeveralAssertions],
         M::DuplicateIds => &[Reason::DuplicateId],
         M::WrongIssuer | M::WrongAssertionIssuer | M::MissingIssuer => &[Reason::Issuer],
-        M::WrongAudience | M::LongerAudience | M::MissingAudience => &[Reason::Audience],
+        M::WrongAudience | M::LongerAudience | M::MissingAudience | M::MissingConditions | M::AnotherRestriction => {
+            &[Reason::Audience]
+        }
         M::WrongRecipient | M::MissingRecipient => &[Reason::Recipient],
         M::WrongDestination | M::MissingDestination => &[Reason::Destination],
         M::WrongInResponseTo | M::WrongConfirmation | M::Unsolicited => &[Reason::InResponseTo],
-        M::Expired | M::ConfirmationExpired => &[Reason::Expired],
-        M::NotYetValid => &[Reason::NotYet],
-        M::ConfirmationEndless => &[Reason::Times],
-        M::HolderOfKey | M::MissingConfirmation => &[Reason::Confirmation],
+        M::Expired | M::ConfirmationExpired | M::ConditionsExpired | M::SessionEnded => &[Reason::Expired],
+        M::NotYetValid | M::ConditionsNotYet | M::IssuedLater | M::AuthenticatedLater => &[Reason::NotYet],
+        M::ConfirmationEndless | M::MalformedTime => &[Reason::Times],
+        M::HolderOfKey | M::MissingConfirmation | M::ConfirmationBegins => &[Reason::Confirmation],
         M::MissingStatement => &[Reason::NoAuthentication],
-        M::MissingNameId => &[Reason::NameId],
-        M::MissingUserId | M::UserIdTwice => &[Reason::Attribute],
+        M::MissingNameId | M::EmptyNameId | M::MissingSubject => &[Reason::NameId],
+        M::MissingUserId
+        | M::UserIdTwice
+        | M::UserIdTwoValues
+        | M::MissingUsername
+        | M::MalformedPortalUser
+        | M::AttributeTwice => &[Reason::Attribute],
         M::MalformedUserId => &[Reason::UserId],
         M::UnknownCondition => &[Reason::Condition],
         M::WrongVersion => &[Reason::Shape],
@@ -254,10 +261,7 @@ async fn every_mischief_fails_at_the_check_that_it_was_made_for() {
     let org = org().await;
     let settings = settings(&org);
     let mut odd = Vec::new();
-    let refused = |mischief: &&SamlMischief| {
-        let elsewhere = [SamlMischief::ResponseTwice].contains(mischief);
-        !mischief.is_benign() && mischief.touches() == Touches::Response && !elsewhere
-    };
+    let refused = |mischief: &&SamlMischief| !mischief.is_benign() && mischief.touches() == Touches::Response;
     for &mischief in SamlMischief::ALL.iter().filter(refused) {
         org.set(mischief);
         match outcome(&org, &settings, &people::STANDARD).await {
@@ -392,6 +396,9 @@ async fn force_authn_asks_for_the_person_again() {
     browser.sign_in(&again, &people::ADMINISTRATOR).await;
     assert_eq!(judge(&org, &again).unwrap().name_id.value, people::ADMINISTRATOR.username);
     assert!(org.events().contains(&Event::ForcedAgain));
+    org.set(SamlMischief::AuthenticatedEarlier);
+    browser.sign_in(&again, &people::ADMINISTRATOR).await;
+    assert_eq!(judge(&org, &again).unwrap_err().reason, Reason::NotAgain);
 }
 
 #[tokio::test]
@@ -557,6 +564,28 @@ async fn signing_out_at_the_org_tells_the_gateway() {
         }
     }
     assert_eq!(org.count("saml-logout-answered"), 2);
+}
+
+#[tokio::test]
+async fn a_spoiled_form_has_other_fields() {
+    let org = org().await;
+    let settings = settings(&org);
+    for (mischief, expected) in [
+        (SamlMischief::ResponseTwice, vec!["SAMLResponse", "SAMLResponse", "RelayState=the-state"]),
+        (SamlMischief::RelayStateChanged, vec!["SAMLResponse", "RelayState=etats-eht"]),
+        (SamlMischief::RelayStateMissing, vec!["SAMLResponse"]),
+        (SamlMischief::RelayStateTwice, vec!["SAMLResponse", "RelayState=the-state", "RelayState=another"]),
+        (SamlMischief::RelayStateElsewhere, vec!["SAMLResponse", "RelayState=https://elsewhere.my.salesforce.com/"]),
+    ] {
+        assert_eq!(mischief.touches(), Touches::Form);
+        org.set(mischief);
+        Browser::new(&org).sign_in(&settings, &people::STANDARD).await;
+        let describe = |(name, value): &(&str, String)| match *name {
+            "SAMLResponse" => "SAMLResponse".to_owned(),
+            name => format!("{name}={value}"),
+        };
+        assert_eq!(org.last_saml_form().unwrap().fields.iter().map(describe).collect::<Vec<_>>(), expected);
+    }
 }
 
 #[tokio::test]
