@@ -28,7 +28,7 @@ const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
 const SHA1: &str = "http://www.w3.org/2000/09/xmldsig#sha1";
 const EXCLUSIVE: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
 const XPATH: &str = "<ds:Transform Algorithm=\"http://www.w3.org/TR/1999/REC-xpath-19991116\">\
-                     <ds:XPath>not(ancestor-or-self::ds:Signature)</ds:XPath></ds:Transform></ds:Transforms>";
+                     <ds:XPath>not(ancestor-or-self::ds:Signature)</ds:XPath></ds:Transform>";
 
 /// Whoever signs for the org.
 pub(super) struct Signer<'a> {
@@ -75,7 +75,10 @@ impl<'a> Signer<'a> {
         match self.mischief {
             Some(SamlMischief::EmptyReference) => resign(&reference, "URI=\"\""),
             Some(SamlMischief::MissingReference) => resign(&reference, ""),
-            Some(SamlMischief::XpathTransform) => resign("</ds:Transforms>", XPATH),
+            Some(SamlMischief::XpathTransform) => {
+                let last = format!("<ds:Transform Algorithm=\"{EXCLUSIVE}\"");
+                resign(&last, &format!("{XPATH}{last}"))
+            }
             Some(SamlMischief::CommentsKept) => {
                 resign(&format!("Algorithm=\"{EXCLUSIVE}\""), &format!("Algorithm=\"{EXCLUSIVE}WithComments\""))
             }

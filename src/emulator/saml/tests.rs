@@ -197,48 +197,46 @@ async fn every_benign_oddity_signs_in() {
 }
 
 /// The check that is to notice.
-fn noticed_by(mischief: SamlMischief) -> &'static [Reason] {
+fn noticed_by(mischief: SamlMischief) -> Option<Reason> {
     use SamlMischief as M;
     match mischief {
-        M::Unsigned => &[Reason::Unsigned],
-        M::ForeignKey | M::EmbeddedKey | M::BrokenSignature => &[Reason::SignatureKey],
-        M::HmacWithCertificate => &[Reason::SignatureAlgorithm],
-        M::Sha1Digest | M::Sha1Named => &[Reason::SignatureSha1],
-        M::EditedAfterSigning | M::InjectedAssertion | M::TwoAssertions => {
-            &[Reason::SignatureDigest, Reason::SeveralAssertions]
-        }
-        M::EmptyReference | M::MissingReference => &[Reason::SignatureReference],
+        M::Unsigned => Some(Reason::Unsigned),
+        M::ForeignKey | M::EmbeddedKey | M::BrokenSignature => Some(Reason::SignatureKey),
+        M::HmacWithCertificate => Some(Reason::SignatureAlgorithm),
+        M::Sha1Digest | M::Sha1Named => Some(Reason::SignatureSha1),
+        M::EditedAfterSigning => Some(Reason::SignatureDigest),
+        M::EmptyReference | M::MissingReference => Some(Reason::SignatureReference),
         M::TwoReferences | M::XpathTransform | M::CommentsKept | M::SignatureObject | M::TwoSignatures => {
-            &[Reason::SignatureShape]
+            Some(Reason::SignatureShape)
         }
-        M::SiblingSignature => &[Reason::SignatureReference],
-        M::Xsw1 | M::Xsw2 | M::Xsw4 | M::Xsw6 | M::Xsw7 | M::Xsw8 => &[Reason::Shape],
-        M::Xsw3 | M::Xsw5 => &[Reason::SeveralAssertions],
-        M::DuplicateIds => &[Reason::DuplicateId],
-        M::WrongIssuer | M::WrongAssertionIssuer | M::MissingIssuer => &[Reason::Issuer],
+        M::SiblingSignature => Some(Reason::SignatureReference),
+        M::Xsw1 | M::Xsw2 | M::Xsw4 | M::Xsw6 | M::Xsw7 | M::Xsw8 => Some(Reason::Shape),
+        M::Xsw3 | M::Xsw5 | M::InjectedAssertion | M::TwoAssertions => Some(Reason::SeveralAssertions),
+        M::DuplicateIds => Some(Reason::DuplicateId),
+        M::WrongIssuer | M::WrongAssertionIssuer | M::MissingIssuer => Some(Reason::Issuer),
         M::WrongAudience | M::LongerAudience | M::MissingAudience | M::MissingConditions | M::AnotherRestriction => {
-            &[Reason::Audience]
+            Some(Reason::Audience)
         }
-        M::WrongRecipient | M::MissingRecipient => &[Reason::Recipient],
-        M::WrongDestination | M::MissingDestination => &[Reason::Destination],
-        M::WrongInResponseTo | M::WrongConfirmation | M::Unsolicited => &[Reason::InResponseTo],
-        M::Expired | M::ConfirmationExpired | M::ConditionsExpired | M::SessionEnded => &[Reason::Expired],
-        M::NotYetValid | M::ConditionsNotYet | M::IssuedLater | M::AuthenticatedLater => &[Reason::NotYet],
-        M::ConfirmationEndless | M::MalformedTime => &[Reason::Times],
-        M::HolderOfKey | M::MissingConfirmation | M::ConfirmationBegins => &[Reason::Confirmation],
-        M::MissingStatement => &[Reason::NoAuthentication],
-        M::MissingNameId | M::EmptyNameId | M::MissingSubject => &[Reason::NameId],
+        M::WrongRecipient | M::MissingRecipient => Some(Reason::Recipient),
+        M::WrongDestination | M::MissingDestination => Some(Reason::Destination),
+        M::WrongInResponseTo | M::WrongConfirmation | M::Unsolicited => Some(Reason::InResponseTo),
+        M::Expired | M::ConfirmationExpired | M::ConditionsExpired | M::SessionEnded => Some(Reason::Expired),
+        M::NotYetValid | M::ConditionsNotYet | M::IssuedLater | M::AuthenticatedLater => Some(Reason::NotYet),
+        M::ConfirmationEndless | M::MalformedTime => Some(Reason::Times),
+        M::HolderOfKey | M::MissingConfirmation | M::ConfirmationBegins => Some(Reason::Confirmation),
+        M::MissingStatement => Some(Reason::NoAuthentication),
+        M::MissingNameId | M::EmptyNameId | M::MissingSubject => Some(Reason::NameId),
         M::MissingUserId
         | M::UserIdTwice
         | M::UserIdTwoValues
         | M::MissingUsername
         | M::MalformedPortalUser
-        | M::AttributeTwice => &[Reason::Attribute],
-        M::MalformedUserId => &[Reason::UserId],
-        M::UnknownCondition => &[Reason::Condition],
-        M::WrongVersion => &[Reason::Shape],
-        M::StatusDenied | M::StatusDeniedWithAssertion => &[Reason::Refused],
-        M::MissingAssertion => &[Reason::NoAssertion],
+        | M::AttributeTwice => Some(Reason::Attribute),
+        M::MalformedUserId => Some(Reason::UserId),
+        M::UnknownCondition => Some(Reason::Condition),
+        M::WrongVersion => Some(Reason::Shape),
+        M::StatusDenied | M::StatusDeniedWithAssertion => Some(Reason::Refused),
+        M::MissingAssertion => Some(Reason::NoAssertion),
         M::CommentInNameId
         | M::CommentInAttribute
         | M::CdataInNameId
@@ -249,10 +247,10 @@ fn noticed_by(mischief: SamlMischief) -> &'static [Reason] {
         | M::EntityExpansion
         | M::DeepNesting
         | M::ManyAttributes
-        | M::Oversized => &[Reason::TooMuch],
-        M::NotXml | M::NotBase64 | M::Deflated => &[Reason::Unreadable],
-        M::EmptyResponse => &[Reason::Shape],
-        _ => &[],
+        | M::Oversized => Some(Reason::TooMuch),
+        M::NotXml | M::NotBase64 | M::Deflated => Some(Reason::Unreadable),
+        M::EmptyResponse => Some(Reason::Shape),
+        _ => None,
     }
 }
 
@@ -266,7 +264,7 @@ async fn every_mischief_fails_at_the_check_that_it_was_made_for() {
         org.set(mischief);
         match outcome(&org, &settings, &people::STANDARD).await {
             Ok(_) => odd.push(format!("{}: accepted", mischief.name())),
-            Err(fault) if noticed_by(mischief).contains(&fault.reason) => {}
+            Err(fault) if noticed_by(mischief) == Some(fault.reason) => {}
             Err(fault) => odd.push(format!("{}: {fault:?}", mischief.name())),
         }
     }
