@@ -351,7 +351,7 @@ impl Provider {
     ) -> Result<Begun, Fault> {
         match self {
             Self::Oidc(provider) => provider.begin(origin, callback, return_to, now).await,
-            Self::Saml(provider) => provider.begin(origin, callback, return_to, now),
+            Self::Saml(provider) => provider.begin(origin, callback, return_to, now).await,
         }
     }
 }

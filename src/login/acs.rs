@@ -6,7 +6,7 @@
 //! allowed. The session cookie does not come along with a form of another site, the attempt's does. Called by
 //! `login`.
 
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use hyper::header::CONTENT_TYPE;
 
@@ -18,6 +18,9 @@ use crate::refusal::{Refusal, SamlDoubt};
 
 /// The length of an attempt's `state`.
 const STATE: usize = 43;
+
+/// So much of a body that is too large is read all the same, in bytes.
+const MOST_THROWN_AWAY: usize = 16 * 1024 * 1024;
 
 /// The fields of a form that matter, each at most once.
 #[derive(Debug, Default)]
@@ -98,10 +101,27 @@ impl Login {
             let kind = kind.split(';').next().unwrap_or_default().trim();
             kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
         });
-        let body = Limited::new(body, self.body_limit);
-        let body = body.collect().await.map_err(|_| Refusal::BodyTooLarge)?.to_bytes();
+        let body = read(body, self.body_limit).await?;
         if is_form { read_fields(&body) } else { Err(Refusal::CallbackIncomplete) }
     }
+}
+
+/// Reads a body of at most `limit` bytes. What is beyond is thrown away as it comes, up to a point: whoever is
+/// still sending when the connection closes sees an error of the network and not our page.
+async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
+    let mut kept = Vec::new();
+    let mut size = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Refusal::BodyStalled)?;
+        let Some(data) = frame.data_ref() else { continue };
+        size = size.saturating_add(data.len());
+        if size <= limit {
+            kept.extend_from_slice(data);
+        } else if size > MOST_THROWN_AWAY {
+            break;
+        }
+    }
+    if size > limit { Err(Refusal::BodyTooLarge) } else { Ok(kept) }
 }
 
 /// Whether a `RelayState` is one of ours: `state` of an attempt, which no local path is.

@@ -13,6 +13,7 @@ mod first_visit;
 mod headers;
 mod limits;
 mod login_oidc;
+mod login_saml;
 mod me;
 mod operator;
 mod proxying;

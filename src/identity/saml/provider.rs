@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use hyper::{Request, StatusCode};
+use tokio::sync::Mutex;
 use url::Url;
 
 use super::metadata::{BadMetadata, Metadata};
@@ -30,6 +31,9 @@ use crate::secret::random_token;
 
 /// How often metadata at an address is fetched.
 const FETCHED: Duration = Duration::from_secs(3600);
+
+/// How long visitors do without asking again while there is none.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a `[provider.NAME]` of `protocol = "saml"` says.
 #[derive(Clone, Debug)]
@@ -148,7 +152,10 @@ pub struct Provider {
     setup: Setup,
     client: Option<Client>,
     believed: ArcSwapOption<Believed>,
+    /// When metadata was read.
     fetched: AtomicU64,
+    /// When somebody last asked for it who had none.
+    asked: Mutex<Timestamp>,
 }
 
 /// A sign-in that was accepted, as far as the message goes.
@@ -185,7 +192,13 @@ impl Provider {
             }
             Source::Metadata { place: Place::File(_), .. } => {}
         }
-        Ok(Self { setup, client, believed: ArcSwapOption::new(believed), fetched: AtomicU64::new(0) })
+        Ok(Self {
+            setup,
+            client,
+            believed: ArcSwapOption::new(believed),
+            fetched: AtomicU64::new(0),
+            asked: Mutex::new(Timestamp(0)),
+        })
     }
 
     /// Its name in the configuration.
@@ -210,6 +223,20 @@ impl Provider {
             return Err(Fault::ProviderUnreachable("its metadata has ended and no newer could be read".to_owned()));
         }
         Ok(Current(believed))
+    }
+
+    /// What is believed now, after reading metadata if nothing is: by one visitor at a time, and not by each.
+    async fn believed(&self, now: Timestamp) -> Result<impl std::ops::Deref<Target = Settings> + use<>, Fault> {
+        if self.settings(now).is_err() && matches!(self.setup.source, Source::Metadata { .. }) {
+            let mut asked = self.asked.lock().await;
+            if self.settings(now).is_err() && now.since(*asked) >= PATIENCE {
+                *asked = now;
+                if let Err(problem) = self.read(now).await {
+                    return Err(Fault::ProviderUnreachable(problem.to_string()));
+                }
+            }
+        }
+        self.settings(now)
     }
 
     /// Reads metadata again when it is time: a file at each call, an address each hour.
@@ -279,8 +306,14 @@ impl Provider {
     ///
     /// # Errors
     /// When nothing is believed, or the question cannot be signed.
-    pub fn begin(&self, origin: &str, callback: &str, return_to: LocalPath, now: Timestamp) -> Result<Begun, Fault> {
-        let settings = self.settings(now)?;
+    pub async fn begin(
+        &self,
+        origin: &str,
+        callback: &str,
+        return_to: LocalPath,
+        now: Timestamp,
+    ) -> Result<Begun, Fault> {
+        let settings = self.believed(now).await?;
         let (state, request_id) = (random_token()?, new_id()?);
         let sending = super::ask(&settings, &request_id, callback, &state, now);
         let sending = sending.map_err(|problem| Fault::OurKey(problem.to_string()))?;
