@@ -23,7 +23,7 @@ use portcullis::emulator::{self, Emulator};
 use portcullis::http::Scheme;
 use portcullis::http::path::LocalPath;
 use portcullis::http::target::{Target, authority};
-use portcullis::identity::{Answer, Provider, SignedIn, oidc};
+use portcullis::identity::{Answer, Provider, SignedIn, Way};
 use portcullis::policy::{Decision, Kind, decide};
 use portcullis::proxy::headers::{Forwarding, check_framing, clean_request, clean_response};
 use portcullis::proxy::inject::Injector;
@@ -100,7 +100,7 @@ impl Desk {
         let org = Emulator::start(emulator::Settings { app, key_size: KeySize::Small, ..Default::default() }).await?;
         let config = configure(&org)?;
         let injector = Injector::new(&config.headers);
-        let provider = Arc::new(Provider::Oidc(oidc::Provider::new(config.provider.clone())?));
+        let provider = Arc::new(Provider::new(config.provider.clone())?);
         let one = Signed::new(1, &config, &injector, &provider, org.org_url()).await?;
         let began = Instant::now();
         let many = Signed::new(many, &config, &injector, &provider, org.org_url()).await?;
@@ -153,7 +153,8 @@ impl Signed {
         while let Some(signed_in) = browsers.join_next().await {
             for signed_in in signed_in?? {
                 let headers = injector.render(signed_in.identity());
-                let beginning = Beginning { site: SITE, attempt: AttemptId::of("state"), return_to: LocalPath::root() };
+                let beginning =
+                    Beginning { site: SITE, attempt: Some(AttemptId::of("state")), return_to: LocalPath::root() };
                 let new = sessions.create(signed_in, headers, beginning, Timestamp::now())?;
                 requests.push(request(new.id.expose(), config)?);
                 keys.push(new.key);
@@ -168,11 +169,19 @@ impl Signed {
 /// One whole sign-in: authorize, code, token, userinfo, every check.
 async fn sign_in(walker: &mut Walker, provider: &Provider) -> anyhow::Result<SignedIn> {
     let begun = provider.begin(ORIGIN, CALLBACK, LocalPath::root(), Timestamp::now()).await?;
-    let callback = walker.walk(&begun.location).await?;
+    let callback = walker.walk(location(&begun.way)?).await?;
     let read =
         |wanted: &str| callback.query_pairs().find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned());
     let answer = Answer { code: read("code"), state: read("state"), ..Answer::default() };
+    let Provider::Oidc(provider) = provider else { return Err(anyhow!("another protocol")) };
     provider.complete(begun.attempt, CALLBACK, answer, Timestamp::now()).await.context("the sign-in failed")
+}
+
+fn location(way: &Way) -> anyhow::Result<&str> {
+    match way {
+        Way::Redirect(location) => Ok(location),
+        Way::Form(_) => Err(anyhow!("a form where an address was expected")),
+    }
 }
 
 /// A fixed pseudo-random order (Fisher and Yates, Knuth's generator): the same in every run.

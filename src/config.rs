@@ -12,6 +12,7 @@ pub mod problem;
 mod provider;
 mod reader;
 mod routes;
+mod saml;
 mod source;
 mod value;
 
@@ -36,7 +37,7 @@ pub struct Config {
     /// The operator's listener, unless it is off.
     pub operator: Option<SocketAddr>,
     /// Where people sign in.
-    pub provider: identity::oidc::Settings,
+    pub provider: identity::Settings,
     /// How long sign-ins last.
     pub session: session::Settings,
     /// What apps are told about people.
@@ -54,8 +55,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// The callback addresses to enter in Salesforce, one for each origin.
+    /// The addresses to enter in Salesforce that sign-ins come back to, one for each origin.
     pub fn callbacks(&self) -> impl Iterator<Item = String> {
-        self.origins.iter().map(|origin| format!("{origin}{}/callback", self.prefix))
+        let end = match &self.provider {
+            identity::Settings::Oidc(_) => "/callback",
+            identity::Settings::Saml(_) => "/saml/acs",
+        };
+        self.origins.iter().map(move |origin| format!("{origin}{}{end}", self.prefix))
     }
 }

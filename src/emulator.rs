@@ -15,6 +15,7 @@ pub mod keys;
 pub mod mischief;
 mod pages;
 pub mod people;
+pub mod saml;
 pub mod settings;
 mod signin;
 pub mod token;
@@ -35,6 +36,7 @@ use tokio::task::JoinHandle;
 pub use keys::KeyRing;
 pub use mischief::Mischief;
 pub use people::Person;
+pub use saml::{SamlApp, SamlMischief};
 pub use settings::{App, Settings};
 
 use crate::clock::Timestamp;
@@ -42,6 +44,7 @@ use crate::http::{self, Request, Response};
 use crate::server::{self, Door, Drain, Limits};
 use grants::Memory;
 use pages::Pages;
+use saml::SamlMemory;
 use settings::{OrgKind, Redirects};
 use wire::{Form, Head};
 
@@ -91,6 +94,7 @@ impl Emulator {
             app: Mutex::new(settings.app),
             mischief: Mutex::new(settings.mischief),
             memory: Mutex::new(Memory::default()),
+            saml: Mutex::new(SamlMemory::default()),
             notes: Mutex::new(Notes::default()),
         });
         let doors = bases.into_iter().zip(listeners).map(|(base, listener)| {
@@ -149,8 +153,8 @@ impl Running {
     }
 
     /// Misbehaves from now on, in this way only.
-    pub fn set(&self, mischief: Mischief) {
-        *lock(&self.org.mischief) = Some(mischief);
+    pub fn set(&self, mischief: impl Into<Mischief>) {
+        *lock(&self.org.mischief) = Some(mischief.into());
     }
 
     /// Behaves again.
@@ -161,10 +165,12 @@ impl Running {
     /// Forgets everybody's sessions, approvals, codes and tokens.
     pub fn forget(&self) {
         *lock(&self.org.memory) = Memory::default();
+        *lock(&self.org.saml) = SamlMemory::default();
     }
 
     /// How often an endpoint was asked: `discovery`, `keys`, `authorize`, `sign-in page`, `sign-in`, `approval`,
-    /// `token`, `userinfo`, `identity`, `revoke`, `introspect`, `sign-out`.
+    /// `token`, `userinfo`, `identity`, `revoke`, `introspect`, `sign-out`; `saml-metadata`, `saml-request`,
+    /// `saml-response`, `saml-idp-login`, `saml-logout`, `saml-logout-sent`, `saml-logout-answered`.
     pub fn count(&self, endpoint: &str) -> u64 {
         lock(&self.org.notes).counts.get(endpoint).copied().unwrap_or_default()
     }
@@ -178,6 +184,32 @@ impl Running {
     /// `client_secret_basic`, `private_key_jwt` or `none`.
     pub fn client_authentication(&self) -> Option<&'static str> {
         lock(&self.org.notes).client_authentication
+    }
+
+    /// Sets the app up for SAML: who the service provider is, and where its Responses go.
+    pub fn register_saml(&self, entity_id: impl Into<String>, acs_url: impl Into<String>) {
+        let (entity_id, acs_url) = (entity_id.into(), acs_url.into());
+        self.configure(|app| (app.saml.entity_id, app.saml.acs_url) = (entity_id, acs_url));
+    }
+
+    /// The identity provider's certificate as it is now, in PEM.
+    pub fn certificate(&self) -> String {
+        self.org.keys.saml().certificate(self.app().saml.certificate).to_owned()
+    }
+
+    /// Every line of the identity provider's event log.
+    pub fn events(&self) -> Vec<saml::Event> {
+        self.org.saml().events()
+    }
+
+    /// The latest form that a browser was to post: to send it again, or to change it first.
+    pub fn last_saml_form(&self) -> Option<saml::Sent> {
+        self.org.saml().sent()
+    }
+
+    /// The XML of the latest `AuthnRequest`, whether or not it was accepted.
+    pub fn last_saml_request(&self) -> Option<String> {
+        self.org.saml().request()
     }
 
     /// Stops: no new connections, a moment for running requests, then the end.
@@ -246,6 +278,7 @@ struct Org {
     app: Mutex<App>,
     mischief: Mutex<Option<Mischief>>,
     memory: Mutex<Memory>,
+    saml: Mutex<SamlMemory>,
     notes: Mutex<Notes>,
 }
 
@@ -253,7 +286,8 @@ impl Org {
     async fn handle(&self, base: &Base, request: Request, now: Timestamp) -> Response {
         let (parts, body) = request.into_parts();
         let query = Form::parse(parts.uri.query().unwrap_or_default().as_bytes());
-        let head = Head { method: parts.method, query, headers: parts.headers };
+        let raw = parts.uri.query().unwrap_or_default().to_owned();
+        let head = Head { method: parts.method, query, raw, headers: parts.headers };
         let Some(body) = wire::read(body).await else { return http::text(StatusCode::PAYLOAD_TOO_LARGE, "") };
         let form = Form::parse(&body);
         let whole = parts.uri.path();
@@ -272,11 +306,14 @@ impl Org {
             "/services/oauth2/revoke" => self.revoke(&head, &form),
             "/services/oauth2/introspect" => self.introspect(base, &head, &form, now),
             // behaviour 27: not at the login host
-            "/services/auth/idp/oidc/logout" if base.kind != BaseKind::Login => self.sign_out(base, &head, &form),
-            "/secur/logout.jsp" => self.sign_out(base, &head, &form),
+            "/services/auth/idp/oidc/logout" if base.kind != BaseKind::Login => self.sign_out(base, &head, &form, now),
+            "/secur/logout.jsp" => self.sign_out(base, &head, &form, now),
             "/style.css" => self.pages.style(),
             _ if userinfo::is_identity_path(base, path) => self.identity_url(&head, path, now),
-            _ => http::text(StatusCode::NOT_FOUND, "There is no such page at the pretend org."),
+            _ => match self.saml_endpoint(base, path, &head, &form, now) {
+                Some(response) => response,
+                None => http::text(StatusCode::NOT_FOUND, "There is no such page at the pretend org."),
+            },
         }
     }
 

@@ -6,9 +6,11 @@
 pub mod jwt;
 pub mod oidc;
 pub mod salesforce;
+pub mod saml;
 #[cfg(test)]
 mod trial;
 mod trouble;
+pub mod xmldsig;
 
 use std::fmt;
 
@@ -62,11 +64,54 @@ pub struct Identity {
 pub struct SignedIn {
     identity: Identity,
     provider: ProviderName,
+    handle: Option<Handle>,
+    until: Option<Timestamp>,
+}
+
+/// What the provider calls this person and this sign-in when either side wants to end it (SAML core section
+/// 3.7). Not for apps: a person's key is in [`Identity`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handle {
+    /// The `NameID`.
+    pub name: Box<saml::NameId>,
+    /// The `SessionIndex`, when there was one.
+    pub index: Option<Box<str>>,
+}
+
+impl Handle {
+    /// The most that is kept of it, in bytes: Salesforce's are under 200.
+    const MOST: usize = 2048;
+
+    /// A handle, unless it is larger than sessions may carry: then the person signs out here alone.
+    pub(in crate::identity) fn kept(name: saml::NameId, index: Option<String>) -> Option<Self> {
+        let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let size = name.value.len()
+            + name.format.len()
+            + optional(&name.name_qualifier)
+            + optional(&name.sp_name_qualifier)
+            + optional(&index);
+        (size <= Self::MOST).then(|| Self { name: Box::new(name), index: index.map(String::into_boxed_str) })
+    }
 }
 
 impl SignedIn {
     pub(in crate::identity) fn new(identity: Identity, provider: ProviderName) -> Self {
-        Self { identity, provider }
+        Self { identity, provider, handle: None, until: None }
+    }
+
+    /// With what the provider calls it, and when it says that it ends.
+    pub(in crate::identity) fn known_as(self, handle: Option<Handle>, until: Option<Timestamp>) -> Self {
+        Self { handle, until, ..self }
+    }
+
+    /// What the provider calls it.
+    pub fn handle(&self) -> Option<&Handle> {
+        self.handle.as_ref()
+    }
+
+    /// When the session has to end by the provider's word.
+    pub fn until(&self) -> Option<Timestamp> {
+        self.until
     }
 
     /// Who signed in.
@@ -86,10 +131,8 @@ impl SignedIn {
 pub struct Attempt {
     /// The `state` parameter: 256 random bits; also names the attempt.
     pub state: String,
-    /// The `nonce` that the ID token must repeat.
-    pub nonce: String,
-    /// The PKCE verifier (RFC 7636).
-    pub verifier: String,
+    /// What only the protocol knows, to hold the answer against.
+    pub secrets: Secrets,
     /// The provider that the attempt was sent to.
     pub provider: ProviderName,
     /// The public origin that it began at, such as `https://wiki.example.com`.
@@ -100,13 +143,48 @@ pub struct Attempt {
     pub started: Timestamp,
 }
 
+/// What an attempt's answer is held against, by protocol.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Secrets {
+    /// OpenID Connect.
+    Oidc {
+        /// The `nonce` that the ID token must repeat.
+        nonce: String,
+        /// The PKCE verifier (RFC 7636).
+        verifier: String,
+    },
+    /// SAML.
+    Saml {
+        /// The `ID` of our request, which `InResponseTo` must repeat.
+        request_id: String,
+    },
+}
+
 /// What a provider asks us to do at the beginning: send the browser there, and keep the attempt.
 #[derive(Debug)]
 pub struct Begun {
-    /// The absolute address to redirect to.
-    pub location: String,
+    /// How the browser gets there.
+    pub way: Way,
     /// To be sealed into the browser's attempt cookie.
     pub attempt: Attempt,
+}
+
+/// How a browser is sent to the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To this absolute address.
+    Redirect(String),
+    /// With a form to be posted there.
+    Form(Posted),
+}
+
+/// A form that a person's browser posts to the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// The absolute address.
+    pub action: String,
+    /// Names and values.
+    pub fields: Vec<(&'static str, String)>,
 }
 
 /// The parameters of a callback, each at most once (RFC 6749 section 3.1), decoded exactly once.
@@ -152,6 +230,12 @@ pub enum Fault {
         /// `error` and `error_description` as sent, cleaned for the log.
         detail: String,
     },
+    /// A SAML message failed a check.
+    #[error(transparent)]
+    Saml(#[from] saml::Fault),
+    /// A message of ours could not be signed.
+    #[error("a message for the identity provider could not be made: {0}")]
+    OurKey(String),
     /// The system's random source failed.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -172,13 +256,84 @@ pub enum BrowserReason {
 pub enum Provider {
     /// OpenID Connect.
     Oidc(oidc::Provider),
+    /// SAML.
+    Saml(saml::Provider),
+}
+
+/// What `[provider.NAME]` says, by protocol.
+#[derive(Clone, Debug)]
+pub enum Settings {
+    /// OpenID Connect.
+    Oidc(Box<oidc::Settings>),
+    /// SAML.
+    Saml(Box<saml::provider::Setup>),
+}
+
+impl Settings {
+    /// The table's name.
+    pub fn name(&self) -> &ProviderName {
+        match self {
+            Self::Oidc(settings) => &settings.name,
+            Self::Saml(setup) => &setup.name,
+        }
+    }
+
+    /// Whose users may sign in; empty means those of whom the provider itself speaks for.
+    pub fn organizations(&self) -> &[OrgId] {
+        match self {
+            Self::Oidc(settings) => &settings.organizations,
+            Self::Saml(_) => &[],
+        }
+    }
+
+    /// Which kinds of users may sign in.
+    pub fn user_types(&self) -> &oidc::UserTypes {
+        match self {
+            Self::Oidc(settings) => &settings.user_types,
+            Self::Saml(setup) => &setup.user_types,
+        }
+    }
+}
+
+/// Why a provider cannot be made of its settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupProblem {
+    /// OpenID Connect.
+    #[error(transparent)]
+    Oidc(#[from] oidc::SetupProblem),
+    /// SAML.
+    #[error(transparent)]
+    Saml(#[from] saml::provider::Unusable),
 }
 
 impl Provider {
+    /// Checks the settings; speaks to nobody yet.
+    ///
+    /// # Errors
+    /// [`SetupProblem`] says what to change.
+    pub fn new(settings: Settings) -> Result<Self, SetupProblem> {
+        Ok(match settings {
+            Settings::Oidc(settings) => Self::Oidc(oidc::Provider::new(*settings)?),
+            Settings::Saml(setup) => Self::Saml(saml::Provider::new(*setup)?),
+        })
+    }
+
     /// Its name in the configuration.
     pub fn name(&self) -> &ProviderName {
         match self {
             Self::Oidc(provider) => provider.name(),
+            Self::Saml(provider) => provider.name(),
+        }
+    }
+
+    /// Has ready what a sign-in needs of it: readiness asks this, and then from time to time.
+    ///
+    /// # Errors
+    /// When that cannot be had or is not to be trusted.
+    pub async fn warm(&self, now: Timestamp) -> Result<(), Fault> {
+        match self {
+            Self::Oidc(provider) => provider.warm().await,
+            Self::Saml(provider) => provider.warm(now).await,
         }
     }
 
@@ -196,22 +351,7 @@ impl Provider {
     ) -> Result<Begun, Fault> {
         match self {
             Self::Oidc(provider) => provider.begin(origin, callback, return_to, now).await,
-        }
-    }
-
-    /// Finishes an attempt: compares `state` first, then exchanges and verifies. Consumes the attempt.
-    ///
-    /// # Errors
-    /// Whatever was wrong, by whose fault; nobody is signed in then.
-    pub async fn complete(
-        &self,
-        attempt: Attempt,
-        callback: &str,
-        answer: Answer,
-        now: Timestamp,
-    ) -> Result<SignedIn, Fault> {
-        match self {
-            Self::Oidc(provider) => provider.complete(attempt, callback, answer, now).await,
+            Self::Saml(provider) => provider.begin(origin, callback, return_to, now).await,
         }
     }
 }
@@ -238,5 +378,17 @@ pub(crate) mod tests {
     /// A sign-in as tests of the domain need it; the real ones come from [`Provider::complete`].
     pub(crate) fn signed_in() -> SignedIn {
         SignedIn::new(identity(), ProviderName("salesforce".to_owned()))
+    }
+
+    /// The same, by a provider that can end it.
+    pub(crate) fn signed_in_as(subject: &str, index: Option<&str>, until: Option<Timestamp>) -> SignedIn {
+        let name = saml::NameId {
+            value: subject.to_owned(),
+            format: "unspecified".to_owned(),
+            name_qualifier: None,
+            sp_name_qualifier: None,
+        };
+        let handle = Handle { name: Box::new(name), index: index.map(Into::into) };
+        signed_in().known_as(Some(handle), until)
     }
 }

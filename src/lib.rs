@@ -20,7 +20,7 @@
 //!
 //! # Which way imports point
 //!
-//! Words (`clock`, `http`, `secret`, `refusal`, `telemetry`) know nothing of the rest; the domain is `identity`,
+//! Words (`clock`, `http`, `secret`, `refusal`, `telemetry`, `x509`) know nothing of the rest; the domain is `identity`,
 //! `session`, `route`, `policy`, each knowing those before it; `proxy`, `pages` and `server` are mechanisms that
 //! do not know each other; `config` fills everybody's settings; `login`, `gateway` and `admin` tell the story;
 //! `cli`, `demo` and `emulator` are the edges. A test holds this.
@@ -44,3 +44,4 @@ pub mod secret;
 pub mod server;
 pub mod session;
 pub mod telemetry;
+pub mod x509;

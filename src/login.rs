@@ -3,9 +3,12 @@
 //! Everything here answers a person who is not (yet) let through, so each function ends in a response or in a
 //! `Declined`, and every cookie that an outcome sets or deletes travels with it. Called by `gateway`.
 
+mod acs;
+mod arrival;
 mod callback;
 mod faults;
 mod kind;
+mod logout;
 mod loop_breaker;
 mod me;
 mod sign_out;
@@ -17,6 +20,7 @@ use hyper::header::{HeaderValue, SET_COOKIE};
 use hyper::{HeaderMap, Method};
 
 use crate::clock::Timestamp;
+use crate::http::origin::Origin;
 use crate::http::path::LocalPath;
 use crate::http::target::Target;
 use crate::http::{Body, Response};
@@ -28,6 +32,7 @@ use crate::refusal::Refusal;
 use crate::route::Site;
 use crate::session::attempt::Attempts;
 use crate::session::cookie::Policy;
+use crate::session::once::Once;
 use crate::session::{Session, SessionKey, Sessions};
 use crate::telemetry::Metrics;
 
@@ -43,6 +48,10 @@ pub struct Login {
     pub sessions: Sessions,
     /// Who is about to.
     pub attempts: Attempts,
+    /// What was used and may not be again.
+    pub once: Once,
+    /// The public addresses, the first first.
+    pub origins: Vec<Origin>,
     /// What they see.
     pub pages: Pages,
     /// What the app will be told.
@@ -104,10 +113,6 @@ impl Login {
                 require(method, &[Method::GET], "GET")?;
                 self.start_again(visitor).await
             }
-            "/callback" => {
-                require(method, &[Method::GET], "GET")?;
-                self.callback(visitor).await
-            }
             "/sign-out" => {
                 require(method, &[Method::GET, Method::HEAD, Method::POST], "GET, HEAD, POST")?;
                 if *method == Method::POST {
@@ -123,6 +128,30 @@ impl Login {
             "/me" => {
                 require(method, &[Method::GET, Method::HEAD], "GET, HEAD")?;
                 self.me(visitor)
+            }
+            _ => self.answer_provider(rest, body, visitor).await,
+        }
+    }
+
+    /// The addresses that only one protocol has: where the provider sends browsers back to.
+    async fn answer_provider(&self, rest: &str, body: Body, visitor: &Visitor<'_>) -> Result<Response, Declined> {
+        let method = visitor.method;
+        match (&self.provider, rest) {
+            (Provider::Oidc(provider), "/callback") => {
+                require(method, &[Method::GET], "GET")?;
+                self.callback(provider, visitor).await
+            }
+            (Provider::Saml(provider), "/saml/acs") => {
+                require(method, &[Method::POST], "POST")?;
+                self.acs(provider, body, visitor).await
+            }
+            (Provider::Saml(provider), "/saml/logout") => {
+                require(method, &[Method::GET, Method::POST], "GET, POST")?;
+                self.saml_logout(provider, body, visitor).await
+            }
+            (Provider::Saml(provider), "/saml/metadata") => {
+                require(method, &[Method::GET, Method::HEAD], "GET, HEAD")?;
+                self.saml_metadata(provider, visitor)
             }
             _ => Err(Refusal::UnknownPage.into()),
         }

@@ -19,7 +19,7 @@ use time::macros::format_description;
 use crate::clock::Timestamp;
 use crate::http::{Response, answer, json, text};
 use crate::refusal::{Onward, Refusal, Words};
-use headers::{Guard, Referrer};
+use headers::{Forms, Guard, Referrer};
 
 /// The pages, ready to be filled in.
 pub struct Pages {
@@ -75,6 +75,24 @@ pub struct SignOut {
     pub action: String,
     /// The app's start page.
     pub home: String,
+    /// Where the answer to the form may lead on to, when signing out goes on at the provider.
+    #[serde(skip)]
+    pub onward: Option<String>,
+}
+
+/// The page whose one button posts a form to another site: our pages have no script that could press it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PostOnward {
+    /// The headline.
+    pub title: &'static str,
+    /// Why.
+    pub why: &'static str,
+    /// What the button says.
+    pub button: &'static str,
+    /// The absolute address that the form is posted to.
+    pub action: String,
+    /// Hidden fields.
+    pub fields: Vec<(&'static str, String)>,
 }
 
 /// The page that says who is signed in, and what the app sees.
@@ -169,6 +187,7 @@ impl Pages {
         templates.add_template("layout.html", include_str!("pages/layout.html"))?;
         templates.add_template("refusal.html", include_str!("pages/refusal.html"))?;
         templates.add_template("sign_out.html", include_str!("pages/sign_out.html"))?;
+        templates.add_template("onward.html", include_str!("pages/onward.html"))?;
         templates.add_template("signed_out.html", include_str!("pages/signed_out.html"))?;
         templates.add_template("me.html", include_str!("pages/me.html"))?;
         let style = include_str!("pages/style.css");
@@ -198,7 +217,19 @@ impl Pages {
     /// The page with the button that signs out.
     pub fn sign_out(&self, page: &SignOut, visit: &Visit<'_>) -> Response {
         let page = SignOut { home: local(&page.home).unwrap_or("/").to_owned(), ..page.clone() };
-        self.page(StatusCode::OK, "Sign out", "sign_out.html", &page, visit, Referrer::SameOrigin)
+        let mut response = self.page(StatusCode::OK, "Sign out", "sign_out.html", &page, visit, Referrer::SameOrigin);
+        if let Some(onward) = &page.onward {
+            self.guard.protect(&mut response, Referrer::SameOrigin, Forms::And(onward));
+        }
+        response
+    }
+
+    /// The page with the button that posts a form to another site.
+    pub fn post_onward(&self, page: &PostOnward, visit: &Visit<'_>) -> Response {
+        let page = PostOnward { action: local(&page.action).unwrap_or("/").to_owned(), ..page.clone() };
+        let mut response = self.page(StatusCode::OK, page.title, "onward.html", &page, visit, Referrer::SameOrigin);
+        self.guard.protect(&mut response, Referrer::SameOrigin, Forms::And(&page.action));
+        response
     }
 
     /// The page after signing out. It offers a link and never signs in by itself.
@@ -284,7 +315,7 @@ impl Pages {
                 text(status, format!("{title}\n\nRequest {}\n", visit.request_id))
             }
         };
-        self.guard.protect(&mut response, referrer);
+        self.guard.protect(&mut response, referrer, Forms::Here);
         response
     }
 
@@ -397,6 +428,17 @@ mod tests {
             who: "</p><script>alert(1)</script>".into(),
             action: "/.portcullis/sign-out".into(),
             home: "/".into(),
+            onward: None,
+        }
+    }
+
+    fn onward() -> PostOnward {
+        PostOnward {
+            title: "Sign in",
+            why: "Because.",
+            button: "Continue to Salesforce",
+            action: "https://acme.my.salesforce.com/idp/endpoint/HttpPost?x='".into(),
+            fields: vec![("SAMLRequest", "PHg+\"><script>".into())],
         }
     }
 
@@ -412,6 +454,7 @@ mod tests {
         let mut all = vec![
             ("sign out", pages.sign_out(&sign_out(), &VISIT)),
             ("signed out", pages.signed_out(&VISIT, &links())),
+            ("onward", pages.post_onward(&onward(), &VISIT)),
             ("me", pages.me(&me(), Form::Page, &VISIT)),
         ];
         for refusal in Refusal::samples() {
@@ -491,6 +534,21 @@ mod tests {
         assert!(page.contains("&lt;script&gt;alert(1)"), "{page}");
         let (_, page) = read(pages.me(&me(), Form::Page, &VISIT));
         assert!(page.contains("Ada &lt;b&gt;Lovelace") && page.contains("&quot;&gt;&lt;script&gt;"), "{page}");
+    }
+
+    #[test]
+    fn a_form_may_lead_to_the_provider_and_its_pages_alone() {
+        let pages = Pages::new().unwrap();
+        let policy = |response: Response| read(response).0[CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+        let to_provider = "form-action 'self' https://acme.my.salesforce.com https:;";
+        assert!(policy(pages.post_onward(&onward(), &VISIT)).contains(to_provider));
+        let page = SignOut { onward: Some("https://acme.my.salesforce.com/slo".into()), ..sign_out() };
+        assert!(policy(pages.sign_out(&page, &VISIT)).contains(to_provider));
+        assert!(policy(pages.sign_out(&sign_out(), &VISIT)).contains("form-action 'self';"));
+        let page = PostOnward { action: "javascript:alert(1)".into(), ..onward() };
+        let (headers, page) = read(pages.post_onward(&page, &VISIT));
+        assert!(!page.contains("javascript") && page.contains("action=\"&#x2f;\""), "{page}");
+        assert!(headers[CONTENT_SECURITY_POLICY].to_str().unwrap().contains("form-action 'self';"));
     }
 
     #[test]

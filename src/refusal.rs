@@ -8,6 +8,7 @@
 mod browser;
 pub mod doubt;
 pub mod salesforce;
+mod saml;
 mod service;
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ use hyper::StatusCode;
 
 pub use doubt::ProviderDoubt;
 use salesforce::SalesforceError;
+pub use saml::SamlDoubt;
 
 /// A request that was declined, and why. `cause` is for the log alone and never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +107,13 @@ pub enum Refusal {
         /// Which check.
         doubt: ProviderDoubt,
         /// What was seen instead; never a token.
+        cause: String,
+    },
+    /// A SAML message failed a check.
+    SamlDoubted {
+        /// Which check.
+        doubt: SamlDoubt,
+        /// What was seen instead; never the message.
         cause: String,
     },
     /// Salesforce said no, in its own words.
@@ -250,6 +259,7 @@ impl Refusal {
             | Self::ProviderUnreachable { cause }
             | Self::ProviderTimeout { cause }
             | Self::ProviderMisbehaved { cause, .. }
+            | Self::SamlDoubted { cause, .. }
             | Self::Salesforce { cause, .. }
             | Self::UpstreamUnreachable { cause }
             | Self::UpstreamConnectTimeout { cause }
@@ -294,6 +304,7 @@ impl Refusal {
             Self::ProviderTimeout { cause: cause() },
         ];
         all.extend(ProviderDoubt::ALL.iter().map(|&doubt| Self::ProviderMisbehaved { doubt, cause: cause() }));
+        all.extend(SamlDoubt::ALL.iter().map(|&doubt| Self::SamlDoubted { doubt, cause: cause() }));
         all.extend(SalesforceError::ALL.iter().map(|&error| Self::Salesforce { error, cause: cause() }));
         all.extend([
             Self::UpstreamUnreachable { cause: cause() },
@@ -345,6 +356,7 @@ impl Refusal {
             Self::ProviderUnreachable { .. } => service::PROVIDER_UNREACHABLE,
             Self::ProviderTimeout { .. } => service::PROVIDER_TIMEOUT,
             Self::ProviderMisbehaved { doubt, .. } => doubt.entry(),
+            Self::SamlDoubted { doubt, .. } => doubt.entry(),
             Self::Salesforce { error, .. } => error.entry(),
             Self::UpstreamUnreachable { .. } => service::UPSTREAM_UNREACHABLE,
             Self::UpstreamConnectTimeout { .. } => service::UPSTREAM_CONNECT_TIMEOUT,
@@ -389,6 +401,7 @@ mod tests {
     fn the_lists_hold_every_variant() {
         assert_eq!(named(Refusal::samples()), variants(include_str!("refusal.rs"), "Refusal"));
         assert_eq!(named(ProviderDoubt::ALL), variants(include_str!("refusal/doubt.rs"), "ProviderDoubt"));
+        assert_eq!(named(SamlDoubt::ALL), variants(include_str!("refusal/saml.rs"), "SamlDoubt"));
         assert_eq!(named(SalesforceError::ALL), variants(include_str!("refusal/salesforce.rs"), "SalesforceError"));
     }
 

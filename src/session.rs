@@ -7,6 +7,8 @@
 pub mod attempt;
 pub mod cookie;
 pub mod memory;
+pub mod once;
+mod roll;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,7 +20,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
 use crate::http::path::LocalPath;
-use crate::identity::{Identity, OrgId, ProviderName, UserId};
+use crate::identity::{Handle, Identity, OrgId, ProviderName, UserId};
 
 use attempt::AttemptId;
 pub use memory::Sessions;
@@ -121,8 +123,10 @@ pub struct Session {
     pub began: Timestamp,
     /// When it ends at the latest.
     pub ends: Timestamp,
+    /// What the provider calls it, for single logout.
+    pub handle: Option<Handle>,
     site: SiteIndex,
-    attempt: AttemptId,
+    attempt: Option<AttemptId>,
     return_to: LocalPath,
     last_used: AtomicU64,
     ended: AtomicBool,
@@ -138,7 +142,7 @@ impl Session {
 
     /// Where the person wanted to go, if this session was made by that attempt: a replayed callback leads there.
     pub fn made_by(&self, attempt: AttemptId) -> Option<&LocalPath> {
-        (self.attempt == attempt).then_some(&self.return_to)
+        (self.attempt == Some(attempt)).then_some(&self.return_to)
     }
 
     /// When it ends if it is not used again.

@@ -5,6 +5,7 @@
 
 mod certificate;
 mod live;
+mod saml;
 
 use std::fmt::Write;
 use std::path::Path;
@@ -13,7 +14,8 @@ use std::process::ExitCode;
 use super::{FAILED, complain, refuse, runtime, say};
 use crate::clock::Timestamp;
 use crate::config::{Config, file};
-use crate::identity::oidc::{ClientAuthentication, UserTypes};
+use crate::identity;
+use crate::identity::oidc::{self, ClientAuthentication, UserTypes};
 use crate::route::Access;
 
 /// How far a check goes.
@@ -64,10 +66,11 @@ fn summary(config: &Config) -> String {
         Some(operator) => line("operator", &operator),
         None => line("operator", &"off"),
     }
-    line(
-        "provider",
-        &format_args!("{} at {}", config.provider.name, config.provider.org.as_str().trim_end_matches('/')),
-    );
+    let place = match &config.provider {
+        identity::Settings::Oidc(settings) => settings.org.as_str().trim_end_matches('/').to_owned(),
+        identity::Settings::Saml(setup) => saml::place(setup),
+    };
+    line("provider", &format_args!("{} at {place}", config.provider.name()));
     line("who may", &who(config));
     let span = |span| humantime::format_duration(span);
     line("sessions", &format_args!("{}, {} when unused", span(config.session.lifetime), span(config.session.idle)));
@@ -88,9 +91,9 @@ fn summary(config: &Config) -> String {
 }
 
 fn who(config: &Config) -> String {
-    let orgs: Vec<&str> = config.provider.organizations.iter().map(|org| org.as_str()).collect();
+    let orgs: Vec<&str> = config.provider.organizations().iter().map(|org| org.as_str()).collect();
     let orgs = if orgs.is_empty() { "of that org".to_owned() } else { format!("of {}", orgs.join(", ")) };
-    match &config.provider.user_types {
+    match config.provider.user_types() {
         UserTypes::Only(types) => format!("users {orgs} of type {}", types.join(", ")),
         UserTypes::Any => format!("users {orgs}, partners and customers included"),
     }
@@ -98,6 +101,19 @@ fn who(config: &Config) -> String {
 
 /// What to enter in Salesforce, by the words of its pages.
 fn for_salesforce(config: &Config) -> String {
+    match &config.provider {
+        identity::Settings::Oidc(settings) => for_oauth(settings, config),
+        identity::Settings::Saml(setup) => {
+            let mut text = "Enter in the app's SAML settings in Salesforce:\n".to_owned();
+            for (name, value) in saml::entries(setup, config) {
+                let _ = writeln!(text, "  {name:<38} {value}");
+            }
+            text
+        }
+    }
+}
+
+fn for_oauth(settings: &oidc::Settings, config: &Config) -> String {
     let mut text = "Enter in the app's OAuth settings in Salesforce:\n".to_owned();
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:<38} {value}");
@@ -105,9 +121,9 @@ fn for_salesforce(config: &Config) -> String {
     for (index, callback) in config.callbacks().enumerate() {
         line(if index == 0 { "Callback URL" } else { "" }, &callback);
     }
-    line("Selected OAuth Scopes", &config.provider.scopes.join(", "));
+    line("Selected OAuth Scopes", &settings.scopes.join(", "));
     line("Require Proof Key for Code Exchange", "on (the gateway always sends one)");
-    let (secret, signature) = match &config.provider.client {
+    let (secret, signature) = match &settings.client {
         ClientAuthentication::SecretPost(_) | ClientAuthentication::SecretBasic(_) => ("on", None),
         ClientAuthentication::PrivateKeyJwt { .. } => ("on", Some("the certificate of client_key")),
         ClientAuthentication::Public => ("off (there is no client_secret)", None),

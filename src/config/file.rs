@@ -59,7 +59,7 @@ fn sections(reader: &Reader) -> Option<Config> {
     let mut notes = Vec::new();
     let limits = front::limits(&root);
     let front = front::read(&root, &mut notes);
-    let provider = provider::read(&root);
+    let provider = provider::read(&root, &front);
     let session = routes::session(&root);
     let headers = headers::read(&root);
     let upstream = routes::upstream(&root);

@@ -3,21 +3,32 @@
 //! Settings that exclude each other, ask for too much or let in more people than meant are refused here, in
 //! words of the configuration. Called by `config::file`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::credential::{Shape, secret};
-use super::org;
+use super::front::Front;
 use super::problem::Wrong;
 use super::reader::{Table, Written};
 use super::value::{choice, duration, words};
+use super::{org, saml};
+use crate::http::Scheme;
+use crate::http::origin::Origin;
 use crate::identity::oidc::{ClientAuthentication, MAX_CLOCK_SKEW, Settings, UserInfoMethod, UserTypes};
 use crate::identity::salesforce::{OrgId, is_shared_login_host};
-use crate::identity::{ProviderName, salesforce};
+use crate::identity::{self, ProviderName, salesforce};
 
-const PROTOCOLS: [(&str, ()); 1] = [("oidc", ())];
+/// The protocols that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Oidc,
+    Saml,
+}
+
+const PROTOCOLS: [(&str, Protocol); 2] = [("oidc", Protocol::Oidc), ("saml", Protocol::Saml)];
 
 /// The one provider.
-pub(super) fn read(root: &Table<'_>) -> Option<Settings> {
+pub(super) fn read(root: &Table<'_>, front: &Front) -> Option<identity::Settings> {
     let providers = root.table("provider");
     let mut named = providers.named().into_iter();
     let Some((name, table)) = named.next() else {
@@ -38,16 +49,39 @@ pub(super) fn read(root: &Table<'_>) -> Option<Settings> {
     if !good {
         providers.complain(&name, "is not a name for a provider", "use lower-case letters, digits, _ and -");
     }
-    let settings = settings(&table, ProviderName(name));
-    table.finish();
+    let name = ProviderName(name);
+    let settings = match table.get("protocol", Some("oidc"), Written::Text, |text| choice(text, &PROTOCOLS)) {
+        Some(Protocol::Saml) => {
+            travels(&table, front);
+            let (public, prefix) = (front.public.as_ref(), front.prefix.as_deref());
+            let entity_id =
+                format!("{}{}/saml/metadata", public.map_or("", Origin::as_str), prefix.unwrap_or_default());
+            let settings = saml::settings(&table, name, entity_id);
+            table.finish();
+            settings.map(|setup| identity::Settings::Saml(Box::new(setup)))
+        }
+        Some(Protocol::Oidc) => {
+            let settings = settings(&table, name);
+            table.finish();
+            settings.map(|settings| identity::Settings::Oidc(Box::new(settings)))
+        }
+        // The other keys depend on it.
+        None => None,
+    };
     settings
 }
 
+/// SAML's answer is a form posted by another site, and browsers let a cookie come along only if it is `Secure`.
+fn travels(table: &Table<'_>, front: &Front) {
+    if let Some(public) =
+        front.public.as_ref().filter(|public| public.scheme() == Scheme::Http && !public.is_loopback())
+    {
+        let what = format!("\"saml\" does not work at {public}: browsers keep its cookie on https alone");
+        table.complain("protocol", what, "give public_url https, or write \"oidc\"");
+    }
+}
+
 fn settings(table: &Table<'_>, name: ProviderName) -> Option<Settings> {
-    let _protocol = table.get("protocol", Some("oidc"), Written::Text, |text| match text {
-        "saml" => Err(Wrong::new("\"saml\" is not offered yet", "write \"oidc\"")),
-        text => choice(text, &PROTOCOLS),
-    });
     table.require("org", "write the org's address: org = \"https://NAME.my.salesforce.com\"");
     let org = table.get("org", None, Written::Text, org::read);
     table.require("client_id", "write the consumer key of the app in Salesforce");
@@ -65,20 +99,7 @@ fn settings(table: &Table<'_>, name: ProviderName) -> Option<Settings> {
     let clock_skew = table.get("clock_skew", Some("60s"), Written::Text, skew);
     let bounds = |text: &str| duration(text, Duration::from_millis(100), Duration::from_secs(60));
     let timeout = table.get("timeout", Some("10s"), Written::Text, bounds);
-    let ca = table.get("ca", None, Written::Text, |text| {
-        let path = table.reader.sources.resolve(text);
-        let shown = path.display();
-        match std::fs::read_to_string(&path) {
-            Ok(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => Ok(path),
-            Ok(_) => {
-                Err(Wrong::new(format!("the file {shown} holds no certificate"), "name a PEM file of CA certificates"))
-            }
-            Err(error) => Err(Wrong::new(
-                format!("the file {shown} cannot be read: {error}"),
-                "name a PEM file of CA certificates",
-            )),
-        }
-    });
+    let ca = certificates_file(table);
     let shared = org.as_ref().and_then(|org| org.host_str()).filter(|host| is_shared_login_host(host));
     if let (Some(host), Some([])) = (shared, organizations.as_deref()) {
         table.complain(
@@ -101,6 +122,20 @@ fn settings(table: &Table<'_>, name: ProviderName) -> Option<Settings> {
         clock_skew: clock_skew?,
         timeout: timeout?,
         ca: if table.has("ca") { Some(ca?) } else { None },
+    })
+}
+
+/// The file of certificates to trust beside the system's.
+pub(super) fn certificates_file(table: &Table<'_>) -> Option<PathBuf> {
+    table.get("ca", None, Written::Text, |text| {
+        let path = table.reader.sources.resolve(text);
+        let shown = path.display();
+        let instead = "name a PEM file of CA certificates";
+        match std::fs::read_to_string(&path) {
+            Ok(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => Ok(path),
+            Ok(_) => Err(Wrong::new(format!("the file {shown} holds no certificate"), instead)),
+            Err(error) => Err(Wrong::new(format!("the file {shown} cannot be read: {error}"), instead)),
+        }
     })
 }
 
@@ -179,7 +214,7 @@ fn client(table: &Table<'_>) -> Option<ClientAuthentication> {
     })
 }
 
-fn organization(text: &str) -> Result<OrgId, Wrong> {
+pub(super) fn organization(text: &str) -> Result<OrgId, Wrong> {
     OrgId::parse(text).map_err(|error| {
         let instead = "copy it from Salesforce: Setup > Company Information > Salesforce.com Organization ID (it begins with 00D)";
         if salesforce::UserId::parse(text).is_ok() {
@@ -189,7 +224,7 @@ fn organization(text: &str) -> Result<OrgId, Wrong> {
     })
 }
 
-fn user_type(text: &str) -> Result<String, Wrong> {
+pub(super) fn user_type(text: &str) -> Result<String, Wrong> {
     if text != "any" && text.eq_ignore_ascii_case("any") {
         return Err(Wrong::new(format!("{text:?} is not how we write it"), "write \"any\""));
     }
@@ -204,7 +239,7 @@ fn user_type(text: &str) -> Result<String, Wrong> {
     ))
 }
 
-fn kinds(table: &Table<'_>, types: Vec<String>) -> Option<UserTypes> {
+pub(super) fn kinds(table: &Table<'_>, types: Vec<String>) -> Option<UserTypes> {
     let any = types.iter().any(|kind| kind == "any");
     match types.len() {
         0 => table.complain("user_types", "is empty: nobody could sign in", "write [\"STANDARD\"], or [\"any\"]"),

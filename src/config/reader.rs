@@ -165,21 +165,46 @@ impl<'r> Table<'r> {
         &self,
         key: &str,
         default: &[&str],
-        mut read: impl FnMut(&str) -> Result<T, Wrong>,
+        read: impl FnMut(&str) -> Result<T, Wrong>,
     ) -> Option<Vec<T>> {
         let value = self.ask(key, Some(format!("{default:?}")));
         let path = self.path.key(key);
-        let elements: Vec<(KeyPath, Result<String, Wrong>)> = match value {
+        let elements = match value {
             None => default.iter().map(|text| (path.clone(), Ok((*text).to_owned()))).collect(),
-            Some(Value::Array(_, values)) => {
+            Some(value) => self.elements_of(&path, value),
+        };
+        self.read_all(elements, read)
+    }
+
+    /// One text or a list of them, by `read` for each; none when it was not written.
+    pub(super) fn one_or_more<T>(&self, key: &str, read: impl FnMut(&str) -> Result<T, Wrong>) -> Option<Vec<T>> {
+        let path = self.path.key(key);
+        let elements = match self.ask(key, None) {
+            None => Vec::new(),
+            Some(value @ Value::String(_, text)) if !self.reader.sources.is_from_environment(value) => {
+                vec![(path, Ok(text.clone()))]
+            }
+            Some(value) => self.elements_of(&path, value),
+        };
+        self.read_all(elements, read)
+    }
+
+    fn elements_of(&self, path: &KeyPath, value: &Value) -> Vec<(KeyPath, Result<String, Wrong>)> {
+        match value {
+            Value::Array(_, values) => {
                 let texts = values.iter().enumerate();
                 texts.map(|(index, value)| (path.index(index), self.scalar(value, Written::Text))).collect()
             }
-            Some(value @ Value::String(_, text)) if self.reader.sources.is_from_environment(value) => {
-                self.elements(&path, text)
-            }
-            Some(_) => vec![(path, Err(Wrong::new("is not a list", "write it in brackets: [\"one\", \"two\"]")))],
-        };
+            Value::String(_, text) if self.reader.sources.is_from_environment(value) => self.elements(path, text),
+            _ => vec![(path.clone(), Err(Wrong::new("is not a list", "write it in brackets: [\"one\", \"two\"]")))],
+        }
+    }
+
+    fn read_all<T>(
+        &self,
+        elements: Vec<(KeyPath, Result<String, Wrong>)>,
+        mut read: impl FnMut(&str) -> Result<T, Wrong>,
+    ) -> Option<Vec<T>> {
         let mut all = Vec::with_capacity(elements.len());
         let mut sound = true;
         for (path, text) in elements {

@@ -274,7 +274,8 @@ impl Memory {
     }
 }
 
-fn remember<T>(map: &mut HashMap<String, T>, key: String, value: T) {
+/// Keeps one more thing; a full map begins anew.
+pub(super) fn remember<T>(map: &mut HashMap<String, T>, key: String, value: T) {
     if map.len() >= CAPACITY {
         map.clear();
     }

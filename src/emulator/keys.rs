@@ -17,7 +17,9 @@ use serde_json::{Value, json};
 
 use super::mischief::Mischief;
 use super::people::HOME_ORGANIZATION;
+use super::saml::SamlKeys;
 use super::settings::KeySize;
+use crate::clock::Timestamp;
 
 /// One RSA key and what the key set says of it.
 #[derive(Clone)]
@@ -90,6 +92,7 @@ pub struct KeyRing {
     after_next: Key,
     access: [Key; 2],
     stranger: Key,
+    saml: SamlKeys,
 }
 
 impl KeyRing {
@@ -106,6 +109,7 @@ impl KeyRing {
         let access = |made: u64| format!("CORE_ATJWT.{org}.{made}");
         std::thread::scope(|scope| {
             let make = |kid: String, bits: Bits| scope.spawn(move || Key::generate(kid, bits));
+            let saml = scope.spawn(|| SamlKeys::generate(Timestamp::now()));
             let threads = (
                 make("260".to_owned(), large),
                 make("262".to_owned(), large),
@@ -122,6 +126,7 @@ impl KeyRing {
                 after_next: finish(threads.3)?,
                 access: [finish(threads.4)?, finish(threads.5)?],
                 stranger: finish(threads.6)?,
+                saml: finish(saml)?,
             }))
         })
     }
@@ -138,6 +143,11 @@ impl KeyRing {
     /// The key that signs access tokens (behaviour 18).
     pub fn access(&self) -> &Key {
         &self.access[1]
+    }
+
+    /// The keys of the SAML identity provider, which are in no key set.
+    pub fn saml(&self) -> &SamlKeys {
+        &self.saml
     }
 
     /// A key that no key set has, though its `kid` is a published one.
@@ -164,7 +174,7 @@ impl std::fmt::Debug for KeyRing {
     }
 }
 
-fn finish(thread: std::thread::ScopedJoinHandle<'_, io::Result<Key>>) -> io::Result<Key> {
+fn finish<T>(thread: std::thread::ScopedJoinHandle<'_, io::Result<T>>) -> io::Result<T> {
     thread.join().map_err(|_| io::Error::other("making a key failed"))?
 }
 

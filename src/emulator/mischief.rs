@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 pub use super::complaints::Complaint;
 use super::complaints::{AT_AUTHORIZE, AT_TOKEN};
+use super::saml::SamlMischief;
 
 macro_rules! mischief {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $harm:ident;)+) => {
@@ -19,6 +20,8 @@ macro_rules! mischief {
             CallbackError(Complaint),
             /// The token endpoint answers 400 with this error (salesforce.md 2.6).
             TokenError(Complaint),
+            /// What only SAML meets.
+            Saml(SamlMischief),
         }
 
         const NAMED: &[(Mischief, &str, Harm)] = &[$((Mischief::$variant, $name, Harm::$harm),)+];
@@ -27,7 +30,7 @@ macro_rules! mischief {
 
 /// What a mischief should do to a sign-in.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Harm {
+pub(super) enum Harm {
     /// Salesforce does so too, here or there: the sign-in must succeed.
     Benign,
     /// Nobody may be signed in by it.
@@ -190,7 +193,7 @@ mischief! {
 }
 
 impl Mischief {
-    /// Every one, with every error of both endpoints.
+    /// Every one of OpenID Connect's, with every error of both endpoints. SAML's are [`SamlMischief::ALL`].
     pub const ALL: &'static [Self] = &EVERY;
 
     /// Its name, as [`FromStr`] reads it.
@@ -198,13 +201,17 @@ impl Mischief {
         match self {
             Self::CallbackError(complaint) => format!("callback-error:{complaint}"),
             Self::TokenError(complaint) => format!("token-error:{complaint}"),
+            Self::Saml(mischief) => format!("saml:{}", mischief.name()),
             _ => NAMED.iter().find(|named| named.0 == self).map_or("", |named| named.1).to_owned(),
         }
     }
 
     /// Whether a sign-in must succeed nevertheless.
     pub fn is_benign(self) -> bool {
-        NAMED.iter().any(|named| named.0 == self && named.2 == Harm::Benign)
+        match self {
+            Self::Saml(mischief) => mischief.is_benign(),
+            _ => NAMED.iter().any(|named| named.0 == self && named.2 == Harm::Benign),
+        }
     }
 
     /// The callback's error of that code; the first one when a code has several descriptions.
@@ -236,6 +243,12 @@ static EVERY: [Mischief; COUNT] = {
     every
 };
 
+impl From<SamlMischief> for Mischief {
+    fn from(mischief: SamlMischief) -> Self {
+        Self::Saml(mischief)
+    }
+}
+
 impl fmt::Display for Mischief {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name())
@@ -259,9 +272,10 @@ impl FromStr for Mischief {
             Some(("token-error", error)) => Self::token_error(error),
             _ => None,
         };
-        let found = short.or_else(|| Self::ALL.iter().copied().find(|mischief| mischief.name() == name));
+        let known = || Self::ALL.iter().copied().chain(SamlMischief::ALL.iter().copied().map(Self::Saml));
+        let found = short.or_else(|| known().find(|mischief| mischief.name() == name));
         found.ok_or_else(|| {
-            let names = Self::ALL.iter().map(|mischief| mischief.name());
+            let names = known().map(Self::name);
             let nearest = names.min_by_key(|known| strsim::levenshtein(known, name)).unwrap_or_default();
             UnknownMischief { name: name.to_owned(), nearest }
         })
@@ -276,9 +290,10 @@ mod tests {
     #[test]
     fn every_mischief_answers_to_its_name_alone() {
         let mut names = HashSet::new();
-        for mischief in Mischief::ALL {
+        let saml = SamlMischief::ALL.iter().copied().map(Mischief::Saml);
+        for mischief in Mischief::ALL.iter().copied().chain(saml) {
             assert!(names.insert(mischief.name()), "{mischief} twice");
-            assert_eq!(mischief.name().parse(), Ok(*mischief));
+            assert_eq!(mischief.name().parse(), Ok(mischief));
         }
         assert!(names.contains("callback-error:access_denied/end-user denied authorization"));
         let unknown = "wrong-nonse".parse::<Mischief>().unwrap_err();

@@ -11,6 +11,7 @@ use minijinja::{Environment, Value, context};
 use super::Base;
 use super::complaints::Complaint;
 use super::people::{EVERYBODY, PASSWORD, Person};
+use super::saml::Event;
 use super::wire;
 use crate::http::{self, Response};
 
@@ -35,6 +36,7 @@ impl Pages {
         templates.add_template("approve.html", include_str!("pages/approve.html"))?;
         templates.add_template("notice.html", include_str!("pages/notice.html"))?;
         templates.add_template("onward.html", include_str!("pages/onward.html"))?;
+        templates.add_template("post.html", include_str!("pages/post.html"))?;
         Ok(Self { templates })
     }
 
@@ -92,6 +94,22 @@ impl Pages {
         let mut response = self.show(StatusCode::OK, "onward.html", context! { location });
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(SCRIPTED));
         response
+    }
+
+    /// A form that posts itself, as SAML's answers travel (behaviour 29).
+    pub(super) fn post(&self, action: &str, fields: &[(&str, String)]) -> Response {
+        let fields: Vec<Value> = fields.iter().map(|(name, value)| context! { name => *name, value }).collect();
+        let mut response = self.show(StatusCode::OK, "post.html", context! { action, fields });
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(SCRIPTED));
+        response
+    }
+
+    /// An error of the SAML identity provider, which is shown here (behaviour 30).
+    pub(super) fn event(&self, base: &Base, event: Event) -> Response {
+        let page = context! {
+            base => base.path.as_str(), title => "Single sign-on error", text => event.words(), code => event.code(),
+        };
+        self.show(event.status(), "notice.html", page)
     }
 
     fn show(&self, status: StatusCode, name: &str, page: Value) -> Response {
@@ -157,6 +175,8 @@ mod tests {
             pages.signed_out(&base),
             pages.stale(&base),
             pages.error(&base, super::super::complaints::CLIENT_UNKNOWN),
+            pages.event(&base, Event::AppAccessDenied),
+            pages.post("http://127.0.0.1:1/acs", &[("SAMLResponse", String::new())]),
         ];
         for page in shown {
             assert!(html(page).await.contains("pretend"));

@@ -47,6 +47,10 @@ pub struct Person {
     pub email_verified: bool,
     /// `user_type`.
     pub user_type: &'static str,
+    /// "Federation ID", which an administrator writes into the record, or not.
+    pub federation_id: Option<&'static str>,
+    /// What a custom attribute could say of them.
+    pub roles: &'static [&'static str],
     /// What they are here for, in words for the sign-in page.
     pub part: &'static str,
     /// Whether the account works.
@@ -87,6 +91,8 @@ pub const ADMINISTRATOR: Person = Person {
     email: "ada@pretend.example",
     email_verified: true,
     user_type: "STANDARD",
+    federation_id: Some("E1001"),
+    roles: &["admin", "agent"],
     part: "administrator",
     account: Account::Active,
     access: AppAccess::Approved,
@@ -100,6 +106,8 @@ pub const STANDARD: Person = Person {
     family_name: "Hooper",
     email: "grace@pretend.example",
     email_verified: false,
+    federation_id: Some("E1002"),
+    roles: &["agent"],
     part: "standard user",
     ..ADMINISTRATOR
 };
@@ -111,6 +119,8 @@ pub const ACCENTED: Person = Person {
     given_name: "Zoë",
     family_name: "Müller-Šťastná",
     email: "zoe@pretend.example",
+    federation_id: Some("É1003"),
+    roles: &["agent"],
     part: "standard user, with a name beyond ASCII",
     ..ADMINISTRATOR
 };
@@ -123,6 +133,8 @@ pub const PARTNER: Person = Person {
     family_name: "Ortner",
     email: "pat@partner.example",
     user_type: "PowerPartner",
+    federation_id: None,
+    roles: &[],
     part: "partner: a portal user, not a colleague",
     ..ADMINISTRATOR
 };
@@ -134,6 +146,7 @@ pub const INACTIVE: Person = Person {
     given_name: "Nik",
     family_name: "Tesler",
     email: "nik@pretend.example",
+    federation_id: None,
     part: "deactivated a moment after signing in",
     account: Account::Inactive,
     ..ADMINISTRATOR
@@ -146,6 +159,8 @@ pub const NOT_APPROVED: Person = Person {
     given_name: "Kat",
     family_name: "Johnsen",
     email: "kat@pretend.example",
+    federation_id: None,
+    roles: &[],
     part: "not approved for the app by the administrator",
     access: AppAccess::NotApproved,
     ..ADMINISTRATOR
@@ -159,6 +174,7 @@ pub const FOREIGNER: Person = Person {
     organization: FOREIGN_ORGANIZATION,
     given_name: "Fran",
     family_name: "Pagnol",
+    federation_id: None,
     email: "ada@pretend.example",
     part: "of another company's org, with Ada's e-mail address",
     ..ADMINISTRATOR

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::keys::KeyRing;
 use super::mischief::Mischief;
+use super::saml::SamlApp;
 
 /// The pretend org.
 #[derive(Clone, Debug)]
@@ -115,6 +116,8 @@ pub struct App {
     pub userinfo: UserInfo,
     /// `isRefreshTokenRotationEnabled` (behaviour 20).
     pub rotation: Rotation,
+    /// "Enable SAML": the same app by the other protocol.
+    pub saml: SamlApp,
 }
 
 impl Default for App {
@@ -136,6 +139,7 @@ impl Default for App {
             access_tokens: AccessTokens::Opaque,
             userinfo: UserInfo::GetAndPost,
             rotation: Rotation::Off,
+            saml: SamlApp::default(),
         }
     }
 }

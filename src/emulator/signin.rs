@@ -8,8 +8,10 @@ use hyper::header::SET_COOKIE;
 
 use super::authorize::APPROVAL;
 use super::people::{self, PASSWORD, Person};
-use super::wire::{self, COOKIE_NAME, Form, Head};
+use super::saml;
+use super::wire::{self, COOKIE_NAME, Form, GONE, Head};
 use super::{Base, Org};
+use crate::clock::Timestamp;
 use crate::http::Response;
 use crate::http::path::LocalPath;
 use crate::secret;
@@ -46,25 +48,25 @@ impl Org {
         }
     }
 
-    /// Signs the browser out here; where it came from learns nothing of it (behaviour 27). The approval page's
+    /// Signs the browser out here; where it came from learns nothing of it (behaviour 27), unless by SAML's
+    /// single logout. The approval page's
     /// "somebody else" goes on to the sign-in page.
-    pub(super) fn sign_out(&self, base: &Base, head: &Head, form: &Form) -> Response {
+    pub(super) fn sign_out(&self, base: &Base, head: &Head, form: &Form, now: Timestamp) -> Response {
         self.note("sign-out");
         self.memory().farewell(head.session());
-        let gone = format!("{COOKIE_NAME}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
         let page = match form.get("startURL").and_then(LocalPath::parse) {
             Some(onward) => wire::found(&sign_in_address(base, onward.as_str())),
-            None => self.pages.signed_out(base),
+            None => self.tell_of_leaving(head, now).unwrap_or_else(|| self.pages.signed_out(base)),
         };
-        wire::with(page, SET_COOKIE, &gone)
+        wire::with(page, SET_COOKIE, GONE)
     }
 
     fn welcome(&self, base: &Base, person: &'static Person, onward: Option<LocalPath>) -> Response {
         let Ok(session) = secret::random_token() else { return wire::html_page(StatusCode::SERVICE_UNAVAILABLE) };
         self.memory().welcome(session.clone(), person);
         let home = format!("{}/", base.path);
-        let approval = format!("{}{APPROVAL}", base.path);
-        let onward = onward.filter(|path| path.as_str().starts_with(&approval));
+        let known = [APPROVAL, saml::RESUME].map(|path| format!("{}{path}", base.path));
+        let onward = onward.filter(|path| known.iter().any(|known| path.as_str().starts_with(known)));
         let onward = onward.as_ref().map_or(home.as_str(), LocalPath::as_str);
         let cookie = format!("{COOKIE_NAME}={session}; Path=/; HttpOnly; SameSite=Lax");
         wire::with(wire::found(onward), SET_COOKIE, &cookie)

@@ -16,10 +16,10 @@ use super::*;
 const CALLBACK: &str = "http://localhost:1/.portcullis/callback";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
-struct Reply {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: String,
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: String,
 }
 
 impl Reply {
@@ -27,7 +27,7 @@ impl Reply {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.body))
     }
 
-    fn location(&self) -> &str {
+    pub(super) fn location(&self) -> &str {
         self.headers
             .get(LOCATION)
             .unwrap_or_else(|| panic!("no redirect: {} {}", self.status, self.body))
@@ -47,7 +47,7 @@ impl Reply {
     }
 }
 
-async fn ask(url: &str, headers: &[(&str, &str)], form: Option<&[(&str, &str)]>) -> Option<Reply> {
+pub(super) async fn ask(url: &str, headers: &[(&str, &str)], form: Option<&[(&str, &str)]>) -> Option<Reply> {
     let url = url::Url::parse(url).unwrap();
     let stream = tokio::net::TcpStream::connect(url.socket_addrs(|| None).unwrap()[0]).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -70,15 +70,15 @@ async fn ask(url: &str, headers: &[(&str, &str)], form: Option<&[(&str, &str)]>)
     Some(Reply { status: parts.status, headers: parts.headers, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
-async fn get(url: &str) -> Reply {
+pub(super) async fn get(url: &str) -> Reply {
     ask(url, &[], None).await.unwrap()
 }
 
-async fn post(url: &str, form: &[(&str, &str)]) -> Reply {
+pub(super) async fn post(url: &str, form: &[(&str, &str)]) -> Reply {
     ask(url, &[], Some(form)).await.unwrap()
 }
 
-fn ring() -> Arc<KeyRing> {
+pub(super) fn ring() -> Arc<KeyRing> {
     static RING: OnceLock<Arc<KeyRing>> = OnceLock::new();
     Arc::clone(RING.get_or_init(|| KeyRing::generate(KeySize::Small).unwrap()))
 }

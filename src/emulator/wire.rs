@@ -22,12 +22,17 @@ const FORM_LIMIT: usize = 64 * 1024;
 /// The cookie of a session at the pretend org; the gateway's has another name.
 pub(super) const COOKIE_NAME: &str = "pretend_org_sid";
 
+/// The same cookie, taken away.
+pub(super) const GONE: &str = "pretend_org_sid=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0";
+
 /// A request without its body.
 pub(super) struct Head {
     /// The method.
     pub(super) method: Method,
     /// The query's parameters.
     pub(super) query: Form,
+    /// The query as it came, for signatures over its bytes.
+    pub(super) raw: String,
     /// The headers.
     pub(super) headers: HeaderMap,
 }

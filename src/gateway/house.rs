@@ -17,9 +17,10 @@ use tokio::runtime;
 
 use super::Gateway;
 use crate::admin::Operator;
+use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::identity::Provider;
-use crate::identity::oidc::{self, SetupProblem, UserTypes};
+use crate::identity::oidc::UserTypes;
+use crate::identity::{self, Provider, SetupProblem};
 use crate::login::Login;
 use crate::pages::{BrokenTemplate, Pages};
 use crate::policy::SignInRules;
@@ -31,6 +32,8 @@ use crate::secret::NoRandomness;
 use crate::server::{self, Door, Drain, Event, Events, Limits, tls};
 use crate::session::Sessions;
 use crate::session::attempt::Attempts;
+use crate::session::cookie::Travel;
+use crate::session::once::Once;
 use crate::telemetry::{AccessLog, Metrics, RequestIds};
 
 /// How often unused connections to apps are looked through.
@@ -185,8 +188,8 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
 
 fn build_house(config: &Config, metrics: &Arc<Metrics>) -> Result<House, StartProblem> {
     let rules = SignInRules {
-        organizations: config.provider.organizations.clone(),
-        user_types: match &config.provider.user_types {
+        organizations: config.provider.organizations().to_vec(),
+        user_types: match config.provider.user_types() {
             UserTypes::Only(types) => Some(types.clone()),
             UserTypes::Any => None,
         },
@@ -198,11 +201,17 @@ fn build_house(config: &Config, metrics: &Arc<Metrics>) -> Result<House, StartPr
             tracing::warn!("session.capacity is reached: the session that was unused for longest has ended");
         }
     };
+    let travel = match &config.provider {
+        identity::Settings::Oidc(_) => Travel::Links,
+        identity::Settings::Saml(_) => Travel::Forms,
+    };
     let login = Login {
-        provider: Provider::Oidc(oidc::Provider::new(config.provider.clone())?),
+        provider: Provider::new(config.provider.clone())?,
         rules,
         sessions: Sessions::new(config.session.clone(), on_evicted),
-        attempts: Attempts::new(config.cookies, config.session.login_timeout)?,
+        attempts: Attempts::new(config.cookies, config.session.login_timeout, travel)?,
+        once: Once::default(),
+        origins: config.origins.clone(),
         pages: Pages::new()?,
         injector: Injector::new(&config.headers),
         cookies: config.cookies,
@@ -289,9 +298,8 @@ async fn attend_operator(listener: Option<TcpListener>, house: Arc<House>, ready
 
 /// Fetches discovery and keys before the first visitor needs them. The gateway is ready once it has them.
 async fn keep_warm(house: Arc<House>, ready: Arc<AtomicBool>) {
-    let Provider::Oidc(provider) = &house.login.provider;
     loop {
-        let pause = match provider.warm().await {
+        let pause = match house.login.provider.warm(Timestamp::now()).await {
             Ok(()) => {
                 if !house.drain.is_draining() && !ready.swap(true, Ordering::AcqRel) {
                     tracing::info!("ready: the identity provider answers");

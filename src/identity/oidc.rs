@@ -27,7 +27,8 @@ use super::jwt::keys::KeySet;
 use super::jwt::{Envelope, Expected};
 use super::trouble::Trouble;
 use super::{
-    Answer, Attempt, Begun, BrowserReason, Fault, Identity, ProviderName, ProviderReason, SignedIn, salesforce,
+    Answer, Attempt, Begun, BrowserReason, Fault, Identity, ProviderName, ProviderReason, Secrets, SignedIn, Way,
+    salesforce,
 };
 use crate::clock::Timestamp;
 use crate::http::client::Client;
@@ -112,25 +113,25 @@ impl Provider {
         now: Timestamp,
     ) -> Result<Begun, Fault> {
         let endpoints = self.endpoints().await?;
+        let (nonce, verifier) = (random_token()?, random_token()?);
         let attempt = Attempt {
             state: random_token()?,
-            nonce: random_token()?,
-            verifier: random_token()?,
+            secrets: Secrets::Oidc { nonce: nonce.clone(), verifier: verifier.clone() },
             provider: self.settings.name.clone(),
             origin: origin.to_owned(),
             return_to,
             started: now,
         };
-        let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(attempt.verifier.clone()));
+        let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier));
         let (location, _) = self
             .oauth(&endpoints)
             .authorize_url(|| CsrfToken::new(attempt.state.clone()))
             .set_pkce_challenge(challenge)
             .set_redirect_uri(Cow::Owned(read_callback(callback)?))
             .add_scopes(self.settings.scopes.iter().cloned().map(Scope::new))
-            .add_extra_param("nonce", &attempt.nonce)
+            .add_extra_param("nonce", &nonce)
             .url();
-        Ok(Begun { location: location.into(), attempt })
+        Ok(Begun { way: Way::Redirect(location.into()), attempt })
     }
 
     /// See [`super::Provider::complete`].
@@ -145,10 +146,13 @@ impl Provider {
         now: Timestamp,
     ) -> Result<SignedIn, Fault> {
         let code = self.read_answer(&attempt, answer)?;
+        let Secrets::Oidc { nonce, verifier } = attempt.secrets else {
+            return Err(Fault::BrowserMisbehaved(BrowserReason::IssuerMismatch));
+        };
         let endpoints = self.endpoints().await?;
         let exchange = Exchange {
             code,
-            verifier: attempt.verifier,
+            verifier,
             callback: read_callback(callback)?,
             assertion: self.assertion(now)?,
             client: &self.client,
@@ -166,7 +170,7 @@ impl Provider {
         let expected = Expected {
             issuer: &self.issuer,
             client_id: &self.settings.client_id,
-            nonce: &attempt.nonce,
+            nonce: &nonce,
             access_token: Some(tokens.access()),
             clock_skew: self.settings.clock_skew,
             now,
@@ -345,6 +349,17 @@ mod tests {
         issuer: String,
     }
 
+    /// Nonce and verifier of an attempt.
+    fn secrets(attempt: &Attempt) -> (&str, &str) {
+        let Secrets::Oidc { nonce, verifier } = &attempt.secrets else { panic!("another protocol's attempt") };
+        (nonce, verifier)
+    }
+
+    fn location(begun: &Begun) -> &str {
+        let Way::Redirect(location) = &begun.way else { panic!("a form") };
+        location
+    }
+
     fn sign_response(tokens: &mut Value) {
         let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
         let message = format!("{}{}", tokens["id"].as_str().unwrap(), tokens["issued_at"].as_str().unwrap());
@@ -410,7 +425,7 @@ mod tests {
         /// Begins, and lets the org make a good token for the attempt.
         async fn begin(&self, provider: &Provider) -> Result<Begun, Fault> {
             let begun = provider.begin("https://wiki.example.com", CALLBACK, LocalPath::root(), NOW).await?;
-            self.say(|said| said.payload = payload(&self.issuer, &begun.attempt.nonce));
+            self.say(|said| said.payload = payload(&self.issuer, secrets(&begun.attempt).0));
             Ok(begun)
         }
 
@@ -487,7 +502,7 @@ mod tests {
     async fn the_way_to_the_org_carries_state_nonce_and_challenge() {
         let org = Org::start().await;
         let begun = org.begin(&org.provider()).await.unwrap();
-        let url = Url::parse(&begun.location).unwrap();
+        let url = Url::parse(location(&begun)).unwrap();
         let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
         let said: HashMap<_, _> = pairs.iter().cloned().collect();
         assert_eq!(pairs.len(), said.len(), "a parameter is repeated: {url}");
@@ -498,11 +513,11 @@ mod tests {
         assert_eq!(said["redirect_uri"], CALLBACK);
         assert_eq!(said["scope"], "openid profile email");
         assert_eq!(said["state"], begun.attempt.state);
-        assert_eq!(said["nonce"], begun.attempt.nonce);
+        assert_eq!(said["nonce"], secrets(&begun.attempt).0);
         assert_eq!(said["code_challenge_method"], "S256");
-        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, begun.attempt.verifier.as_bytes());
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secrets(&begun.attempt).1.as_bytes());
         assert_eq!(said["code_challenge"], URL_SAFE_NO_PAD.encode(hash.as_ref()));
-        assert!(!begun.location.contains(&begun.attempt.verifier));
+        assert!(!location(&begun).contains(secrets(&begun.attempt).1));
         assert_eq!((begun.attempt.started, begun.attempt.origin.as_str()), (NOW, "https://wiki.example.com"));
     }
 
@@ -511,7 +526,11 @@ mod tests {
         let org = Org::start().await;
         let provider = org.provider();
         let (one, two) = (org.begin(&provider).await.unwrap().attempt, org.begin(&provider).await.unwrap().attempt);
-        let all = [&one.state, &one.nonce, &one.verifier, &two.state, &two.nonce, &two.verifier];
+        let of = |attempt: &Attempt| {
+            let (nonce, verifier) = secrets(attempt);
+            [attempt.state.clone(), nonce.to_owned(), verifier.to_owned()]
+        };
+        let all = [of(&one), of(&two)].concat();
         assert_eq!(all.iter().collect::<std::collections::HashSet<_>>().len(), 6);
     }
 
@@ -520,7 +539,7 @@ mod tests {
         let org = Org::start().await;
         let provider = org.provider();
         let begun = org.begin(&provider).await.unwrap();
-        let (verifier, answer) = (begun.attempt.verifier.clone(), good_answer(&begun.attempt));
+        let (verifier, answer) = (secrets(&begun.attempt).1.to_owned(), good_answer(&begun.attempt));
         provider.complete(begun.attempt, CALLBACK, answer, NOW).await.unwrap();
         let (form, basic) = org.last_exchange();
         assert_eq!(form["grant_type"], "authorization_code");

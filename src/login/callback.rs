@@ -6,26 +6,25 @@
 //! callback of a browser that is signed in leads to its page and not to an error (back button, reload). Called
 //! by `login`.
 
-use hyper::header::{HeaderValue, REFERRER_POLICY};
-
-use super::{Declined, Login, Visitor, faults, loop_breaker, set_cookies};
+use super::arrival::back_to;
+use super::{Declined, Login, Visitor, faults};
+use crate::http::Response;
 use crate::http::path::LocalPath;
-use crate::http::{Response, see_other};
-use crate::identity::{Answer, Attempt};
-use crate::policy::may_sign_in;
+use crate::identity::{Answer, Attempt, oidc};
 use crate::refusal::Refusal;
 use crate::refusal::salesforce::SalesforceError;
-use crate::session::SiteIndex;
-use crate::session::attempt::{AttemptId, NoAttempt, Unspendable};
-use crate::session::cookie::{self, Keep};
-use crate::session::memory::Beginning;
+use crate::session::attempt::AttemptId;
 
 /// The longest parameter that is read, in bytes; Salesforce's are under 200.
 const LONGEST_PARAMETER: usize = 4096;
 
 impl Login {
-    pub(super) async fn callback(&self, visitor: &Visitor<'_>) -> Result<Response, Declined> {
-        let outcome = self.finish(visitor).await;
+    pub(super) async fn callback(
+        &self,
+        provider: &oidc::Provider,
+        visitor: &Visitor<'_>,
+    ) -> Result<Response, Declined> {
+        let outcome = self.finish(provider, visitor).await;
         match &outcome {
             Ok(_) => self.metrics.sign_in("signed_in"),
             Err(declined) => self.metrics.sign_in(declined.refusal.code()),
@@ -33,7 +32,7 @@ impl Login {
         outcome
     }
 
-    async fn finish(&self, visitor: &Visitor<'_>) -> Result<Response, Declined> {
+    async fn finish(&self, provider: &oidc::Provider, visitor: &Visitor<'_>) -> Result<Response, Declined> {
         let answer = read_answer(visitor.target.query().unwrap_or_default())?;
         let Some(state) = answer.state.clone() else {
             // Some of Salesforce's errors come without a state. Their words are ours, so showing them is safe.
@@ -53,33 +52,24 @@ impl Login {
         let attempt = match self.attempts.open(&state, visitor.headers, visitor.now) {
             Ok(attempt) => attempt,
             Err(why) => {
-                let refusal = match why {
-                    NoAttempt::Missing => Refusal::AttemptMissing,
-                    NoAttempt::Forged => Refusal::AttemptForged,
-                    NoAttempt::Expired => Refusal::AttemptExpired,
-                };
-                return already_signed_in(visitor, None, refusal).map_err(|declined| self.without(&state, declined));
+                return already_signed_in(visitor, None, why.into()).map_err(|declined| self.without(&state, declined));
             }
         };
         if attempt.origin != visitor.site.origin.as_str() {
             return Err(self.without(&state, Refusal::AttemptForged.into()));
         }
-        match self.attempts.spend(id, visitor.now) {
-            Ok(()) => {}
-            Err(Unspendable::Already) => return already_signed_in(visitor, Some(id), Refusal::AttemptUsed),
-            Err(Unspendable::Full) => {
-                let cause = "too many sign-ins of late to remember one more".to_owned();
-                return Err(Refusal::Overloaded { cause }.into());
-            }
+        if let Err(why) = self.attempts.spend(id, visitor.now) {
+            return already_signed_in(visitor, Some(id), why.into());
         }
         let return_to = attempt.return_to.clone();
-        self.sign_in(attempt, answer, &state, visitor).await.map_err(|refusal| {
+        self.sign_in(provider, attempt, answer, &state, visitor).await.map_err(|refusal| {
             self.without(&state, Declined { refusal, return_to: Some(return_to), cookies: Vec::new() })
         })
     }
 
     async fn sign_in(
         &self,
+        provider: &oidc::Provider,
         attempt: Attempt,
         answer: Answer,
         state: &str,
@@ -87,37 +77,19 @@ impl Login {
     ) -> Result<Response, Refusal> {
         let return_to = attempt.return_to.clone();
         let callback = self.callback_address(visitor);
-        let signed_in =
-            self.provider.complete(attempt, &callback, answer, visitor.now).await.map_err(faults::refusal)?;
-        may_sign_in(signed_in.identity(), &self.rules).map_err(|why| faults::not_allowed(why, signed_in.identity()))?;
-        let headers = self.injector.render(signed_in.identity());
-        let beginning = Beginning {
-            site: SiteIndex(visitor.site.index),
-            attempt: AttemptId::of(state),
-            return_to: return_to.clone(),
-        };
-        let new =
-            self.sessions.create(signed_in, headers, beginning, visitor.now).map_err(|_| Refusal::NoRandomness)?;
-        if let Some((previous, _)) = &visitor.session {
-            self.sessions.end(previous);
-        }
-        tracing::info!(user = %new.session.person.key, provider = %new.session.provider, "signed in");
-        let mut response = back_to(&return_to);
-        let session = cookie::line(self.cookies, self.cookies.session_name(), new.id.expose(), Keep::UntilClosed);
-        let lines = [session, self.attempts.forget(state), loop_breaker::count_one(visitor.headers, self.cookies)];
-        set_cookies(&mut response, lines.into_iter().flatten());
-        Ok(response)
+        let signed_in = provider.complete(attempt, &callback, answer, visitor.now).await.map_err(faults::refusal)?;
+        self.arrive(signed_in, Some(state), &return_to, visitor)
     }
 
     /// With the attempt's cookie deleted.
-    fn without(&self, state: &str, mut declined: Declined) -> Declined {
+    pub(super) fn without(&self, state: &str, mut declined: Declined) -> Declined {
         declined.cookies.extend(self.attempts.forget(state));
         declined
     }
 }
 
 /// A callback that cannot be answered (again): a browser that is signed in goes on to its page, others are told.
-fn already_signed_in(
+pub(super) fn already_signed_in(
     visitor: &Visitor<'_>,
     attempt: Option<AttemptId>,
     refusal: Refusal,
@@ -125,13 +97,6 @@ fn already_signed_in(
     let Some((_, session)) = &visitor.session else { return Err(refusal.into()) };
     let page = attempt.and_then(|attempt| session.made_by(attempt)).cloned();
     Ok(back_to(&page.unwrap_or_else(LocalPath::root)))
-}
-
-/// Away from the callback's address at once: it holds a code (RFC 9700 sections 4.2 and 4.3).
-fn back_to(path: &LocalPath) -> Response {
-    let mut response = see_other(path.as_str());
-    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    response
 }
 
 /// Reads the parameters that matter; others (`sfdc_community_url` and the like) are ignored and never trusted.

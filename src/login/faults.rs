@@ -2,7 +2,7 @@
 //!
 //! Exhaustive, so that a new fault needs its own words. Called by `login::start` and `login::callback`.
 
-use crate::identity::{BrowserReason, Fault, Identity};
+use crate::identity::{BrowserReason, Fault, Identity, saml};
 use crate::policy::NotAllowed;
 use crate::refusal::Refusal;
 
@@ -17,6 +17,8 @@ pub(super) fn refusal(fault: Fault) -> Refusal {
         Fault::ProviderTimeout(cause) => Refusal::ProviderTimeout { cause },
         Fault::ProviderMisbehaved { reason, detail } => Refusal::ProviderMisbehaved { doubt: reason, cause: detail },
         Fault::ProviderRefused { error, detail } => Refusal::Salesforce { error, cause: detail },
+        Fault::Saml(saml::Fault { reason, detail }) => Refusal::SamlDoubted { doubt: reason, cause: detail },
+        Fault::OurKey(cause) => Refusal::ProviderUnreachable { cause },
         Fault::NoRandomness(_) => Refusal::NoRandomness,
     }
 }

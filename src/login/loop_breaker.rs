@@ -9,7 +9,7 @@
 use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 
-use crate::session::cookie::{self, Keep, Policy};
+use crate::session::cookie::{self, Keep, Policy, Travel};
 
 /// So many completed sign-ins in a row without a session that holds are a loop.
 const TOO_MANY: u8 = 3;
@@ -27,15 +27,15 @@ pub(super) fn is_loop(headers: &HeaderMap, policy: Policy) -> bool {
     count(headers, policy) >= TOO_MANY
 }
 
-/// The line that counts one more completed sign-in.
-pub(super) fn count_one(headers: &HeaderMap, policy: Policy) -> Option<HeaderValue> {
+/// The line that counts one more completed sign-in, which has to be there where the next one is completed.
+pub(super) fn count_one(headers: &HeaderMap, policy: Policy, travel: Travel) -> Option<HeaderValue> {
     let count = count(headers, policy).saturating_add(1).min(TOO_MANY);
-    cookie::line(policy, policy.bounce_name(), &count.to_string(), Keep::Seconds(MEMORY))
+    cookie::travelling_line(policy, policy.bounce_name(), &count.to_string(), Keep::Seconds(MEMORY), travel)
 }
 
 /// The line that starts over.
-pub(super) fn reset(policy: Policy) -> Option<HeaderValue> {
-    cookie::line(policy, policy.bounce_name(), "", Keep::Not)
+pub(super) fn reset(policy: Policy, travel: Travel) -> Option<HeaderValue> {
+    cookie::travelling_line(policy, policy.bounce_name(), "", Keep::Not, travel)
 }
 
 #[cfg(test)]
@@ -46,7 +46,7 @@ mod tests {
     fn after(sign_ins: usize) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for _ in 0..sign_ins {
-            let line = count_one(&headers, Policy::Secure).unwrap();
+            let line = count_one(&headers, Policy::Secure, Travel::Links).unwrap();
             headers.insert(COOKIE, line.to_str().unwrap().split(';').next().unwrap().parse().unwrap());
         }
         headers

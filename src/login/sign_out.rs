@@ -22,7 +22,8 @@ impl Login {
             return see_other(&format!("{}/signed-out", self.prefix));
         };
         let who = session.person.name.as_ref().unwrap_or(&session.person.username).to_string();
-        let page = SignOut { who, action: format!("{}/sign-out", self.prefix), home: "/".to_owned() };
+        let onward = self.sign_out_leads_to(session.handle.as_ref(), visitor);
+        let page = SignOut { who, action: format!("{}/sign-out", self.prefix), home: "/".to_owned(), onward };
         self.pages.sign_out(&page, &self.visit(visitor))
     }
 
@@ -39,12 +40,19 @@ impl Login {
         if let Some((_, session)) = &visitor.session {
             tracing::info!(user = %session.person.key, "signed out");
         }
+        let handle = visitor.session.as_ref().and_then(|(_, session)| session.handle.as_ref());
         let mut response = match form(visitor.headers) {
-            Form::Page => see_other(&format!("{}/signed-out", self.prefix)),
+            Form::Page => match self.sign_out_there(handle, visitor) {
+                Some(way) => self.onward_after_sign_out(way, visitor),
+                None => see_other(&format!("{}/signed-out", self.prefix)),
+            },
             Form::Json => json(hyper::StatusCode::OK, &serde_json::json!({ "signed_out": true })),
         };
         let session = cookie::line(self.cookies, self.cookies.session_name(), "", Keep::Not);
-        set_cookies(&mut response, [session, loop_breaker::reset(self.cookies)].into_iter().flatten());
+        set_cookies(
+            &mut response,
+            [session, loop_breaker::reset(self.cookies, self.attempts.travel())].into_iter().flatten(),
+        );
         Ok(response)
     }
 }

@@ -8,6 +8,8 @@ use hyper::header::{HeaderValue, REFERRER_POLICY};
 use super::{Asker, Declined, Login, Visitor, asker, faults, loop_breaker, set_cookies};
 use crate::http::path::LocalPath;
 use crate::http::{Response, see_other};
+use crate::identity::{Posted, Provider, Way};
+use crate::pages::PostOnward;
 use crate::refusal::Refusal;
 
 impl Login {
@@ -37,7 +39,7 @@ impl Login {
     async fn begin(&self, return_to: LocalPath, visitor: &Visitor<'_>) -> Result<Response, Declined> {
         if loop_breaker::is_loop(visitor.headers, self.cookies) {
             self.metrics.sign_in(Refusal::RedirectLoop.code());
-            let cookies = loop_breaker::reset(self.cookies).into_iter().collect();
+            let cookies = loop_breaker::reset(self.cookies, self.attempts.travel()).into_iter().collect();
             return Err(Declined { refusal: Refusal::RedirectLoop, return_to: Some(return_to), cookies });
         }
         let origin = visitor.site.origin.as_str();
@@ -51,14 +53,38 @@ impl Login {
             .attempts
             .seal(&begun.attempt, visitor.headers, visitor.now)
             .map_err(|_| declined(Refusal::NoRandomness))?;
-        let mut response = see_other(&begun.location);
-        response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        let mut response = self.onward(begun.way, visitor);
         set_cookies(&mut response, cookies);
         Ok(response)
     }
 
+    /// The answer that takes a browser to the provider.
+    fn onward(&self, way: Way, visitor: &Visitor<'_>) -> Response {
+        match way {
+            Way::Redirect(location) => {
+                let mut response = see_other(&location);
+                response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+                response
+            }
+            Way::Form(Posted { action, fields }) => {
+                let page = PostOnward {
+                    title: "Sign in with Salesforce",
+                    why: "You are asked to sign in before you go on. Salesforce does that, and brings you back here.",
+                    button: "Continue to Salesforce",
+                    action,
+                    fields,
+                };
+                self.pages.post_onward(&page, &self.visit(visitor))
+            }
+        }
+    }
+
     /// The absolute address that the provider sends the browser back to.
     pub(super) fn callback_address(&self, visitor: &Visitor<'_>) -> String {
-        format!("{}{}/callback", visitor.site.origin, self.prefix)
+        let end = match &self.provider {
+            Provider::Oidc(_) => "/callback",
+            Provider::Saml(_) => "/saml/acs",
+        };
+        format!("{}{}{end}", visitor.site.origin, self.prefix)
     }
 }

@@ -25,26 +25,47 @@ pub(super) enum Referrer {
     SameOrigin,
 }
 
+/// Where the forms of a page may lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forms<'a> {
+    /// To this origin.
+    Here,
+    /// To this address too, and from there to whatever page it sends people on to: browsers hold redirects
+    /// after a form against the policy as well, and an org may sign its people in elsewhere.
+    And(&'a str),
+}
+
 /// What every page carries.
 pub(super) struct Guard {
-    policy: Option<HeaderValue>,
+    style: String,
 }
 
 impl Guard {
     /// A guard that admits exactly this stylesheet.
     pub(super) fn new(style: &str) -> Self {
         let hash = STANDARD.encode(digest(&SHA256, style.as_bytes()));
+        Self { style: format!("'sha256-{hash}'") }
+    }
+
+    fn policy(&self, forms: Forms<'_>) -> Option<HeaderValue> {
+        let onward = match forms {
+            Forms::Here => None,
+            Forms::And(address) => url::Url::parse(address).ok().filter(|url| matches!(url.scheme(), "https" | "http")),
+        };
+        // An origin as the URL parser writes it holds nothing that ends a directive.
+        let onward = onward.map_or_else(String::new, |url| format!(" {} https:", url.origin().ascii_serialization()));
         let policy = format!(
-            "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+            "default-src 'none'; style-src {}; form-action 'self'{onward}; frame-ancestors 'none'; base-uri 'none'",
+            self.style
         );
-        Self { policy: HeaderValue::try_from(policy).ok() }
+        HeaderValue::try_from(policy).ok()
     }
 
     /// Adds them.
-    pub(super) fn protect(&self, response: &mut Response, referrer: Referrer) {
+    pub(super) fn protect(&self, response: &mut Response, referrer: Referrer, forms: Forms<'_>) {
         let headers = response.headers_mut();
         no_sniffing(headers);
-        let policy = self.policy.clone().unwrap_or(HeaderValue::from_static("default-src 'none'"));
+        let policy = self.policy(forms).unwrap_or(HeaderValue::from_static("default-src 'none'"));
         headers.insert(CONTENT_SECURITY_POLICY, policy);
         headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         headers.insert(CROSS_ORIGIN_OPENER_POLICY, HeaderValue::from_static("same-origin"));

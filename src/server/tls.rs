@@ -4,8 +4,6 @@
 //! replayed first flight would be a replayed signed-in request (RFC 8446 section 8). Called by `gateway` and by
 //! `cli check`.
 
-mod dates;
-
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ServerSessionMemoryCache;
 use rustls::{InconsistentKeys, ServerConfig};
 
-pub use dates::Validity;
+pub use crate::x509::Validity;
 
 /// Sessions that can be resumed without a ticket, in entries; the default of 256 is too few for one busy minute.
 const RESUMABLE_SESSIONS: usize = 20_000;
@@ -122,7 +120,8 @@ impl Settings {
     /// [`Problem`], when it cannot be read.
     pub fn validity(&self) -> Result<Validity, Problem> {
         let certificates = self.certificates()?;
-        let ours = certificates.first().and_then(|certificate| dates::read(certificate));
+        let ours =
+            certificates.first().and_then(|certificate| crate::x509::read(certificate)).map(|fields| fields.validity);
         ours.ok_or_else(|| Problem::UnreadableCertificate { file: self.certificate.clone() })
     }
 

@@ -12,7 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 
-use super::cookie::{self, Keep, Policy};
+use super::cookie::{self, Keep, Policy, Travel};
 use crate::clock::Timestamp;
 use crate::identity::Attempt;
 use crate::secret::{NoRandomness, Sealer};
@@ -28,6 +28,7 @@ const MAX_DELETIONS: usize = 16;
 pub struct Attempts {
     sealer: Sealer,
     policy: Policy,
+    travel: Travel,
     lifetime: Duration,
     spent: Mutex<Spent>,
 }
@@ -44,12 +45,13 @@ pub enum NoAttempt {
 }
 
 impl Attempts {
-    /// With a fresh sealing key: attempts do not outlive the process, as sessions do not.
+    /// With a fresh sealing key: attempts do not outlive the process, as sessions do not. `travel` says how the
+    /// provider's answers arrive.
     ///
     /// # Errors
     /// [`NoRandomness`] when no key can be drawn.
-    pub fn new(policy: Policy, lifetime: Duration) -> Result<Self, NoRandomness> {
-        Ok(Self { sealer: Sealer::generate()?, policy, lifetime, spent: Mutex::default() })
+    pub fn new(policy: Policy, lifetime: Duration, travel: Travel) -> Result<Self, NoRandomness> {
+        Ok(Self { sealer: Sealer::generate()?, policy, travel, lifetime, spent: Mutex::default() })
     }
 
     /// The cookie lines that begin an attempt: its own, and deletions of those that are too many.
@@ -66,20 +68,20 @@ impl Attempts {
         let plain = serde_json::to_vec(attempt).unwrap_or_default();
         let sealed = self.sealer.seal(&name, &plain)?;
         let mut lines = Vec::with_capacity(2);
-        lines.extend(cookie::line(self.policy, &name, &sealed, Keep::Seconds(self.lifetime.as_secs())));
+        lines.extend(self.line(&name, &sealed, Keep::Seconds(self.lifetime.as_secs())));
         let mut kept: Vec<(Timestamp, &str)> = Vec::new();
         for (other, value) in cookie::read_family(request, self.policy.attempt_prefix()) {
             match self.read(other, value, now) {
                 Ok(attempt) => kept.push((attempt.started, other)),
                 Err(_) if lines.len() <= MAX_DELETIONS => {
-                    lines.extend(cookie::line(self.policy, other, "", Keep::Not));
+                    lines.extend(self.line(other, "", Keep::Not));
                 }
                 Err(_) => {}
             }
         }
         kept.sort_unstable_by(|left, right| right.cmp(left));
         for (_, other) in kept.into_iter().skip(MAX_ATTEMPTS - 1).take(MAX_DELETIONS) {
-            lines.extend(cookie::line(self.policy, other, "", Keep::Not));
+            lines.extend(self.line(other, "", Keep::Not));
         }
         Ok(lines)
     }
@@ -102,7 +104,7 @@ impl Attempts {
 
     /// The line that deletes the cookie of `state`.
     pub fn forget(&self, state: &str) -> Option<HeaderValue> {
-        cookie::line(self.policy, &self.name(state), "", Keep::Not)
+        self.line(&self.name(state), "", Keep::Not)
     }
 
     /// Takes the one use of an attempt.
@@ -116,6 +118,15 @@ impl Attempts {
     /// Whether an attempt was used.
     pub fn is_spent(&self, attempt: AttemptId) -> bool {
         self.spent.lock().unwrap_or_else(PoisonError::into_inner).contains(attempt)
+    }
+
+    fn line(&self, name: &str, value: &str, keep: Keep) -> Option<HeaderValue> {
+        cookie::travelling_line(self.policy, name, value, keep, self.travel)
+    }
+
+    /// How the cookies travel.
+    pub fn travel(&self) -> Travel {
+        self.travel
     }
 
     fn name(&self, state: &str) -> String {
@@ -194,20 +205,19 @@ impl Spent {
 mod tests {
     use super::*;
     use crate::http::path::LocalPath;
-    use crate::identity::ProviderName;
+    use crate::identity::{ProviderName, Secrets};
     use hyper::header::COOKIE;
 
     const START: Timestamp = Timestamp(1_000_000);
 
     fn attempts() -> Attempts {
-        Attempts::new(Policy::Secure, Duration::from_secs(600)).unwrap()
+        Attempts::new(Policy::Secure, Duration::from_secs(600), Travel::Links).unwrap()
     }
 
     fn attempt(state: &str, started: Timestamp) -> Attempt {
         Attempt {
             state: state.to_owned(),
-            nonce: "nonce".to_owned(),
-            verifier: "verifier".to_owned(),
+            secrets: Secrets::Oidc { nonce: "nonce".to_owned(), verifier: "verifier".to_owned() },
             provider: ProviderName("salesforce".to_owned()),
             origin: "https://wiki.example".to_owned(),
             return_to: LocalPath::parse("/deep?x=1").unwrap(),

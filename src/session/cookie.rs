@@ -177,11 +177,28 @@ pub enum Keep {
     Not,
 }
 
+/// With which requests that other sites cause a cookie travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Travel {
+    /// With links and redirects: `SameSite=Lax`.
+    Links,
+    /// With posted forms as well: `SameSite=None`, which browsers take only with `Secure`. Browsers hold
+    /// `http://localhost` for secure enough.
+    Forms,
+}
+
 /// A `Set-Cookie` line of ours: `HttpOnly`, `SameSite=Lax`, `Path=/`, no `Domain`, and `Secure` by policy.
 /// `None` when the value cannot be written as a header, which no value of ours does.
 pub fn line(policy: Policy, name: &str, value: &str, keep: Keep) -> Option<HeaderValue> {
-    let mut cookie = Cookie::build((name, value)).path("/").http_only(true).same_site(SameSite::Lax);
-    if policy == Policy::Secure {
+    travelling_line(policy, name, value, keep, Travel::Links)
+}
+
+/// The same, for a cookie that has to be there when another site posts a form to us. Its path is `/` all the
+/// same: `__Host-` demands it, and keeps sibling hosts from planting an attempt of their own here.
+pub fn travelling_line(policy: Policy, name: &str, value: &str, keep: Keep, travel: Travel) -> Option<HeaderValue> {
+    let same_site = if travel == Travel::Forms { SameSite::None } else { SameSite::Lax };
+    let mut cookie = Cookie::build((name, value)).path("/").http_only(true).same_site(same_site);
+    if policy == Policy::Secure || travel == Travel::Forms {
         cookie = cookie.secure(true);
     }
     cookie = match keep {
@@ -293,6 +310,8 @@ mod tests {
     fn every_flag_is_there() {
         let set = line(Policy::Secure, "__Host-portcullis", "v", Keep::UntilClosed).unwrap();
         assert_eq!(set, "__Host-portcullis=v; HttpOnly; SameSite=Lax; Secure; Path=/");
+        let abroad = travelling_line(Policy::Relaxed, "portcullis-attempt-1", "v", Keep::Seconds(9), Travel::Forms);
+        assert_eq!(abroad.unwrap(), "portcullis-attempt-1=v; HttpOnly; SameSite=None; Secure; Path=/; Max-Age=9");
         let gone = line(Policy::Relaxed, "portcullis", "", Keep::Not).unwrap();
         assert_eq!(gone, "portcullis=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0");
     }

@@ -14,6 +14,7 @@ use moka::sync::Cache;
 use tokio::sync::Notify;
 
 use super::attempt::AttemptId;
+use super::roll::Roll;
 use super::{IdentityHeaders, Person, Session, SessionKey, Settings, SiteIndex};
 use crate::clock::Timestamp;
 use crate::http::path::LocalPath;
@@ -41,6 +42,7 @@ impl Hasher for HashOfHash {
 /// All sessions of this gateway.
 pub struct Sessions {
     cache: Cache<SessionKey, Arc<Session>, BuildHasherDefault<HashOfHash>>,
+    roll: Arc<Roll>,
     settings: Settings,
 }
 
@@ -49,8 +51,8 @@ pub struct Sessions {
 pub struct Beginning {
     /// The site where the person signed in.
     pub site: SiteIndex,
-    /// The attempt that was answered.
-    pub attempt: AttemptId,
+    /// The attempt that was answered; none when the provider began the sign-in.
+    pub attempt: Option<AttemptId>,
     /// Where the person wanted to go.
     pub return_to: LocalPath,
 }
@@ -69,19 +71,24 @@ pub struct NewSession {
 impl Sessions {
     /// An empty store. `on_evicted` is told when capacity pushes a living session out.
     pub fn new(settings: Settings, on_evicted: impl Fn() + Send + Sync + 'static) -> Self {
+        let roll = Arc::new(Roll::default());
+        let struck = Arc::clone(&roll);
         let cache = Cache::builder()
             .max_capacity(settings.capacity)
             .eviction_policy(EvictionPolicy::lru())
             .time_to_live(settings.lifetime)
             .time_to_idle(settings.idle)
-            .eviction_listener(move |_key, session: Arc<Session>, cause| {
+            .eviction_listener(move |key: Arc<SessionKey>, session: Arc<Session>, cause| {
                 session.finish();
+                if let Some(handle) = &session.handle {
+                    struck.strike(handle, &key);
+                }
                 if cause == moka::notification::RemovalCause::Size {
                     on_evicted();
                 }
             })
             .build_with_hasher(BuildHasherDefault::default());
-        Self { cache, settings }
+        Self { cache, roll, settings }
     }
 
     /// Makes a session of a proven sign-in, always under a fresh id, valid at its site alone.
@@ -102,7 +109,8 @@ impl Sessions {
             provider: signed_in.provider().clone(),
             headers,
             began: now,
-            ends: now.after(self.settings.lifetime),
+            ends: signed_in.until().unwrap_or(Timestamp(u64::MAX)).min(now.after(self.settings.lifetime)),
+            handle: signed_in.handle().cloned(),
             site: origin.site,
             attempt: origin.attempt,
             return_to: origin.return_to,
@@ -110,6 +118,9 @@ impl Sessions {
             ended: AtomicBool::new(false),
             end: Notify::new(),
         });
+        if let Some(handle) = &session.handle {
+            self.roll.enter(handle, key);
+        }
         self.cache.insert(key, Arc::clone(&session));
         Ok(NewSession { id: Secret::new(id), key, session })
     }
@@ -131,6 +142,24 @@ impl Sessions {
         }
     }
 
+    /// Ends the sessions of whom the provider calls `subject`: those that it names in `indexes`, and those that it
+    /// gave no index; all of them when it names none. Returns how many there were.
+    pub fn end_all(&self, subject: &str, indexes: &[String]) -> usize {
+        let named = |session: &Session| {
+            let index = session.handle.as_ref().and_then(|handle| handle.index.as_deref());
+            indexes.is_empty() || index.is_none_or(|index| indexes.iter().any(|theirs| theirs == index))
+        };
+        let is_meant = |key: &SessionKey| {
+            let session = self.cache.get(key)?;
+            let theirs = session.handle.as_ref().is_some_and(|handle| handle.name.value == subject);
+            (theirs && named(&session)).then_some(())
+        };
+        let meant: Vec<SessionKey> =
+            self.roll.keys(subject).into_iter().filter(|key| is_meant(key).is_some()).collect();
+        meant.iter().for_each(|key| self.end(key));
+        meant.len()
+    }
+
     /// How many there are. Asked when metrics are read: the store tidies up first, or its count would stay what it
     /// was at the last request.
     pub fn count(&self) -> u64 {
@@ -149,7 +178,7 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::identity::tests::signed_in;
+    use crate::identity::tests::{signed_in, signed_in_as};
 
     pub(crate) fn settings() -> Settings {
         Settings {
@@ -167,9 +196,16 @@ pub(crate) mod tests {
         Sessions::new(settings(), || ())
     }
 
+    fn no_headers() -> IdentityHeaders {
+        IdentityHeaders::new(Arc::new([]), &[])
+    }
+
+    fn beginning() -> Beginning {
+        Beginning { site: SITE, attempt: Some(AttemptId::of("state")), return_to: LocalPath::root() }
+    }
+
     fn create(sessions: &Sessions) -> NewSession {
-        let beginning = Beginning { site: SITE, attempt: AttemptId::of("state"), return_to: LocalPath::root() };
-        sessions.create(signed_in(), IdentityHeaders::new(Arc::new([]), &[]), beginning, START).unwrap()
+        sessions.create(signed_in(), no_headers(), beginning(), START).unwrap()
     }
 
     #[test]
@@ -219,6 +255,46 @@ pub(crate) mod tests {
         waiting.await.unwrap();
         assert!(sessions.load(&new.key, SITE, START).is_none());
         new.session.ended().await;
+    }
+
+    fn create_as(sessions: &Sessions, subject: &str, index: Option<&str>) -> SessionKey {
+        sessions.create(signed_in_as(subject, index, None), no_headers(), beginning(), START).unwrap().key
+    }
+
+    #[test]
+    fn a_provider_ends_the_sessions_that_it_means_and_no_other() {
+        let sessions = store();
+        let ada = [Some("1"), Some("2"), None].map(|index| create_as(&sessions, "ada", index));
+        let bob = create_as(&sessions, "bob", Some("1"));
+        let other = create(&sessions).key;
+        let alive = |key: &SessionKey| sessions.load(key, SITE, START).is_some();
+        assert_eq!(sessions.end_all("ad", &[]), 0);
+        assert_eq!(sessions.end_all("ada", &["1".to_owned()]), 2, "the one without an index may be meant");
+        assert_eq!(ada.each_ref().map(alive), [false, true, false]);
+        assert_eq!(sessions.end_all("ada", &[]), 1);
+        assert!(!alive(&ada[1]) && alive(&bob) && alive(&other));
+    }
+
+    #[test]
+    fn the_roll_forgets_whoever_is_gone() {
+        let sessions = store();
+        for number in 0..100 {
+            create_as(&sessions, &format!("person {number}"), None);
+        }
+        let key = create_as(&sessions, "ada", None);
+        sessions.end(&key);
+        sessions.cache.run_pending_tasks();
+        assert!(sessions.roll.len() <= 10, "{}", sessions.roll.len());
+        assert!(sessions.roll.keys("ada").is_empty());
+    }
+
+    #[test]
+    fn a_session_ends_when_the_provider_says() {
+        let sessions = store();
+        let until = Some(Timestamp(START.0 + 10));
+        let new = sessions.create(signed_in_as("ada", None, until), no_headers(), beginning(), START).unwrap();
+        assert!(sessions.load(&new.key, SITE, Timestamp(START.0 + 9)).is_some());
+        assert!(sessions.load(&new.key, SITE, Timestamp(START.0 + 10)).is_none());
     }
 
     #[test]

@@ -84,7 +84,22 @@ impl Reply {
         self.url.join(&unescape(marked.split('"').next()?)).ok()
     }
 
-    fn action(&self) -> Url {
+    /// Every hidden field of the page's one form.
+    pub fn fields(&self) -> Vec<(String, String)> {
+        let marked = self.body.split("<input type=\"hidden\" name=\"").skip(1);
+        let read = |rest: &str| {
+            let (name, rest) = rest.split_once("\" value=\"")?;
+            Some((name.to_owned(), unescape(rest.split('"').next()?)))
+        };
+        marked.filter_map(read).collect()
+    }
+
+    /// Whether this page sends a SAML message on when its button is pressed, or by itself.
+    pub fn carries(&self, message: &str) -> bool {
+        self.hidden(message).is_some()
+    }
+
+    pub fn action(&self) -> Url {
         let marked = self.body.split("action=\"").nth(1).unwrap_or_else(|| panic!("no form: {}", self.body));
         self.url.join(&unescape(marked.split('"').next().unwrap())).unwrap()
     }
@@ -100,6 +115,13 @@ fn unescape(text: &str) -> String {
 struct Kept {
     value: String,
     secure: bool,
+    /// `SameSite=None`: it travels with forms that other sites post.
+    everywhere: bool,
+}
+
+/// Browsers hold these names for as safe as https.
+fn is_safe(url: &Url) -> bool {
+    url.scheme() == "https" || url.host_str().is_some_and(|host| host == "localhost" || host.ends_with(".localhost"))
 }
 
 /// The browser.
@@ -108,6 +130,8 @@ pub struct Browser {
     /// By host (cookies do not know ports) and name.
     jar: BTreeMap<(String, String), Kept>,
     tls: Option<Arc<rustls::ClientConfig>>,
+    /// Whether answers come as forms.
+    pub speaks_saml: bool,
     conversation: String,
 }
 
@@ -132,7 +156,10 @@ impl Browser {
     }
 
     pub fn set_cookie(&mut self, host: &str, name: &str, value: &str) {
-        self.jar.insert((host.to_owned(), name.to_owned()), Kept { value: value.to_owned(), secure: false });
+        self.jar.insert(
+            (host.to_owned(), name.to_owned()),
+            Kept { value: value.to_owned(), secure: false, everywhere: false },
+        );
     }
 
     pub fn forget_cookie(&mut self, host: &str, name: &str) {
@@ -183,6 +210,31 @@ impl Browser {
         self.send(Method::POST, url.as_str(), &headers, body.into()).await
     }
 
+    /// Presses the button of a page whose form goes elsewhere: of the cookies there, only those that travel with
+    /// forms of other sites come along.
+    pub async fn submit(&mut self, page: &Reply) -> Reply {
+        let fields = page.fields();
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.post_from(&page.url, &page.action(), &fields).await
+    }
+
+    /// Sends a form from a page of another site; without following.
+    pub async fn post_from(&mut self, page: &Url, url: &Url, form: &[(&str, &str)]) -> Reply {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let mut headers = NAVIGATION.to_vec();
+        headers.push(("origin", "null"));
+        headers.push(("content-type", "application/x-www-form-urlencoded"));
+        let elsewhere = page.host_str() != url.host_str();
+        self.send_from(elsewhere, Method::POST, url.as_str(), &headers, body.into()).await
+    }
+
+    /// From a closed page of the app to the org's page that posts the answer, which is not sent yet.
+    pub async fn sign_in_until_form(&mut self, page: &str, username: &str) -> Reply {
+        let reply = self.walk(page, username, "allow").await;
+        assert!(reply.carries("SAMLResponse"), "no answer: {} {}\n{}", reply.status, reply.body, self.conversation);
+        reply
+    }
+
     /// From a closed page of the app to the callback's address, which is returned without being visited.
     pub async fn sign_in_until_callback(&mut self, page: &str, username: &str) -> Url {
         let reply = self.walk(page, username, "allow").await;
@@ -194,7 +246,10 @@ impl Browser {
 
     /// Tries to sign in, whatever comes of it: the answer that is neither a redirect nor a page of the org.
     pub async fn try_sign_in(&mut self, page: &str, username: &str, decision: &str) -> Reply {
-        let reply = self.walk(page, username, decision).await;
+        let mut reply = self.walk(page, username, decision).await;
+        if reply.carries("SAMLResponse") {
+            reply = self.submit(&reply).await;
+        }
         self.follow(reply).await
     }
 
@@ -208,6 +263,8 @@ impl Browser {
                     return reply;
                 }
                 reply = self.get(next).await;
+            } else if reply.carries("SAMLRequest") {
+                reply = self.submit(&reply).await;
             } else if let Some(source) = reply.hidden("source") {
                 reply = self.post(&reply.action(), &[("source", &source), ("decision", decision)]).await;
             } else if let Some(onward) = reply.hidden("startURL") {
@@ -223,11 +280,28 @@ impl Browser {
 
     /// From a closed page of the app through sign-in and approval to wherever that leads.
     pub async fn sign_in(&mut self, page: &str, username: &str) -> Reply {
+        if self.speaks_saml {
+            let answer = self.sign_in_until_form(page, username).await;
+            let reply = self.submit(&answer).await;
+            return self.follow(reply).await;
+        }
         let callback = self.sign_in_until_callback(page, username).await;
         self.visit(callback).await
     }
 
     async fn send(&mut self, method: Method, url: &str, headers: &[(&str, &str)], body: Bytes) -> Reply {
+        self.send_from(false, method, url, headers, body).await
+    }
+
+    /// `elsewhere`: it is a form that a page of another site posts.
+    async fn send_from(
+        &mut self,
+        elsewhere: bool,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Reply {
         let url = Url::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
         let host = url.host_str().unwrap().to_owned();
         let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
@@ -238,7 +312,8 @@ impl Browser {
         let cookies: Vec<String> = self
             .jar
             .iter()
-            .filter(|((theirs, _), kept)| *theirs == host && (!kept.secure || url.scheme() == "https"))
+            .filter(|((theirs, _), kept)| *theirs == host && (!kept.secure || is_safe(&url)))
+            .filter(|(_, kept)| kept.everywhere || !elsewhere)
             .map(|((_, name), kept)| format!("{name}={}", kept.value))
             .collect();
         if !cookies.is_empty() {
@@ -261,7 +336,7 @@ impl Browser {
             let attributes: Vec<String> = parts.map(str::to_ascii_lowercase).collect();
             let has = |attribute: &str| attributes.iter().any(|theirs| theirs == attribute);
             let key = (host.to_owned(), name.to_owned());
-            if has("secure") && reply.url.scheme() != "https" {
+            if (has("secure") && !is_safe(&reply.url)) || (has("samesite=none") && !has("secure")) {
                 continue;
             }
             let domain = attributes.iter().any(|attribute| attribute.starts_with("domain"));
@@ -271,7 +346,8 @@ impl Browser {
             if has("max-age=0") {
                 self.jar.remove(&key);
             } else {
-                self.jar.insert(key, Kept { value: value.to_owned(), secure: has("secure") });
+                let (secure, everywhere) = (has("secure"), has("samesite=none"));
+                self.jar.insert(key, Kept { value: value.to_owned(), secure, everywhere });
             }
         }
     }
@@ -281,7 +357,10 @@ impl Browser {
 fn audit(reply: &Reply) {
     for line in reply.cookies() {
         if line.contains("portcullis") {
-            for flag in ["HttpOnly", "SameSite=Lax", "Path=/"] {
+            // What SAML's answer has to find, and never the session.
+            let attempt = line.contains("portcullis-attempt-") || line.contains("portcullis-bounce=");
+            let travels = attempt && line.contains("SameSite=None; Secure");
+            for flag in ["HttpOnly", if travels { "SameSite=None" } else { "SameSite=Lax" }, "Path=/"] {
                 assert!(line.contains(flag), "{flag} is missing: {line}");
             }
         }

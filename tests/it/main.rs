@@ -15,6 +15,7 @@ mod first_visit;
 mod headers;
 mod limits;
 mod login_oidc;
+mod login_saml;
 mod me;
 mod operator;
 mod promises;

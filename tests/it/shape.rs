@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms that know nothing of others but these.
-const WORDS: &[&str] = &["clock", "http", "refusal", "secret", "telemetry"];
+const WORDS: &[&str] = &["clock", "http", "refusal", "secret", "telemetry", "x509"];
 /// What the gateway is about; each knows those before it.
 const DOMAIN: &[&str] = &["identity", "session", "route", "policy"];
 /// How it is done; none knows the others.
@@ -20,20 +20,27 @@ fn allowed(room: &str) -> Vec<&'static str> {
     match room {
         "clock" | "secret" | "telemetry" => vec![],
         "http" => vec!["clock", "secret"],
+        "x509" => vec!["clock"],
         "refusal" => vec!["http"],
         // it serves whoever asks, and does not know who signs in
-        "server" => vec!["clock", "http"],
+        "server" => vec!["clock", "http", "x509"],
         _ if DOMAIN.contains(&room) => [WORDS, &before(DOMAIN)].concat(),
         _ if MECHANISM.contains(&room) => [WORDS, DOMAIN].concat(),
         "config" => [WORDS, DOMAIN, MECHANISM].concat(),
         "login" => [WORDS, DOMAIN, MECHANISM].concat(),
         "admin" => WORDS.to_vec(),
         "gateway" => [WORDS, DOMAIN, MECHANISM, &["config", "login", "admin"]].concat(),
-        // the pretend org is nobody's friend: nothing of the gateway's own can make it agree with itself
+        // the pretend org is nobody's friend: nothing of the gateway's own can make it agree with itself; signatures
+        // over XML are shared (see `also`), and other programs' signatures and verdicts stand beside them in tests
         "emulator" => vec!["clock", "http", "secret", "server"],
         _ if EDGES.contains(&room) => [WORDS, DOMAIN, MECHANISM, STORY, &["config"], &before(EDGES)].concat(),
         _ => panic!("src/{room}.rs has no place in the house: give it one here and in the plan"),
     }
+}
+
+/// What a room may use of another that it otherwise must not know.
+fn also(room: &str) -> &'static str {
+    if room == "emulator" { "crate::identity::xmldsig" } else { "crate::itself" }
 }
 
 struct Source {
@@ -114,7 +121,8 @@ fn imports_point_one_way() {
         }
         let may = allowed(&room);
         for (number, line) in source.code() {
-            for named in rooms_named(line).into_iter().filter(|named| *named != room && !may.contains(&named.as_str()))
+            let line = line.replace(also(&room), "");
+            for named in rooms_named(&line).into_iter().filter(|named| *named != room && !may.contains(&named.as_str()))
             {
                 wrong.push(format!("{}:{number}: {room} must not know {named}", source.path.display()));
             }

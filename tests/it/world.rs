@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use portcullis::config::file;
+use portcullis::emulator::saml::app::{Binding, SingleLogout};
+use portcullis::emulator::saml::{HTTP_POST, HTTP_REDIRECT, LOGOUT, METADATA};
 use portcullis::emulator::settings::{KeySize, Settings};
 use portcullis::emulator::{self, Emulator, KeyRing, Mischief, people};
 use portcullis::gateway::{self, Running};
@@ -20,6 +22,7 @@ pub struct World {
     /// The gateway's public address, without a trailing slash.
     pub url: String,
     tls: Option<Arc<rustls::ClientConfig>>,
+    speaks_saml: bool,
     _directory: tempfile::TempDir,
 }
 
@@ -36,6 +39,27 @@ pub struct Builder {
     hosts: Vec<&'static str>,
     tls: bool,
     base: Base,
+    saml: Option<Saml>,
+}
+
+/// How the gateway is set up for SAML.
+struct Saml {
+    binding: Binding,
+    /// Lines beside those that every SAML provider has here.
+    lines: String,
+    source: Source,
+    /// Whether the gateway has a key of its own.
+    key: bool,
+    logout: Option<Binding>,
+}
+
+/// Where the gateway has its trust from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Issuer, address and certificate.
+    Pinned,
+    /// Metadata at the org.
+    Metadata,
 }
 
 /// Which of the org's addresses the gateway is given.
@@ -69,6 +93,7 @@ impl World {
             hosts: vec!["localhost"],
             tls: false,
             base: Base::MyDomain,
+            saml: None,
         }
     }
 
@@ -79,7 +104,9 @@ impl World {
 
     /// A browser that trusts this world's certificate.
     pub fn browser(&self) -> Browser {
-        self.tls.clone().map_or_else(Browser::new, Browser::trusting)
+        let mut browser = self.tls.clone().map_or_else(Browser::new, Browser::trusting);
+        browser.speaks_saml = self.speaks_saml;
+        browser
     }
 
     /// A browser that has signed in as the standard user.
@@ -197,6 +224,54 @@ impl Builder {
         self
     }
 
+    /// By SAML instead of OpenID Connect.
+    pub fn saml(mut self) -> Self {
+        let lines = format!("organization = \"{}\"\n", people::HOME_ORGANIZATION);
+        let (binding, source) = (Binding::Redirect, Source::Pinned);
+        self.saml = Some(Saml { binding, lines, source, key: false, logout: None });
+        self
+    }
+
+    fn with_saml(mut self, change: impl FnOnce(&mut Saml)) -> Self {
+        if self.saml.is_none() {
+            self = self.saml();
+        }
+        if let Some(saml) = &mut self.saml {
+            change(saml);
+        }
+        self
+    }
+
+    /// Adds lines to the provider for SAML.
+    pub fn saml_lines(self, toml: &str) -> Self {
+        self.with_saml(|saml| saml.lines = format!("{}{toml}\n", saml.lines))
+    }
+
+    /// Replaces the organization's line.
+    pub fn saml_organization(self, toml: &str) -> Self {
+        self.with_saml(|saml| saml.lines = format!("{toml}\n"))
+    }
+
+    /// Sends people to the org by another binding.
+    pub fn saml_binding(self, binding: Binding) -> Self {
+        self.with_saml(|saml| saml.binding = binding)
+    }
+
+    /// Takes trust from the org's metadata.
+    pub fn saml_metadata(self) -> Self {
+        self.with_saml(|saml| saml.source = Source::Metadata)
+    }
+
+    /// Gives the gateway a key of its own, whose certificate the org knows.
+    pub fn saml_key(self) -> Self {
+        self.with_saml(|saml| saml.key = true)
+    }
+
+    /// Single logout on both sides; `binding` is how the org sends.
+    pub fn saml_logout(self, binding: Binding) -> Self {
+        self.with_saml(|saml| (saml.key, saml.logout) = (true, Some(binding)))
+    }
+
     pub async fn start(self) -> World {
         let org = Emulator::start(self.org.clone()).await.expect("the org starts");
         let app = App::start();
@@ -223,21 +298,78 @@ impl Builder {
         } else {
             format!("client_secret = \"{}\"\n", settings.client_secret)
         };
+        let provider = match &self.saml {
+            None => format!(
+                "protocol = \"oidc\"\norg = \"{address}\"\nclient_id = \"{}\"\n{secret}{}",
+                settings.client_id, self.provider
+            ),
+            Some(saml) => saml.provider(&org, &url, address, &directory),
+        };
         let toml = format!(
             "public_url = \"{url}\"\nlisten = \"127.0.0.1:{port}\"\nworkers = 1\ndrain = \"2s\"\n{}\n\
-             [provider.salesforce]\nprotocol = \"oidc\"\norg = \"{address}\"\nclient_id = \"{}\"\n{secret}{}\n\
+             [provider.salesforce]\n{provider}\n\
              [operator]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n{tls_table}\n{}\n{}",
             self.top,
-            settings.client_id,
-            self.provider,
             self.tables,
             routes.replace("{app}", &app.authority),
         );
         let config =
             file::read(&toml, "the test's gateway.toml", &[]).unwrap_or_else(|problems| panic!("{problems}\n{toml}"));
         let gateway = gateway::start(config).await.expect("the gateway starts");
-        World { org, app, gateway, url, tls, _directory: directory }
+        World { org, app, gateway, url, tls, speaks_saml: self.saml.is_some(), _directory: directory }
     }
+}
+
+impl Saml {
+    /// Sets the org up for the gateway at `url`, and writes the provider that fits.
+    fn provider(&self, org: &emulator::Running, url: &str, address: &str, directory: &tempfile::TempDir) -> String {
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        org.register_saml(format!("{url}/.portcullis/saml/metadata"), format!("{url}/.portcullis/saml/acs"));
+        let mut lines = self.lines.replace("{org}", org.org_url());
+        if self.key {
+            let (key, certificate) = our_key();
+            write("saml.key", key);
+            write("saml.crt", certificate);
+            lines.push_str(&format!("request_key = {{ file = {:?} }}\n", path("saml.key")));
+            lines.push_str(&format!("request_certificate = {:?}\n", path("saml.crt")));
+            org.configure(|app| app.saml.request_certificate = Some(certificate.clone()));
+        }
+        let (word, end) = match self.binding {
+            Binding::Redirect => ("redirect", HTTP_REDIRECT),
+            Binding::Post => ("post", HTTP_POST),
+        };
+        lines.push_str(&format!("binding = \"{word}\"\n"));
+        if let Some(binding) = self.logout {
+            let logout = SingleLogout { url: format!("{url}/.portcullis/saml/logout"), binding };
+            org.configure(|app| app.saml.single_logout = Some(logout));
+        }
+        match self.source {
+            Source::Metadata => lines.push_str(&format!("metadata = \"{}{METADATA}\"\n", org.org_url())),
+            Source::Pinned => {
+                write("org.crt", &org.certificate());
+                if self.logout.is_some() {
+                    lines.push_str(&format!("slo_url = \"{address}{LOGOUT}\"\n"));
+                }
+                lines.push_str(&format!(
+                    "issuer = \"{}\"\nsso_url = \"{address}{end}\"\ncertificate = {:?}\n",
+                    org.org_url(),
+                    path("org.crt")
+                ));
+            }
+        }
+        format!("protocol = \"saml\"\n{lines}")
+    }
+}
+
+/// The gateway's own key and its certificate, made once for all worlds of this process.
+fn our_key() -> &'static (String, String) {
+    static KEY: OnceLock<(String, String)> = OnceLock::new();
+    KEY.get_or_init(|| {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        let made = rcgen::CertificateParams::new(["gateway.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+        (key.serialize_pem(), made.pem())
+    })
 }
 
 /// A loopback port that nobody listens on: the public address must name it before the gateway has bound it.

@@ -9,9 +9,11 @@ use tokio::net::TcpStream;
 use url::Url;
 
 use super::certificate::{chain, covers, dates};
+use super::saml;
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::identity::oidc::{Inspection, Provider};
+use crate::identity;
+use crate::identity::oidc::{Inspection, Provider, Settings};
 use crate::server::tls;
 
 /// Certificates are renewed before their last weeks.
@@ -46,21 +48,24 @@ impl fmt::Display for Finding {
     }
 }
 
-fn good(text: impl Into<String>) -> Finding {
+pub(super) fn good(text: impl Into<String>) -> Finding {
     Finding { outcome: Outcome::Good, text: text.into() }
 }
 
-fn warning(text: impl Into<String>) -> Finding {
+pub(super) fn warning(text: impl Into<String>) -> Finding {
     Finding { outcome: Outcome::Warning, text: text.into() }
 }
 
-fn failed(text: impl Into<String>) -> Finding {
+pub(super) fn failed(text: impl Into<String>) -> Finding {
     Finding { outcome: Outcome::Failed, text: text.into() }
 }
 
 /// Asks everything, one after the other.
 pub(super) async fn ask(config: &Config, now: Timestamp) -> Vec<Finding> {
-    let mut findings = provider(config, now).await;
+    let mut findings = match &config.provider {
+        identity::Settings::Oidc(settings) => provider(settings, now).await,
+        identity::Settings::Saml(setup) => saml::ask(setup, now).await,
+    };
     for route in &config.routes {
         findings.push(app(&route.name, &route.upstream.authority, config.proxy.upstream.connect_timeout).await);
     }
@@ -70,27 +75,25 @@ pub(super) async fn ask(config: &Config, now: Timestamp) -> Vec<Finding> {
     findings
 }
 
-async fn provider(config: &Config, now: Timestamp) -> Vec<Finding> {
-    let provider = match Provider::new(config.provider.clone()) {
+async fn provider(settings: &Settings, now: Timestamp) -> Vec<Finding> {
+    let provider = match Provider::new(settings.clone()) {
         Ok(provider) => provider,
-        Err(problem) => return vec![failed(format!("provider {}: {problem}", config.provider.name))],
+        Err(problem) => return vec![failed(format!("provider {}: {problem}", settings.name))],
     };
     match provider.inspect(now).await {
-        Ok(inspection) => judge(&inspection, config),
-        Err(fault) => vec![failed(format!("provider {}: {fault}", config.provider.name))],
+        Ok(inspection) => judge(&inspection, settings),
+        Err(fault) => vec![failed(format!("provider {}: {fault}", settings.name))],
     }
 }
 
-fn judge(inspection: &Inspection, config: &Config) -> Vec<Finding> {
-    let org = config.provider.org.as_str().trim_end_matches('/');
+fn judge(inspection: &Inspection, settings: &Settings) -> Vec<Finding> {
+    let org = settings.org.as_str().trim_end_matches('/');
     let mut findings = Vec::new();
     if inspection.issuer.trim_end_matches('/') == org {
-        findings.push(good(format!("provider {}: it calls itself {}", config.provider.name, inspection.issuer)));
+        findings.push(good(format!("provider {}: it calls itself {}", settings.name, inspection.issuer)));
     } else {
-        findings.push(failed(format!(
-            "provider {}: it calls itself {}, org is {org}",
-            config.provider.name, inspection.issuer
-        )));
+        findings
+            .push(failed(format!("provider {}: it calls itself {}, org is {org}", settings.name, inspection.issuer)));
     }
     let ignored: Vec<String> = inspection.ignored_keys.iter().map(|(id, reason)| format!("{id} ({reason})")).collect();
     let ignored =
@@ -100,7 +103,7 @@ fn judge(inspection: &Inspection, config: &Config) -> Vec<Finding> {
     } else {
         findings.push(good(format!("keys: {} for ID tokens{ignored}", inspection.usable_keys.join(", "))));
     }
-    findings.push(clock(inspection.clock_ahead, config.provider.clock_skew));
+    findings.push(clock(inspection.clock_ahead, settings.clock_skew));
     findings
 }
 
@@ -162,7 +165,7 @@ fn certificates(tls: &tls::Settings, config: &Config, now: Timestamp) -> Vec<Fin
     findings
 }
 
-fn date(moment: Timestamp) -> String {
+pub(super) fn date(moment: Timestamp) -> String {
     let moment =
         i64::try_from(moment.0).ok().and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
     moment.map_or_else(|| "a date beyond the calendar".to_owned(), |moment| moment.date().to_string())
@@ -185,6 +188,13 @@ mod tests {
         read(&text, "gateway.toml", &[]).unwrap()
     }
 
+    fn settings() -> Settings {
+        match config("").provider {
+            identity::Settings::Oidc(settings) => *settings,
+            identity::Settings::Saml(_) => panic!("another protocol"),
+        }
+    }
+
     fn inspection() -> Inspection {
         Inspection {
             issuer: "http://127.0.0.1:1".to_owned(),
@@ -204,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_sound_provider_is_good_in_every_line() {
-        let findings = judge(&inspection(), &config(""));
+        let findings = judge(&inspection(), &settings());
         assert_eq!(outcomes(&findings), [Outcome::Good; 3], "{findings:?}");
         assert_eq!(
             findings[1].to_string(),
@@ -220,7 +230,7 @@ mod tests {
             clock_ahead: Some(-300),
             ..inspection()
         };
-        let findings = judge(&wrong, &config(""));
+        let findings = judge(&wrong, &settings());
         assert_eq!(outcomes(&findings), [Outcome::Failed; 3], "{findings:?}");
         assert!(findings[2].text.contains("300 s behind"), "{findings:?}");
         assert_eq!(clock(None, SOON).outcome, Outcome::Warning);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::config::problem::Place;
+use crate::identity;
 use crate::identity::oidc::{ClientAuthentication, UserTypes};
 use crate::proxy::inject::{Preset, Source};
 use crate::route::Access;
@@ -34,6 +35,13 @@ fn good_with(text: &str, pairs: &[(&str, &str)]) -> Config {
 
 fn problems_with(text: &str, pairs: &[(&str, &str)]) -> Problems {
     read(text, "gateway.toml", &environment(pairs)).expect_err("a complaint")
+}
+
+fn oidc(config: &Config) -> &identity::oidc::Settings {
+    match &config.provider {
+        identity::Settings::Oidc(settings) => settings,
+        identity::Settings::Saml(_) => panic!("another protocol"),
+    }
 }
 
 /// The one complaint about `text`, whose key must be `key`.
@@ -92,9 +100,9 @@ fn the_smallest_file_is_good_and_has_the_documented_defaults() {
     assert_eq!(config.session.lifetime, Duration::from_secs(8 * 3600));
     assert_eq!(config.session.idle, Duration::from_secs(3600));
     assert_eq!(config.session.capacity, 100_000);
-    assert_eq!(config.provider.scopes, ["openid", "profile", "email"]);
-    assert_eq!(config.provider.user_types, UserTypes::default());
-    assert!(matches!(config.provider.client, ClientAuthentication::Public));
+    assert_eq!(oidc(&config).scopes, ["openid", "profile", "email"]);
+    assert_eq!(*config.provider.user_types(), UserTypes::default());
+    assert!(matches!(oidc(&config).client, ClientAuthentication::Public));
     assert_eq!(config.headers.presets, [Preset::Forwarded, Preset::Salesforce]);
     assert_eq!(config.routes.len(), 1);
     assert_eq!(config.routes[0].path, "/");
@@ -140,7 +148,7 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(config.session.idle, Duration::from_secs(1800));
     assert_eq!(config.session.capacity, 77);
     assert_eq!(config.proxy.trusted_proxies.len(), 2);
-    assert_eq!(config.provider.user_types, UserTypes::Any);
+    assert_eq!(*config.provider.user_types(), UserTypes::Any);
     assert_eq!(config.server.listen.port(), 9);
 }
 
@@ -347,7 +355,7 @@ fn there_is_exactly_one_provider_with_a_name() {
 #[test]
 fn the_provider_is_checked_key_by_key() {
     let wrong = |lines: &str, key: &str| complaint(&provider(lines), &format!("provider.salesforce.{key}"));
-    wrong("protocol = \"saml\"", "protocol");
+    wrong("protocol = \"ldap\"", "protocol");
     wrong("protocol = \"odic\"", "protocol");
     wrong("org = \"http://acme.my.salesforce.com\"", "org");
     wrong("org = \"https://acme.lightning.force.com\"", "org");
@@ -375,7 +383,7 @@ fn an_organization_is_an_orgs_id() {
     complaint(&provider("organizations = [\"acme\"]"), key);
     let user = complaint(&provider("organizations = [\"0055g00000ABCDE\"]"), key);
     assert!(user.wrong.ends_with("is the id of a user"), "{user}");
-    assert_eq!(good(&provider("organizations = [\"00D5g00000ABCDE\"]")).provider.organizations.len(), 1);
+    assert_eq!(good(&provider("organizations = [\"00D5g00000ABCDE\"]")).provider.organizations().len(), 1);
 }
 
 #[test]
@@ -383,7 +391,7 @@ fn a_shared_login_host_needs_organizations() {
     let shared = provider("org = \"https://login.salesforce.com\"");
     complaint(&shared, "provider.salesforce.organizations");
     let pinned = provider("org = \"https://login.salesforce.com\"\norganizations = [\"00D5g00000ABCDE\"]");
-    assert_eq!(good(&pinned).provider.organizations.len(), 1);
+    assert_eq!(good(&pinned).provider.organizations().len(), 1);
 }
 
 #[test]
@@ -400,7 +408,7 @@ fn ways_to_authenticate_the_client_exclude_each_other() {
     wrong("client_authentication = \"secret\"", "client_authentication");
     wrong("client_key_id = \"2026\"", "client_key_id");
     wrong("client_key = \"not a key\"", "client_key");
-    let client = |lines: &str| good(&provider(lines)).provider.client.clone();
+    let client = |lines: &str| oidc(&good(&provider(lines))).client.clone();
     assert!(
         matches!(client("client_secret = \"abc\""), ClientAuthentication::SecretPost(secret) if secret.expose() == "abc")
     );
@@ -416,7 +424,7 @@ fn a_secret_comes_from_the_value_a_file_or_a_variable() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("secret");
     std::fs::write(&path, "from-file\r\n").unwrap();
-    let exposed = |text: &str, pairs: &[(&str, &str)]| match good_with(text, pairs).provider.client.clone() {
+    let exposed = |text: &str, pairs: &[(&str, &str)]| match oidc(&good_with(text, pairs)).client.clone() {
         ClientAuthentication::SecretPost(secret) => secret.expose().clone(),
         other => panic!("{other:?}"),
     };
@@ -440,7 +448,7 @@ fn relative_paths_begin_where_the_file_is() {
     std::fs::write(directory.path().join("secret"), "abc").unwrap();
     let file = directory.path().join("gateway.toml");
     std::fs::write(&file, provider("client_secret = { file = \"secret\" }")).unwrap();
-    assert!(matches!(load(&file).unwrap().provider.client, ClientAuthentication::SecretPost(_)));
+    assert!(matches!(oidc(&load(&file).unwrap()).client, ClientAuthentication::SecretPost(_)));
     assert!(load(&directory.path().join("nothing.toml")).unwrap_err().to_string().contains("cannot be read"));
 }
 
@@ -662,16 +670,30 @@ fn a_house_without_a_lock_is_noted() {
 }
 
 /// `gateway.toml` with every commented key in force.
-fn uncommented() -> String {
+fn uncommented(reference: &str) -> String {
     let key = |line: &str| {
         line.strip_prefix('#')
             .filter(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '['))
             .map(str::to_owned)
     };
-    REFERENCE.lines().map(|line| key(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
+    reference.lines().map(|line| key(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
 }
 
 const REFERENCE: &str = include_str!("../../../gateway.toml");
+
+/// `gateway.toml` with the provider that is commented twice in the place of the other.
+fn reference_for_saml() -> String {
+    let mut text = String::new();
+    let mut left_out = false;
+    for line in REFERENCE.lines() {
+        left_out = (left_out || line == "[provider.salesforce]") && !line.starts_with("##[");
+        if !left_out {
+            text.push_str(line.strip_prefix("##").unwrap_or(line));
+            text.push('\n');
+        }
+    }
+    text
+}
 
 #[test]
 fn the_reference_file_is_a_good_configuration() {
@@ -680,21 +702,25 @@ fn the_reference_file_is_a_good_configuration() {
 
 #[test]
 fn the_reference_file_has_every_key_and_every_default_of_the_code() {
-    let text = uncommented();
-    let (sources, root) = Sources::new(&text, "gateway.toml", &[]).map_err(Problems).unwrap();
-    let reader = Reader::new(sources, root);
-    sections(&reader);
-    let problems = reader.problems();
-    assert!(problems.0.iter().all(|problem| problem.wrong != "is not a known key"), "{problems}");
-    let table: toml_edit::DocumentMut = text.parse().unwrap();
-    for known in reader.known() {
-        let mut item = table.as_item();
-        for step in known.key.replace("NAME", "salesforce").replace("X-salesforce", "X-Name").split('.') {
-            let list = item.as_array_of_tables().and_then(|tables| tables.get(0)).and_then(|first| first.get(step));
-            item = list.or_else(|| item.get(step)).unwrap_or_else(|| panic!("gateway.toml lacks {}", known.key));
-        }
-        if let Some(default) = known.default {
-            assert_eq!(item.to_string().trim(), default, "gateway.toml shows another default of {}", known.key);
+    for reference in [REFERENCE.to_owned(), reference_for_saml()] {
+        let text = uncommented(&reference);
+        let (sources, root) = Sources::new(&text, "gateway.toml", &[]).map_err(Problems).unwrap();
+        let reader = Reader::new(sources, root);
+        sections(&reader);
+        let problems = reader.problems();
+        assert!(problems.0.iter().all(|problem| problem.wrong != "is not a known key"), "{problems}");
+        let table: toml_edit::DocumentMut = text.parse().unwrap();
+        for known in reader.known() {
+            let mut item = table.as_item();
+            for step in known.key.replace("NAME", "salesforce").replace("X-salesforce", "X-Name").split('.') {
+                let list = item.as_array_of_tables().and_then(|tables| tables.get(0)).and_then(|first| first.get(step));
+                item = list.or_else(|| item.get(step)).unwrap_or_else(|| panic!("gateway.toml lacks {}", known.key));
+            }
+            // The protocol is what makes the two differ.
+            let protocol = known.key == "provider.NAME.protocol";
+            if let Some(default) = known.default.filter(|_| !protocol) {
+                assert_eq!(item.to_string().trim(), default, "gateway.toml shows another default of {}", known.key);
+            }
         }
     }
 }
@@ -704,7 +730,7 @@ fn the_reference_file_explains_every_key() {
     let lines: Vec<&str> = REFERENCE.lines().collect();
     for pair in lines.windows(2) {
         let is_key = |line: &str| {
-            let line = line.strip_prefix('#').unwrap_or(line);
+            let line = line.trim_start_matches('#');
             line.starts_with(|c: char| c.is_ascii_alphabetic()) && line.contains(" = ")
         };
         if is_key(pair[1]) {

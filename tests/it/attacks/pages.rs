@@ -99,7 +99,7 @@ async fn a_hostile_person_is_shown_as_text() {
             sign_out: text(),
             home: text(),
         };
-        let sign_out = SignOut { who: text(), action: "/.portcullis/sign-out".to_owned(), home: text() };
+        let sign_out = SignOut { who: text(), action: "/.portcullis/sign-out".to_owned(), home: text(), onward: None };
         let links = Links { sign_in: text(), again: text(), home: text() };
         for response in [
             pages.me(&me, Form::Page, &visit),

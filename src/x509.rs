@@ -1,9 +1,9 @@
-//! From when until when a certificate is valid.
+//! What a certificate says: from when until when it is valid, and whose public key it carries.
 //!
 //! rustls judges the dates of other people's certificates and never shows them, least of all those of the
-//! certificate it presents itself; an expired one would be every visitor's error and nobody's at home. So this reads
-//! the one field that is needed (RFC 5280 section 4.1), strictly, and nothing else. Called by `server::tls` for
-//! `cli check`.
+//! certificate it presents itself; and a SAML certificate is no link of a chain but a key in a box, which nobody
+//! judges at all. So this reads the two fields that are needed (RFC 5280 section 4.1), strictly, and nothing else.
+//! Called by `server::tls` for `cli check`, and by `identity::xmldsig`.
 
 use time::PrimitiveDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -11,7 +11,8 @@ use time::macros::format_description;
 
 use crate::clock::Timestamp;
 
-const SEQUENCE: u8 = 0x30;
+/// The tag of a `SEQUENCE`.
+pub(crate) const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
 const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
@@ -28,8 +29,17 @@ pub struct Validity {
     pub not_after: Timestamp,
 }
 
-/// The validity of a certificate in DER, or `None` when it is not one.
-pub(super) fn read(certificate: &[u8]) -> Option<Validity> {
+/// The fields of a certificate that somebody here needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fields<'a> {
+    /// When it is valid.
+    pub validity: Validity,
+    /// `SubjectPublicKeyInfo`, the whole element in DER.
+    pub public_key: &'a [u8],
+}
+
+/// The fields of a certificate in DER, or `None` when it is not one.
+pub fn read(certificate: &[u8]) -> Option<Fields<'_>> {
     let (certificate, _) = take(certificate, SEQUENCE)?;
     let (body, _) = take(certificate, SEQUENCE)?;
     // The version is left out of version 1 certificates.
@@ -37,14 +47,17 @@ pub(super) fn read(certificate: &[u8]) -> Option<Validity> {
     let (_serial, body) = take(body, INTEGER)?;
     let (_algorithm, body) = take(body, SEQUENCE)?;
     let (_issuer, body) = take(body, SEQUENCE)?;
-    let (validity, _) = take(body, SEQUENCE)?;
+    let (validity, body) = take(body, SEQUENCE)?;
+    let (_subject, body) = take(body, SEQUENCE)?;
+    let (_public_key, rest) = take(body, SEQUENCE)?;
+    let public_key = body.get(..body.len() - rest.len())?;
     let (not_before, rest) = moment(validity)?;
     let (not_after, rest) = moment(rest)?;
-    rest.is_empty().then_some(Validity { not_before, not_after })
+    rest.is_empty().then_some(Fields { validity: Validity { not_before, not_after }, public_key })
 }
 
 /// The contents of the element at the beginning, when it has that tag, and what follows it.
-fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+pub(crate) fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (&found, rest) = der.split_first()?;
     let (&length, rest) = rest.split_first()?;
     let (length, rest) = match length {
@@ -91,10 +104,18 @@ mod tests {
     fn both_forms_of_time_are_read() {
         for (from, until) in [(1995, 2026), (2026, 2049), (2026, 2050), (2050, 4095)] {
             let expected = |date: time::OffsetDateTime| Timestamp(u64::try_from(date.unix_timestamp()).unwrap());
-            let validity = read(&certificate(from, until)).unwrap();
+            let certificate = certificate(from, until);
+            let validity = read(&certificate).unwrap().validity;
             assert_eq!(validity.not_before, expected(rcgen::date_time_ymd(from, 2, 3)));
             assert_eq!(validity.not_after, expected(rcgen::date_time_ymd(until, 12, 31)));
         }
+    }
+
+    #[test]
+    fn the_public_key_is_the_one_that_was_certified() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+        assert_eq!(read(certificate.der()).unwrap().public_key, rcgen::PublicKeyData::subject_public_key_info(&key));
     }
 
     #[test]

@@ -1,0 +1,7 @@
+//! What gets in, and what does not: each claim is a test, each attack is named after its class.
+
+mod attacks;
+mod checks;
+mod logout;
+mod mutants;
+mod sign_in;

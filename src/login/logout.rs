@@ -1,0 +1,121 @@
+//! Signing out on both sides (SAML profiles section 4.4): what Salesforce sends when it signs somebody out, or has.
+//!
+//! Only a signed message of the provider gets here at all; a request ends the sessions of whom it names, in every
+//! browser, and is answered; an answer to our own request leads to the page that says so. Called by `login`, and by
+//! `login::sign_out` for the way there.
+
+use std::time::Duration;
+
+use hyper::Method;
+
+use super::{Declined, Login, Visitor, faults, set_cookies};
+use crate::http::{Body, Response, answer, see_other};
+use crate::identity::saml::logout::{Arrived, Logout, Outcome};
+use crate::identity::saml::{self, Parameter};
+use crate::identity::{Handle, Provider, Way};
+use crate::pages::PostOnward;
+use crate::refusal::{Refusal, SamlDoubt};
+
+/// Longer than any logout message is believed.
+const REMEMBERED: Duration = Duration::from_secs(900);
+
+impl Login {
+    /// `/saml/logout`, by either binding.
+    pub(super) async fn saml_logout(
+        &self,
+        provider: &saml::Provider,
+        body: Body,
+        visitor: &Visitor<'_>,
+    ) -> Result<Response, Declined> {
+        let here = self.logout_address(visitor.site.origin.as_str());
+        let logout = if *visitor.method == Method::POST {
+            let fields = self.read_form(body, visitor.headers).await?;
+            let (parameter, message) = match (&fields.request, &fields.response) {
+                (Some(message), None) => (Parameter::Request, message),
+                (None, Some(message)) => (Parameter::Response, message),
+                (None, None) | (Some(_), Some(_)) => return Err(Refusal::CallbackIncomplete.into()),
+            };
+            let arrived = Arrived::Form { parameter, message, relay_state: fields.relay_state.as_deref() };
+            provider.receive(arrived, &here, visitor.now)
+        } else {
+            let query = visitor.target.query().filter(|query| !query.is_empty()).ok_or(Refusal::CallbackIncomplete)?;
+            provider.receive(Arrived::Query(query), &here, visitor.now)
+        };
+        match logout.map_err(faults::refusal)? {
+            Logout::Request { id, name_id, session_indexes, relay_state } => {
+                let until = visitor.now.after(REMEMBERED);
+                self.once.claim(&id, until, visitor.now).map_err(|_| Refusal::SamlDoubted {
+                    doubt: SamlDoubt::Replayed,
+                    cause: "a logout request that was used before".to_owned(),
+                })?;
+                let ended = self.sessions.end_all(&name_id.value, &session_indexes);
+                tracing::info!(sessions = ended, provider = %provider.name(), "the provider signed somebody out");
+                let way = provider.answer(&id, relay_state.as_deref(), visitor.now).map_err(faults::refusal)?;
+                Ok(way.map_or_else(|| self.to_signed_out(), |way| self.onward_after_sign_out(way, visitor)))
+            }
+            Logout::Response { outcome, .. } => {
+                if outcome == Outcome::Failed {
+                    tracing::warn!(provider = %provider.name(), "the provider did not sign somebody out");
+                }
+                Ok(self.to_signed_out())
+            }
+        }
+    }
+
+    /// `/saml/metadata`: what Salesforce has to know about us.
+    pub(super) fn saml_metadata(&self, provider: &saml::Provider, visitor: &Visitor<'_>) -> Result<Response, Declined> {
+        let callbacks: Vec<String> =
+            self.origins.iter().map(|origin| format!("{origin}{}/saml/acs", self.prefix)).collect();
+        let logouts: Vec<String> = self.origins.iter().map(|origin| self.logout_address(origin.as_str())).collect();
+        let metadata = provider.our_metadata(&callbacks, &logouts, visitor.now).map_err(faults::refusal)?;
+        Ok(answer(hyper::StatusCode::OK, "application/samlmetadata+xml", metadata))
+    }
+
+    /// The way to sign out at the provider too, for a session that it can end; what keeps somebody from it is
+    /// logged, for here they are signed out already.
+    pub(super) fn sign_out_there(&self, handle: Option<&Handle>, visitor: &Visitor<'_>) -> Option<Way> {
+        let (Provider::Saml(provider), Some(handle)) = (&self.provider, handle) else { return None };
+        match provider.sign_out(handle, visitor.now) {
+            Ok(way) => way,
+            Err(fault) => {
+                tracing::warn!(%fault, "nobody can be signed out at the provider");
+                None
+            }
+        }
+    }
+
+    /// Where the form that signs out may lead, beside this origin.
+    pub(super) fn sign_out_leads_to(&self, handle: Option<&Handle>, visitor: &Visitor<'_>) -> Option<String> {
+        match (&self.provider, handle) {
+            (Provider::Saml(provider), Some(_)) => provider.sign_out_address(visitor.now),
+            (Provider::Saml(_), None) | (Provider::Oidc(_), _) => None,
+        }
+    }
+
+    /// The answer that takes a browser to the provider, to sign out there or to go on there.
+    pub(super) fn onward_after_sign_out(&self, way: Way, visitor: &Visitor<'_>) -> Response {
+        match way {
+            Way::Redirect(location) => see_other(&location),
+            Way::Form(form) => {
+                let page = PostOnward {
+                    title: "You are signed out here",
+                    why: "Your session here has ended. One more step signs you out of Salesforce as well.",
+                    button: "Go on signing out",
+                    action: form.action,
+                    fields: form.fields,
+                };
+                self.pages.post_onward(&page, &self.visit(visitor))
+            }
+        }
+    }
+
+    fn to_signed_out(&self) -> Response {
+        let mut response = see_other(&format!("{}/signed-out", self.prefix));
+        set_cookies(&mut response, super::loop_breaker::reset(self.cookies, self.attempts.travel()));
+        response
+    }
+
+    fn logout_address(&self, origin: &str) -> String {
+        format!("{origin}{}/saml/logout", self.prefix)
+    }
+}
