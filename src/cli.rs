@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::demo::Protocol;
 use crate::emulator::Mischief;
 
 /// What went wrong may pass, and the same command may succeed later.
@@ -52,6 +53,9 @@ enum Command {
         /// The gateway's port; any free one unless you say.
         #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
         port: u16,
+        /// How people are signed in.
+        #[arg(long, value_enum, default_value = "oidc")]
+        protocol: Protocol,
         /// Print the gateway's configuration too.
         #[arg(long)]
         show_config: bool,
@@ -69,9 +73,9 @@ pub fn run() -> ExitCode {
             let reach = if live { check::Reach::Live } else { check::Reach::FileOnly };
             check::run(&config, reach)
         }
-        Ok(Arguments { command: Command::Demo { port, show_config, mischief } }) => {
+        Ok(Arguments { command: Command::Demo { port, protocol, show_config, mischief } }) => {
             let configuration = if show_config { demo::Configuration::Shown } else { demo::Configuration::Unshown };
-            demo::run(port, mischief, configuration)
+            demo::run(port, protocol, mischief, configuration)
         }
         Err(message) => {
             // Also `--help` and `--version`, which clap counts as errors with status 0. A closed pipe is no
@@ -124,5 +128,7 @@ mod tests {
         let arguments = Arguments::try_parse_from(["portcullis", "demo", "--mischief", "wrong-nonce"]).unwrap();
         let expected = Some(Mischief::WrongNonce);
         assert!(matches!(arguments.command, Command::Demo { port: 0, mischief, .. } if mischief == expected));
+        let arguments = Arguments::try_parse_from(["portcullis", "demo", "--protocol", "saml"]).unwrap();
+        assert!(matches!(arguments.command, Command::Demo { protocol: Protocol::Saml, .. }));
     }
 }

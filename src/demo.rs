@@ -4,6 +4,7 @@
 //! host is 127.0.0.1 and the gateway's is localhost, so that browsers keep their cookies apart. Called by `cli`.
 
 pub mod app;
+mod saml;
 
 use std::fmt::Write;
 use std::io;
@@ -11,8 +12,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::config::{self, Problems};
 use crate::emulator::people::{HOME_ORGANIZATION, PASSWORD};
+use crate::emulator::saml::app::Binding;
 use crate::emulator::{self, Emulator};
 use crate::gateway::{self, StartProblem};
+use crate::identity;
 use crate::server;
 use app::App;
 
@@ -24,8 +27,22 @@ const ORIGIN: &str = "the demo's configuration";
 pub struct Settings {
     /// The gateway's port; 0 for any free one.
     pub port: u16,
+    /// How the gateway and the org speak.
+    pub protocol: Protocol,
     /// The pretend org.
     pub org: emulator::Settings,
+}
+
+/// How people are signed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Protocol {
+    /// By OpenID Connect.
+    #[default]
+    Oidc,
+    /// By SAML, with the org as identity provider.
+    Saml,
+    /// The same with messages in forms, where a button takes the place of the redirect.
+    SamlPost,
 }
 
 /// Why there is no demonstration.
@@ -77,10 +94,13 @@ impl Demo {
         let address = format!("http://localhost:{port}");
         let app = App::start().await.map_err(Problem::App)?;
         let org = Emulator::start(settings.org).await.map_err(Problem::Org)?;
-        let toml = configuration(&address, port, &org, &app);
+        let toml = configuration(&address, port, settings.protocol, &org, &app).map_err(Problem::Org)?;
         let config = config::file::read(&toml, ORIGIN, &[]).map_err(Problem::Config)?;
         for callback in config.callbacks() {
-            org.register(callback);
+            match &config.provider {
+                identity::Settings::Oidc(_) => org.register(callback),
+                identity::Settings::Saml(setup) => org.register_saml(setup.entity_id.clone(), callback),
+            }
         }
         let gateway = gateway::start(config).await?;
         Ok(Self { address, toml, org, app, gateway })
@@ -122,18 +142,31 @@ impl Demo {
 }
 
 /// The gateway's configuration: what a user writes for a real org, with other addresses.
-fn configuration(address: &str, port: u16, org: &emulator::Running, app: &app::Running) -> String {
+fn configuration(
+    address: &str,
+    port: u16,
+    protocol: Protocol,
+    org: &emulator::Running,
+    app: &app::Running,
+) -> io::Result<String> {
     let registered = org.app();
-    format!(
+    let provider = match protocol {
+        Protocol::Oidc => format!(
+            "org = \"{}\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\norganizations = [\"{HOME_ORGANIZATION}\"]\n",
+            org.org_url(),
+            registered.client_id,
+            registered.client_secret,
+        ),
+        Protocol::Saml => saml::provide(address, Binding::Redirect, org)?,
+        Protocol::SamlPost => saml::provide(address, Binding::Post, org)?,
+    };
+    Ok(format!(
         "# What `portcullis demo` runs the gateway with.\n\
          public_url = \"{address}\"\n\
          listen = \"127.0.0.1:{port}\"\n\
          drain = \"2s\"\n\n\
          [provider.salesforce]\n\
-         org = \"{org}\"\n\
-         client_id = \"{client_id}\"\n\
-         client_secret = \"{client_secret}\"\n\
-         organizations = [\"{HOME_ORGANIZATION}\"]\n\n\
+         {provider}\n\
          [headers.custom]\n\
          X-Person-Name = \"name\"\n\n\
          [operator]\n\
@@ -141,11 +174,8 @@ fn configuration(address: &str, port: u16, org: &emulator::Running, app: &app::R
          [[route]]\n\
          name = \"sample-app\"\n\
          upstream = \"{app}\"\n",
-        org = org.org_url(),
-        client_id = registered.client_id,
-        client_secret = registered.client_secret,
         app = app.url(),
-    )
+    ))
 }
 
 /// A port that is free now. The gateway's public address names it, so it must be known before the gateway binds.

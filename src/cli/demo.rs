@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use super::run::Signals;
 use super::{FAILED, complain, runtime, say};
-use crate::demo::{Demo, Settings};
+use crate::demo::{Demo, Protocol, Settings};
 use crate::emulator::settings::KeySize;
 use crate::emulator::{self, Mischief};
 use crate::telemetry;
@@ -23,7 +23,7 @@ pub(super) enum Configuration {
 }
 
 /// Runs the demonstration until a signal.
-pub(super) fn run(port: u16, mischief: Option<Mischief>, configuration: Configuration) -> ExitCode {
+pub(super) fn run(port: u16, protocol: Protocol, mischief: Option<Mischief>, configuration: Configuration) -> ExitCode {
     let log = telemetry::Settings {
         format: telemetry::Format::Text,
         level: "warn".to_owned(),
@@ -35,7 +35,7 @@ pub(super) fn run(port: u16, mischief: Option<Mischief>, configuration: Configur
     }
     // nobody should wait for keys of the real size in order to see a page
     let org = emulator::Settings { key_size: KeySize::Small, mischief, ..emulator::Settings::default() };
-    let settings = Settings { port, org };
+    let settings = Settings { port, protocol, org };
     let shown = runtime()
         .context("the system gives no runtime")
         .and_then(|runtime| runtime.block_on(show(settings, mischief, configuration)));

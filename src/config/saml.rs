@@ -123,10 +123,16 @@ fn place(table: &Table<'_>, text: &str) -> Result<Place, Wrong> {
 }
 
 fn certificates(table: &Table<'_>, text: &str) -> Result<Vec<Certificate>, Wrong> {
-    let path = table.reader.sources.resolve(text);
-    let pem = read_file(&path, CERTIFICATE)?;
-    Certificate::from_pem(&pem)
-        .map_err(|problem| Wrong::new(format!("the file {} cannot be used: {problem}", path.display()), CERTIFICATE))
+    let pem = pem(table, text, CERTIFICATE)?;
+    Certificate::from_pem(&pem).map_err(|problem| Wrong::new(format!("cannot be used: {problem}"), CERTIFICATE))
+}
+
+/// The PEM text itself, or that of the file that it names.
+fn pem(table: &Table<'_>, text: &str, instead: &str) -> Result<String, Wrong> {
+    if text.contains("-----BEGIN ") {
+        return Ok(text.to_owned());
+    }
+    read_file(&table.reader.sources.resolve(text), instead)
 }
 
 fn read_file(path: &PathBuf, instead: &str) -> Result<String, Wrong> {
@@ -138,8 +144,7 @@ fn read_file(path: &PathBuf, instead: &str) -> Result<String, Wrong> {
 fn key(table: &Table<'_>, needed: bool) -> Option<Option<Arc<OurKey>>> {
     let key = secret(table, "request_key", Shape::Pem);
     let certificate = table.get("request_certificate", None, Written::Text, |text| {
-        let path = table.reader.sources.resolve(text);
-        read_file(&path, "name a PEM file with the certificate of request_key")
+        pem(table, text, "name a PEM file with the certificate of request_key")
     });
     match (table.has("request_key"), table.has("request_certificate")) {
         (false, false) if needed => {

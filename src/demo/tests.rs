@@ -97,10 +97,14 @@ impl Visitor {
 }
 
 async fn demo() -> Demo {
+    demo_by(Protocol::Oidc).await
+}
+
+async fn demo_by(protocol: Protocol) -> Demo {
     static RING: OnceLock<std::sync::Arc<KeyRing>> = OnceLock::new();
     let keys = RING.get_or_init(|| KeyRing::generate(KeySize::Small).unwrap()).clone();
     let org = emulator::Settings { keys: Some(keys), ..emulator::Settings::default() };
-    Demo::start(Settings { port: 0, org }).await.unwrap()
+    Demo::start(Settings { port: 0, protocol, org }).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,6 +121,40 @@ async fn a_visitor_ends_where_they_began_and_the_app_knows_them() {
     assert!(!latest.headers.contains_key(COOKIE));
     assert_eq!(demo.app.hits(), 1);
     demo.shutdown().await;
+}
+
+/// Action and hidden fields of a page's form.
+fn form(page: &Page) -> (String, Vec<(String, String)>) {
+    let unescape = |text: &str| text.replace("&#x2f;", "/").replace("&amp;", "&");
+    let action = page.body.split("action=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let hidden = page.body.split("type=\"hidden\" name=\"").skip(1).map(|rest| {
+        let (name, rest) = rest.split_once("\" value=\"").unwrap();
+        (name.to_owned(), unescape(rest.split('"').next().unwrap()))
+    });
+    (unescape(action), hidden.collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demonstration_speaks_saml_in_both_bindings() {
+    for protocol in [Protocol::Saml, Protocol::SamlPost] {
+        let demo = demo_by(protocol).await;
+        let mut visitor = Visitor::default();
+        let deep = format!("{}/wiki/page?tab=2&q=a%20b", demo.address);
+        let mut page = visitor.go(&deep, None).await;
+        if protocol == Protocol::SamlPost {
+            assert!(page.body.contains("Continue to Salesforce"), "{}", page.body);
+            let (action, fields) = form(&page);
+            let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            page = visitor.go(&action, Some(&fields)).await;
+        }
+        let page = visitor.sign_in(&page.url, &ADMINISTRATOR).await;
+        let (action, fields) = form(&page);
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let page = visitor.go(&action, Some(&fields)).await;
+        assert_eq!((page.status, page.url.as_str()), (StatusCode::OK, deep.as_str()), "{}", page.body);
+        assert!(page.body.contains("You are signed in as <em>"), "{}", page.body);
+        demo.shutdown().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -18,7 +18,8 @@ use crate::http::{self, Response};
 const CONTENT_SECURITY_POLICY: HeaderName = HeaderName::from_static("content-security-policy");
 // no form-action: browsers apply it to the redirects after a form, which lead to the app
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'";
-const SCRIPTED: &str = "default-src 'none'; style-src 'self'; script-src 'unsafe-inline'; base-uri 'none'";
+const SCRIPTED: &str =
+    "default-src 'none'; style-src 'self'; script-src 'unsafe-inline'; img-src data:; base-uri 'none'";
 
 /// The templates, read once.
 pub(super) struct Pages {

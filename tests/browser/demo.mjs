@@ -14,9 +14,10 @@ const opened = (output) => output.match(/Open +(http:\/\/localhost:\d+)\//)?.[1]
  * Starts a demo on free ports, and tells `story(page, context, home, demo)` in a browser without a past. The org
  * remembers approvals, so each test has its own.
  */
-export async function inDemo(browser, story, { mischief, ...options } = {}) {
+export async function inDemo(browser, story, { mischief, protocol, ...options } = {}) {
   const misbehave = mischief === undefined ? [] : ["--mischief", mischief];
-  const demo = await startPortcullis(["demo", ...misbehave], opened);
+  const speak = protocol === undefined ? [] : ["--protocol", protocol];
+  const demo = await startPortcullis(["demo", ...speak, ...misbehave], opened);
   try {
     await inContext(browser, (page, context) => story(page, context, demo.ready, demo), options);
     // Whatever happened, the output tells of it without codes and tokens.

@@ -138,7 +138,8 @@ pub(super) fn survey(root: Node<'_>) -> Result<Option<Node<'_>>, Fault> {
             }
             "Signature" => {
                 let in_assertion = parent == found && found.is_some_and(|found| found.tag_name().name() == "Assertion");
-                if parent != Some(root) && !in_assertion {
+                let real = node.tag_name().namespace() == Some(xmldsig::DSIG);
+                if !real || (parent != Some(root) && !in_assertion) {
                     return Err(misplaced());
                 }
             }

@@ -5,3 +5,4 @@ mod checks;
 mod logout;
 mod mutants;
 mod sign_in;
+mod vectors;

@@ -55,7 +55,8 @@ pub enum Excess {
     /// A declaration of another encoding than UTF-8.
     #[error("it declares an encoding other than UTF-8")]
     Encoding,
-    /// A tag that does not end, or a namespace that is declared twice, with a prefix of its own, or as nothing.
+    /// A tag that does not end, a declaration in another form, or a namespace that is declared twice, with a prefix of
+    /// its own, or as something else than an absolute URI.
     #[error("it is not well-formed")]
     Malformed,
 }
@@ -99,15 +100,31 @@ pub fn prescan(text: &str, kind: Kind) -> Result<(), Excess> {
     Ok(())
 }
 
-/// Skips the XML declaration, which may stand only at the very beginning.
+/// Skips the XML declaration, which may stand only at the very beginning; the parser takes nearly any for one.
 fn declaration(text: &str) -> Result<&str, Excess> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let Some(rest) = text.strip_prefix("<?xml ") else { return Ok(text) };
     let (declaration, rest) = rest.split_once("?>").ok_or(Excess::Malformed)?;
-    let Some((_, encoding)) = declaration.split_once("encoding") else { return Ok(rest) };
-    let encoding = encoding.trim_start().strip_prefix('=').ok_or(Excess::Malformed)?.trim_start();
-    let encoding = encoding.trim_start_matches(['"', '\'']).get(..5).unwrap_or_default();
-    if encoding.eq_ignore_ascii_case("utf-8") { Ok(rest) } else { Err(Excess::Encoding) }
+    let mut parts = declaration.split_ascii_whitespace();
+    if parts.next().and_then(|part| quoted(part, "version")) != Some("1.0") {
+        return Err(Excess::Malformed);
+    }
+    for part in parts {
+        match (quoted(part, "encoding"), quoted(part, "standalone")) {
+            (Some(encoding), _) if encoding.eq_ignore_ascii_case("utf-8") => {}
+            (Some(_), _) => return Err(Excess::Encoding),
+            (None, Some("yes" | "no")) => {}
+            (None, _) => return Err(Excess::Malformed),
+        }
+    }
+    Ok(rest)
+}
+
+/// The value of `name="value"`, in either kind of quotes.
+fn quoted<'t>(part: &'t str, name: &str) -> Option<&'t str> {
+    let value = part.strip_prefix(name)?.strip_prefix('=')?;
+    let inside = |quote: char| value.strip_prefix(quote)?.strip_suffix(quote).filter(|inside| !inside.contains(quote));
+    inside('"').or_else(|| inside('\''))
 }
 
 /// What begins with `<!`: all of it is refused in messages.
@@ -149,16 +166,12 @@ impl Tag {
                     let value = &rest[position + 1..];
                     let length = value.find(char::from(quote)).ok_or(Excess::Malformed)?;
                     let declared = rest[name..position].trim().trim_end_matches('=').trim_end();
-                    // The parser takes any `PREFIX:xmlns` for a declaration, several defaults in one element, and
-                    // prefixes for nothing: three ways to disagree with whoever signed.
-                    if declared == "xmlns" {
-                        if default {
-                            return Err(Excess::Malformed);
-                        }
-                        default = true;
-                        namespaces += 1;
-                    } else if declared.starts_with("xmlns:") {
-                        if length == 0 {
+                    // The parser takes any `PREFIX:xmlns` for a declaration, and several defaults in one element: two
+                    // ways to disagree with whoever signed.
+                    if declared == "xmlns" || declared.starts_with("xmlns:") {
+                        let none = declared == "xmlns" && length == 0;
+                        let twice = declared == "xmlns" && std::mem::replace(&mut default, true);
+                        if twice || !(none || is_absolute(&value[..length])) {
                             return Err(Excess::Malformed);
                         }
                         namespaces += 1;
@@ -184,6 +197,16 @@ impl Tag {
     }
 }
 
+/// Whether a namespace is named by an absolute URI: canonical XML fails with any other (section 1.1), and so do others
+/// with what no URI has.
+fn is_absolute(namespace: &str) -> bool {
+    let Some((scheme, rest)) = namespace.split_once(':') else { return false };
+    let scheme_fits = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+        && scheme.starts_with(|first: char| first.is_ascii_alphabetic());
+    let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}&%[]".contains(&byte);
+    scheme_fits && !rest.is_empty() && rest.bytes().all(fits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,8 +218,7 @@ mod tests {
 
     #[test]
     fn an_ordinary_message_is_let_through() {
-        let text =
-            "\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n<a xmlns='b' xmlns:c=\"d\" c:e='/>'>&lt;<f/></a>";
+        let text = "\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n<a xmlns='b:b' xmlns:c=\"d:d\" c:e='/>'>&lt;<f/></a>";
         assert_eq!(message(text), Ok(()));
         assert_eq!(prescan("<a><!-- <!DOCTYPE --><b/></a>", Kind::Metadata), Ok(()));
     }
@@ -213,8 +235,19 @@ mod tests {
             (" <?xml version='1.0'?><a/>", Excess::Instruction),
             ("<?xml version='1.0' encoding='UTF-7'?><a/>", Excess::Encoding),
             ("<?xml version='1.0' encoding='UTF-16'?><a/>", Excess::Encoding),
-            ("<a xmlns='b' xmlns='c'/>", Excess::Malformed),
-            ("<a xmlns:b='c' b:xmlns='d'/>", Excess::Malformed),
+            ("<?xml version='1.0' encoding=\"'UTF-8\"?><a/>", Excess::Encoding),
+            ("<?xml version='1.0' encoding=UTF-8?><a/>", Excess::Malformed),
+            ("<?xml version='1.1'?><a/>", Excess::Malformed),
+            ("<?xml encoding='UTF-8'?><a/>", Excess::Malformed),
+            ("<?xml version='1.0' standalone='maybe'?><a/>", Excess::Malformed),
+            ("<?xml version='1.0'", Excess::Malformed),
+            ("<a xmlns='b:b' xmlns='c:c'/>", Excess::Malformed),
+            ("<a xmlns:b='c:c' b:xmlns='d:d'/>", Excess::Malformed),
+            ("<a xmlns='b'/>", Excess::Malformed),
+            ("<a xmlns:b='../c'/>", Excess::Malformed),
+            ("<a xmlns:b='c:'/>", Excess::Malformed),
+            ("<a xmlns:b='urn:c d'/>", Excess::Malformed),
+            ("<a xmlns:b='urn:&#x63;'/>", Excess::Malformed),
             ("<a xmlns:b=''/>", Excess::Malformed),
             ("<a b='", Excess::Malformed),
             ("<a <b/>", Excess::Malformed),
@@ -235,7 +268,7 @@ mod tests {
         let attributes = |count: usize| (0..count).fold("<a".to_owned(), |tag, n| format!("{tag} a{n}='>'")) + "/>";
         assert_eq!(message(&attributes(32)), Ok(()));
         assert_eq!(message(&attributes(33)), Err(Excess::Attributes));
-        let namespaces = |count: usize| format!("<a>{}</a>", "<b xmlns='c' xmlns:d='e'/>".repeat(count / 2));
+        let namespaces = |count: usize| format!("<a>{}</a>", "<b xmlns='c:c' xmlns:d='e:e'/>".repeat(count / 2));
         assert_eq!(message(&namespaces(512)), Ok(()));
         assert_eq!(message(&namespaces(514)), Err(Excess::Namespaces));
         let long = |size: usize| format!("<a>{}</a>", "x".repeat(size - 7));
@@ -251,7 +284,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_parsed_was_counted(text in "(<a( xmlns(:b)?='c'| b='>'){0,3}/?>|</a>|x|&lt;){0,12}") {
+        fn whatever_is_parsed_was_counted(text in "(<a( xmlns(:b)?='c:c'| b='>'){0,3}/?>|</a>|x|&lt;){0,12}") {
             if let (Ok(()), Ok(tree)) = (message(&text), roxmltree::Document::parse(&text)) {
                 prop_assert!(tree.descendants().filter(roxmltree::Node::is_element).count() <= MAX_ELEMENTS);
             }

@@ -192,7 +192,7 @@ fn published() -> String {
 fn an_orgs_metadata_is_read() {
     let metadata = Metadata::read(&published()).unwrap();
     assert_eq!(metadata.entity_id, ISSUER);
-    assert_eq!(metadata.certificates, [IDP.certificate.clone()]);
+    assert_eq!(metadata.certificates, std::slice::from_ref(&IDP.certificate));
     let bindings: Vec<_> = metadata.sign_in.iter().map(|(binding, url)| (*binding, url.path())).collect();
     assert_eq!(
         bindings,
