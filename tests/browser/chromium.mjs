@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 
 import { chromium } from "playwright-core";
 
-const executablePath = process.env.PORTCULLIS_CHROMIUM ?? "/usr/bin/chromium";
+const executablePath = process.env.TEST_CHROMIUM ?? "/usr/bin/chromium";
 const screenshots = fileURLToPath(new URL("screenshots/", import.meta.url));
 
 // It may speak to this machine alone, and never asks for anything by itself.

@@ -7,7 +7,7 @@ import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 
 const binary =
-  process.env.PORTCULLIS ?? fileURLToPath(new URL("../../target/debug/portcullis", import.meta.url));
+  process.env.TEST_PORTCULLIS ?? fileURLToPath(new URL("../../target/debug/portcullis", import.meta.url));
 
 /** Starts `portcullis` and waits until `ready(output)` is truthy; gives that back as `ready`. */
 export async function startPortcullis(arguments_, ready, { deadline = 120_000 } = {}) {
