@@ -266,7 +266,7 @@ pub enum Settings {
     /// OpenID Connect.
     Oidc(Box<oidc::Settings>),
     /// SAML.
-    Saml(Box<saml::provider::Setup>),
+    Saml(Box<saml::setup::Setup>),
 }
 
 impl Settings {

@@ -17,7 +17,7 @@ use super::value::{choice, duration, truth, words};
 use crate::http::origin::is_loopback;
 use crate::identity::ProviderName;
 use crate::identity::saml::metadata::Metadata;
-use crate::identity::saml::provider::{Place, Setup, Source};
+use crate::identity::saml::setup::{Place, Setup, Source};
 use crate::identity::saml::{Binding, MAX_CLOCK_SKEW, Organization, OurKey, Reauthentication, Requests, Unsolicited};
 use crate::identity::xmldsig::{Certificate, Sha1};
 

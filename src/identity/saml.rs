@@ -17,6 +17,7 @@ pub mod metadata;
 pub mod provider;
 mod redirect;
 mod settings;
+pub mod setup;
 #[cfg(test)]
 mod tests;
 mod time;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::live::{Finding, date, failed, good, warning};
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::identity::saml::provider::{Provider, Setup, Source};
+use crate::identity::saml::provider::Provider;
+use crate::identity::saml::setup::{Setup, Source};
 use crate::identity::saml::{Binding, Organization, Requests, Unsolicited};
 use crate::identity::xmldsig::{Certificate, Sha1};
 

@@ -6,7 +6,7 @@ use crate::config::file::read;
 use crate::config::{Config, Problem};
 use crate::identity;
 use crate::identity::oidc::UserTypes;
-use crate::identity::saml::provider::{Place, Setup, Source};
+use crate::identity::saml::setup::{Place, Setup, Source};
 use crate::identity::saml::{Binding, Organization, Reauthentication, Requests, Unsolicited};
 use crate::identity::xmldsig::Sha1;
 
