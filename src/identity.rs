@@ -1,6 +1,6 @@
 //! Who somebody is, and the proof that an identity provider said so.
 //!
-//! `SignedIn` can be made only inside this family, by `Provider::complete`, after everything was verified:
+//! `SignedIn` can be made only inside this family, by a provider's `complete`, after everything was verified:
 //! `session` consumes one to make a session, so there is no other way to be signed in. Called by `login`.
 
 pub mod jwt;
@@ -126,7 +126,7 @@ impl SignedIn {
 }
 
 /// One login attempt, from the redirect to the callback. It travels sealed in the browser (`session::cookie`)
-/// and is consumed by [`Provider::complete`].
+/// and is consumed by [`oidc::Provider::complete`] or [`saml::Provider::complete`].
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Attempt {
     /// The `state` parameter: 256 random bits; also names the attempt.
@@ -255,9 +255,9 @@ pub enum BrowserReason {
 /// An identity provider: a closed set, so that `match` lists the places a new kind touches.
 pub enum Provider {
     /// OpenID Connect.
-    Oidc(oidc::Provider),
+    Oidc(Box<oidc::Provider>),
     /// SAML.
-    Saml(saml::Provider),
+    Saml(Box<saml::Provider>),
 }
 
 /// What `[provider.NAME]` says, by protocol.
@@ -313,8 +313,8 @@ impl Provider {
     /// [`SetupProblem`] says what to change.
     pub fn new(settings: Settings) -> Result<Self, SetupProblem> {
         Ok(match settings {
-            Settings::Oidc(settings) => Self::Oidc(oidc::Provider::new(*settings)?),
-            Settings::Saml(setup) => Self::Saml(saml::Provider::new(*setup)?),
+            Settings::Oidc(settings) => Self::Oidc(Box::new(oidc::Provider::new(*settings)?)),
+            Settings::Saml(setup) => Self::Saml(Box::new(saml::Provider::new(*setup)?)),
         })
     }
 
@@ -375,7 +375,7 @@ pub(crate) mod tests {
         salesforce::read_identity(organization, UserId::parse("0055g00000FGHIJ").unwrap(), claims)
     }
 
-    /// A sign-in as tests of the domain need it; the real ones come from [`Provider::complete`].
+    /// A sign-in as tests of the domain need it; the real ones come from a provider's `complete`.
     pub(crate) fn signed_in() -> SignedIn {
         SignedIn::new(identity(), ProviderName("salesforce".to_owned()))
     }

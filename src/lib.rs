@@ -14,7 +14,7 @@
 //! 4. [`policy::decide`] answers. Only it can make a [`policy::Pass`], and [`proxy::Proxy::forward`] takes one by
 //!    value, so that forwarding without a decision does not compile.
 //! 5. Without a session, [`login::Login::start`] sends a person to Salesforce with a sealed attempt in a cookie
-//!    ([`session::attempt`]). They come back to the callback, where [`identity::Provider::complete`] compares,
+//!    ([`session::attempt`]). They come back to the callback, where [`identity::oidc::Provider::complete`] compares,
 //!    exchanges and verifies. Only it can make an [`identity::SignedIn`], and [`session::Sessions::create`]
 //!    consumes one, so that a session without a verified sign-in does not compile either.
 //!

@@ -134,7 +134,7 @@ impl Provider {
         Ok(Begun { way: Way::Redirect(location.into()), attempt })
     }
 
-    /// See [`super::Provider::complete`].
+    /// Finishes an attempt: compares `state` first, then exchanges and verifies. Consumes the attempt.
     ///
     /// # Errors
     /// Whatever was wrong, by whose fault.

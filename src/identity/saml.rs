@@ -1,7 +1,7 @@
 //! SAML 2.0, as a service provider in front of Salesforce (SAML profiles section 4.1 and 4.4).
 //!
-//! Everything here is a pure function of a message, a moment and the [`Settings`]: [`ask`] makes the question that a
-//! browser carries to Salesforce, [`consume`] judges the answer that it brings back, [`logout`] does the same for
+//! Everything here is a pure function of a message, a moment and the [`Settings`]: [`ask()`] makes the question that a
+//! browser carries to Salesforce, [`consume()`] judges the answer that it brings back, [`logout`] does the same for
 //! signing out, [`metadata`] tells each side about the other. Nothing is fetched and nothing is remembered; that an
 //! assertion counts only once is for the caller to hold, by [`Consumed::assertion_id`].
 //!
