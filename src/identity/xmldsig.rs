@@ -6,10 +6,10 @@
 //! signature, child of the very element that it covers, exclusive canonical XML, SHA-2, a key that the operator
 //! configured. Whatever else a signature says is refused, not interpreted.
 //!
-//! - [`prescan`] reads the text once and refuses what is too much or too clever; only then [`parse`] makes the one
+//! - [`prescan()`] reads the text once and refuses what is too much or too clever; only then [`parse()`] makes the one
 //!   tree that is both verified and read.
-//! - [`verify`] gives a [`Verified`], the only way in which `identity::saml` can read who somebody is.
-//! - [`decrypt`](decrypt()) opens an encrypted assertion; [`sign_enveloped`] signs our own messages, and those of the
+//! - [`verify()`] gives a [`Verified`], the only way in which `identity::saml` can read who somebody is.
+//! - [`decrypt()`](decrypt()) opens an encrypted assertion; [`sign_enveloped`] signs our own messages, and those of the
 //!   emulator.
 //!
 //! All of it is pure and takes no clock. Primitives are aws-lc's. Called by `identity::saml` and the emulator.
