@@ -255,9 +255,9 @@ pub enum BrowserReason {
 /// An identity provider: a closed set, so that `match` lists the places a new kind touches.
 pub enum Provider {
     /// OpenID Connect.
-    Oidc(oidc::Provider),
+    Oidc(Box<oidc::Provider>),
     /// SAML.
-    Saml(saml::Provider),
+    Saml(Box<saml::Provider>),
 }
 
 /// What `[provider.NAME]` says, by protocol.
@@ -313,8 +313,8 @@ impl Provider {
     /// [`SetupProblem`] says what to change.
     pub fn new(settings: Settings) -> Result<Self, SetupProblem> {
         Ok(match settings {
-            Settings::Oidc(settings) => Self::Oidc(oidc::Provider::new(*settings)?),
-            Settings::Saml(setup) => Self::Saml(saml::Provider::new(*setup)?),
+            Settings::Oidc(settings) => Self::Oidc(Box::new(oidc::Provider::new(*settings)?)),
+            Settings::Saml(setup) => Self::Saml(Box::new(saml::Provider::new(*setup)?)),
         })
     }
 

@@ -50,7 +50,7 @@ pub(super) fn read(root: &Table<'_>, front: &Front) -> Option<identity::Settings
         providers.complain(&name, "is not a name for a provider", "use lower-case letters, digits, _ and -");
     }
     let name = ProviderName(name);
-    let settings = match table.get("protocol", Some("oidc"), Written::Text, |text| choice(text, &PROTOCOLS)) {
+    match table.get("protocol", Some("oidc"), Written::Text, |text| choice(text, &PROTOCOLS)) {
         Some(Protocol::Saml) => {
             travels(&table, front);
             let (public, prefix) = (front.public.as_ref(), front.prefix.as_deref());
@@ -67,8 +67,7 @@ pub(super) fn read(root: &Table<'_>, front: &Front) -> Option<identity::Settings
         }
         // The other keys depend on it.
         None => None,
-    };
-    settings
+    }
 }
 
 /// SAML's answer is a form posted by another site, and browsers let a cookie come along only if it is `Secure`.
