@@ -62,7 +62,7 @@ for (const name of direct) {
   else if (crates.has(name) && rows.get(name) !== crates.get(name)) problems.push(`${name} is under ${crates.get(name)}`);
 }
 for (const [name, licence] of packages) {
-  if (rows.get(name) !== licence) problems.push(`${name} has no row with its licence, ${licence}`);
+  if (rows.get(name)?.toLowerCase() !== licence.toLowerCase()) problems.push(`${name} has no row with its licence, ${licence}`);
 }
 for (const name of rows.keys()) {
   if (!direct.has(name) && !packages.has(name)) problems.push(`${name} has a row and is not used`);

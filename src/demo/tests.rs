@@ -58,6 +58,9 @@ impl Visitor {
             .header("accept", "text/html,application/xhtml+xml")
             .header("sec-fetch-mode", "navigate")
             .header("sec-fetch-dest", "document");
+        if form.is_some() {
+            request = request.header("content-type", "application/x-www-form-urlencoded");
+        }
         if !cookies.is_empty() {
             request = request.header(COOKIE, cookies.join("; "));
         }

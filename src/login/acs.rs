@@ -54,7 +54,7 @@ impl Login {
         visitor: &Visitor<'_>,
     ) -> Result<Response, Declined> {
         let fields = self.read_form(body, visitor.headers).await?;
-        let response = fields.response.ok_or(Refusal::CallbackIncomplete)?;
+        let response = fields.response.ok_or_else(|| doubted(SamlDoubt::Unreadable, "there is no SAMLResponse"))?;
         let relay_state = fields.relay_state.as_deref();
         let Some(state) = relay_state.filter(|text| is_state(text)) else {
             return Ok(self.admit(provider, None, &response, relay_state, visitor)?);
@@ -90,9 +90,8 @@ impl Login {
         let here = self.callback_address(visitor);
         let accepted =
             provider.complete(attempt, response, relay_state, &here, visitor.now).map_err(faults::refusal)?;
-        self.once.claim(&accepted.assertion_id, accepted.remember_until, visitor.now).map_err(|_| {
-            Refusal::SamlDoubted { doubt: SamlDoubt::Replayed, cause: "an assertion that was used before".to_owned() }
-        })?;
+        let used = |_| doubted(SamlDoubt::Replayed, "an assertion that was used before");
+        self.once.claim(&accepted.assertion_id, accepted.remember_until, visitor.now).map_err(used)?;
         let return_to = attempt.map(|attempt| attempt.return_to.clone()).or(accepted.return_to);
         let state = attempt.map(|attempt| attempt.state.as_str());
         self.arrive(accepted.signed_in, state, &return_to.unwrap_or_else(LocalPath::root), visitor)
@@ -105,7 +104,7 @@ impl Login {
             kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
         });
         let body = read(body, self.body_limit).await?;
-        if is_form { read_fields(&body) } else { Err(Refusal::CallbackIncomplete) }
+        if is_form { read_fields(&body) } else { Err(doubted(SamlDoubt::Unreadable, "it is no form")) }
     }
 }
 
@@ -125,6 +124,11 @@ async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
         }
     }
     if size > limit { Err(Refusal::BodyTooLarge) } else { Ok(kept) }
+}
+
+/// A doubt of our own about what was posted.
+pub(super) fn doubted(doubt: SamlDoubt, cause: &str) -> Refusal {
+    Refusal::SamlDoubted { doubt, cause: cause.to_owned() }
 }
 
 /// Whether a `RelayState` is one of ours: `state` of an attempt, which no local path is.

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use hyper::Method;
 
+use super::acs::doubted;
 use super::{Declined, Login, Visitor, faults, set_cookies};
 use crate::http::{Body, Response, answer, see_other};
 use crate::identity::saml::logout::{Arrived, Logout, Outcome};
 use crate::identity::saml::{self, Parameter};
 use crate::identity::{Handle, Provider, Way};
 use crate::pages::PostOnward;
-use crate::refusal::{Refusal, SamlDoubt};
+use crate::refusal::SamlDoubt;
 
 /// Longer than any logout message is believed.
 const REMEMBERED: Duration = Duration::from_secs(900);
@@ -27,27 +28,26 @@ impl Login {
         body: Body,
         visitor: &Visitor<'_>,
     ) -> Result<Response, Declined> {
+        let nothing = || doubted(SamlDoubt::Logout, "there is neither one SAMLRequest nor one SAMLResponse");
         let here = self.logout_address(visitor.site.origin.as_str());
         let logout = if *visitor.method == Method::POST {
             let fields = self.read_form(body, visitor.headers).await?;
             let (parameter, message) = match (&fields.request, &fields.response) {
                 (Some(message), None) => (Parameter::Request, message),
                 (None, Some(message)) => (Parameter::Response, message),
-                (None, None) | (Some(_), Some(_)) => return Err(Refusal::CallbackIncomplete.into()),
+                (None, None) | (Some(_), Some(_)) => return Err(nothing().into()),
             };
             let arrived = Arrived::Form { parameter, message, relay_state: fields.relay_state.as_deref() };
             provider.receive(arrived, &here, visitor.now)
         } else {
-            let query = visitor.target.query().filter(|query| !query.is_empty()).ok_or(Refusal::CallbackIncomplete)?;
+            let query = visitor.target.query().filter(|query| !query.is_empty()).ok_or_else(nothing)?;
             provider.receive(Arrived::Query(query), &here, visitor.now)
         };
         match logout.map_err(faults::refusal)? {
             Logout::Request { id, name_id, session_indexes, relay_state } => {
                 let until = visitor.now.after(REMEMBERED);
-                self.once.claim(&id, until, visitor.now).map_err(|_| Refusal::SamlDoubted {
-                    doubt: SamlDoubt::Replayed,
-                    cause: "a logout request that was used before".to_owned(),
-                })?;
+                let used = |_| doubted(SamlDoubt::Replayed, "a logout request that was used before");
+                self.once.claim(&id, until, visitor.now).map_err(used)?;
                 let ended = self.sessions.end_all(&name_id.value, &session_indexes);
                 tracing::info!(sessions = ended, provider = %provider.name(), "the provider signed somebody out");
                 let way = provider.answer(&id, relay_state.as_deref(), visitor.now).map_err(faults::refusal)?;

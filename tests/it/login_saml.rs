@@ -296,13 +296,13 @@ async fn a_form_that_is_none_is_refused() {
     let reply = browser.get(acs(&world)).await;
     assert_eq!((reply.status.as_u16(), reply.refusal().as_str()), (405, "method_not_allowed"));
     let reply = browser.post_from(&elsewhere, &acs(&world), &[("RelayState", "/")]).await;
-    assert_eq!(reply.refusal(), "callback_incomplete");
+    assert_eq!(reply.refusal(), "saml_unreadable");
     let huge = "A".repeat(10 * 1024 * 1024);
     let reply = browser.post_from(&elsewhere, &acs(&world), &[("SAMLResponse", &huge)]).await;
     assert_eq!((reply.status.as_u16(), reply.refusal().as_str()), (413, "body_too_large"));
     let json = [("content-type", "application/json"), ("accept", "text/html")];
     let reply = browser.fetch(hyper::Method::POST, acs(&world), &json, "SAMLResponse=PHg+").await;
-    assert_eq!(reply.refusal(), "callback_incomplete");
+    assert_eq!(reply.refusal(), "saml_unreadable");
 }
 
 // Coming in from Salesforce.

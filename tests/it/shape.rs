@@ -67,7 +67,9 @@ fn sources() -> Vec<Source> {
     fn walk(directory: &Path, found: &mut Vec<Source>) {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() {
+            if path.is_dir() && path.file_name().unwrap() == "tests" {
+                // a family of files of tests
+            } else if path.is_dir() {
                 walk(&path, found);
             } else if path.extension().is_some_and(|kind| kind == "rs") && path.file_stem().unwrap() != "tests" {
                 let text = without_tests(&fs::read_to_string(&path).unwrap());

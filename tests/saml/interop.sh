@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The gateway's SAML verifier against other people's: libxml2's canonical XML, xmlsec1's signatures, both ways.
 #
-# Needs xmlsec1, openssl, python3 and a package index for lxml; fails when one of them is missing. `tests/run` calls it.
+# Needs xmlsec1, openssl, python3 and a package index for lxml and pysaml2; fails when one of them is missing.
+# `tests/run` calls it; the browser tests use pysaml2 from the environment that is made here.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -12,9 +13,10 @@ for tool in xmlsec1 xmllint openssl python3 cargo; do
     }
 done
 environment="target/saml-interop"
-if [[ ! -x "$environment/bin/python" ]] || ! "$environment/bin/python" -c 'import lxml' 2>/dev/null; then
+if [[ ! -x "$environment/bin/python" ]] || ! cmp -s tests/saml/requirements.txt "$environment/requirements.txt"; then
     python3 -m venv "$environment"
-    "$environment/bin/pip" install --quiet --disable-pip-version-check 'lxml==6.1.3'
+    "$environment/bin/pip" install --quiet --disable-pip-version-check --requirement tests/saml/requirements.txt
+    cp tests/saml/requirements.txt "$environment/requirements.txt"
 fi
-cargo build --quiet --example saml_judge
+cargo build --locked --quiet --example saml_judge
 PYTHONDONTWRITEBYTECODE=1 "$environment/bin/python" tests/saml/interop.py "${CARGO_TARGET_DIR:-target}/debug/examples/saml_judge"
