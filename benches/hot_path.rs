@@ -169,7 +169,7 @@ impl Signed {
 /// One whole sign-in: authorize, code, token, userinfo, every check.
 async fn sign_in(walker: &mut Walker, provider: &Provider) -> anyhow::Result<SignedIn> {
     let begun = provider.begin(ORIGIN, CALLBACK, LocalPath::root(), Timestamp::now()).await?;
-    let callback = walker.walk(location(&begun.way)?).await?;
+    let (callback, _) = walker.walk(location(&begun.way)?).await?;
     let read =
         |wanted: &str| callback.query_pairs().find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned());
     let answer = Answer { code: read("code"), state: read("state"), ..Answer::default() };

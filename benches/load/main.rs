@@ -73,6 +73,8 @@ async fn measure(options: &Options) -> anyhow::Result<Report> {
     let callback = format!("{}/.portcullis/callback", options.origin());
     let app = App { approval: Approval::Skipped, redirect_uris: vec![callback], ..App::default() };
     let org = Emulator::start(emulator::Settings { app, key_size: KeySize::Small, ..Default::default() }).await?;
+    let ours = |path: &str| format!("{}/.portcullis/saml/{path}", options.origin());
+    org.register_saml(ours("metadata"), ours("acs"));
     let mut stage = set(options, &org)?;
     let mut report = Report::new(options);
 
@@ -113,6 +115,7 @@ fn set(options: &Options, org: &emulator::Running) -> anyhow::Result<Stage> {
     let path = folder.path();
     // nginx's workers may be another user's.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
+    std::fs::write(path.join("org.pem"), org.certificate())?;
     if options.is_secure() {
         let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
         std::fs::write(path.join("crt.pem"), pair.cert.pem())?;

@@ -39,6 +39,9 @@ pub(crate) struct Options {
     /// Requests at a time on each HTTP/2 connection
     #[arg(long, default_value_t = 8)]
     pub(crate) streams: usize,
+    /// How people sign in
+    #[arg(long, value_enum, default_value_t = Protocol::Oidc)]
+    pub(crate) protocol: Protocol,
     /// What to compare with
     #[arg(long, value_enum, default_values_t = [Peer::Nginx])]
     pub(crate) peer: Vec<Peer>,
@@ -60,6 +63,25 @@ pub(crate) struct Options {
     /// A part of the test in a process of its own
     #[command(subcommand)]
     pub(crate) part: Option<Part>,
+}
+
+/// What the gateway speaks with the pretend org.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Protocol {
+    /// OpenID Connect
+    Oidc,
+    /// SAML: requests by redirect, Response and Assertion signed
+    Saml,
+}
+
+impl Protocol {
+    /// As the configuration has it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Oidc => "oidc",
+            Self::Saml => "saml",
+        }
+    }
 }
 
 /// What to compare with, beside going direct.

@@ -13,10 +13,12 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use portcullis::config::file;
+use portcullis::emulator::people::STANDARD;
+use portcullis::emulator::saml::HTTP_REDIRECT;
 use portcullis::gateway;
 use tokio::net::TcpListener;
 
-use super::options::Options;
+use super::options::{Options, Protocol};
 
 /// Where the app says whom it sees.
 pub(crate) const WHO: &str = "/who";
@@ -83,7 +85,7 @@ pub(crate) fn gateway_toml(
     folder: &Path,
 ) -> String {
     let (origin, workers, log) = (options.origin(), options.workers, options.access_log.as_str());
-    let (client, org) = (org.app(), org.org_url());
+    let provider = provider_toml(options, org, folder);
     let tls = if options.is_secure() {
         let (certificate, key) = (folder.join("crt.pem"), folder.join("key.pem"));
         format!("[tls]\ncertificate = {certificate:?}\nprivate_key = {key:?}\n")
@@ -95,10 +97,25 @@ pub(crate) fn gateway_toml(
         "public_url = {origin:?}\nlisten = \"{listen}\"\nworkers = {workers}\n{tls}\
          [operator]\nlisten = \"off\"\n[log]\nformat = \"json\"\nlevel = \"error\"\naccess = {log:?}\n\
          [session]\ncapacity = {capacity}\n[limits]\nheader_timeout = \"10m\"\nconnections = 100000\n\
-         [provider.salesforce]\norg = {org:?}\nclient_id = {:?}\nclient_secret = {:?}\n\
-         [[route]]\nname = \"wiki\"\nupstream = \"http://{app}\"\n",
-        client.client_id, client.client_secret,
+         [provider.salesforce]\n{provider}[[route]]\nname = \"wiki\"\nupstream = \"http://{app}\"\n",
     )
+}
+
+/// Its provider: the pretend org.
+fn provider_toml(options: &Options, org: &portcullis::emulator::Running, folder: &Path) -> String {
+    let url = org.org_url();
+    match options.protocol {
+        Protocol::Oidc => {
+            let app = org.app();
+            format!("org = {url:?}\nclient_id = {:?}\nclient_secret = {:?}\n", app.client_id, app.client_secret)
+        }
+        Protocol::Saml => format!(
+            "protocol = \"saml\"\nissuer = {url:?}\nsso_url = \"{url}{HTTP_REDIRECT}\"\ncertificate = {:?}\n\
+             organization = {:?}\n",
+            folder.join("org.pem"),
+            STANDARD.organization,
+        ),
+    }
 }
 
 /// nginx as a plain reverse proxy with kept-alive connections to the app, and nothing else.

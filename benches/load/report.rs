@@ -105,9 +105,10 @@ impl Report {
             (false, false) => "HTTP/1.1".to_owned(),
         };
         let settings = format!(
-            "{protocol}, {} connections, {} sessions, {} byte bodies, {} workers{}, access log {}, {} rounds of {} s",
+            "{protocol}, {} connections, {} sessions by {}, {} byte bodies, {} workers{}, access log {}, {} rounds of {} s",
             options.connections,
             options.sessions,
+            options.protocol.as_str(),
             options.body,
             options.workers,
             if options.pin { ", proxies on a core of their own" } else { "" },
@@ -202,8 +203,12 @@ impl Report {
         if let Some(sign_ins) = &self.sign_ins {
             let _ = writeln!(
                 text,
-                "Sign-ins: {} in {:.1} s, {:.0} us CPU of the gateway and {} bytes of memory for each",
-                sign_ins.count, sign_ins.seconds, sign_ins.cpu_micros, sign_ins.bytes
+                "Sign-ins: {} in {:.1} s, {:.0} each second, {:.0} us CPU of the gateway and {} bytes of memory for each",
+                sign_ins.count,
+                sign_ins.seconds,
+                sign_ins.count as f64 / sign_ins.seconds,
+                sign_ins.cpu_micros,
+                sign_ins.bytes
             );
         }
         let mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);

@@ -1,12 +1,12 @@
 //! Sign-ins through the gateway, as browsers make them.
 
 use anyhow::{Context as _, anyhow, bail};
-use hyper::header::{COOKIE, LOCATION};
+use hyper::header::{CONTENT_TYPE, COOKIE, LOCATION};
 use hyper::{Method, StatusCode};
 use tokio::task::JoinSet;
 
 use super::Stage;
-use super::options::Options;
+use super::options::{Options, Protocol};
 use super::parts::WHO;
 use super::walk::{Line, Walker, cookies};
 
@@ -20,12 +20,13 @@ pub(crate) async fn many(options: &Options, stage: &Stage, org: &str, count: usi
     for browser in 0..BROWSERS.min(count) {
         let share = count / BROWSERS + usize::from(browser < count % BROWSERS);
         let (authority, org, certificate) = (options.authority(), org.to_owned(), certificate.clone());
+        let protocol = options.protocol;
         browsers.spawn(async move {
             let mut line = Line::open(gateway, authority, certificate.as_deref()).await?;
             let mut walker = Walker::arrive(&org).await?;
             let mut found = Vec::with_capacity(share);
             while found.len() < share {
-                match one(&mut line, &mut walker).await {
+                match one(protocol, &mut line, &mut walker).await {
                     Ok(cookie) => found.push(cookie),
                     Err(error) => walker.bear(error)?,
                 }
@@ -40,18 +41,37 @@ pub(crate) async fn many(options: &Options, stage: &Stage, org: &str, count: usi
     Ok(found)
 }
 
-async fn one(line: &mut Line, walker: &mut Walker) -> anyhow::Result<String> {
-    let (status, headers) = line.ask(Method::GET, "/", &[("accept", "text/html")], String::new()).await?;
+async fn one(protocol: Protocol, line: &mut Line, walker: &mut Walker) -> anyhow::Result<String> {
+    let (status, headers, _) = line.ask(Method::GET, "/", &[("accept", "text/html")], String::new()).await?;
     let location = headers.get(LOCATION).with_context(|| format!("no way to sign in, but {status}"))?.to_str()?;
     let attempt = cookies(&headers).collect::<Vec<_>>().join("; ");
-    let callback = walker.walk(location).await?;
-    let path = &callback[url::Position::BeforePath..];
-    let (status, headers) = line.ask(Method::GET, path, &[(COOKIE.as_str(), &attempt)], String::new()).await?;
+    let (left, page) = walker.walk(location).await?;
+    let attempt = (COOKIE.as_str(), attempt.as_str());
+    let (status, headers, _) = match protocol {
+        Protocol::Oidc => line.ask(Method::GET, &left[url::Position::BeforePath..], &[attempt], String::new()).await?,
+        Protocol::Saml => {
+            let page = std::str::from_utf8(&page)?;
+            let form = url::form_urlencoded::Serializer::new(String::new())
+                .append_pair("SAMLResponse", &field(page, "SAMLResponse")?)
+                .append_pair("RelayState", &field(page, "RelayState")?)
+                .finish();
+            let content_type = (CONTENT_TYPE.as_str(), "application/x-www-form-urlencoded");
+            line.ask(Method::POST, "/.portcullis/saml/acs", &[attempt, content_type], form).await?
+        }
+    };
     let is_session = |cookie: &String| {
         let name = cookie.split('=').next().unwrap_or_default();
         name == "portcullis" || name == "__Host-portcullis"
     };
-    cookies(&headers).find(is_session).ok_or_else(|| anyhow!("the callback was answered {status}, without a session"))
+    cookies(&headers)
+        .find(is_session)
+        .ok_or_else(|| anyhow!("the org's answer was answered {status}, without a session"))
+}
+
+/// A field of the org's form. Its values are base64 of either kind, in which templates escape the slash at most.
+fn field(page: &str, name: &str) -> anyhow::Result<String> {
+    let value = page.split_once(&format!("name=\"{name}\" value=\"")).and_then(|(_, rest)| rest.split_once('"'));
+    Ok(value.with_context(|| format!("no {name} at the org"))?.0.replace("&#x2f;", "/"))
 }
 
 /// Makes sure that what is measured is what is meant: with a session the app learns who it is, without one the
@@ -60,11 +80,11 @@ pub(crate) async fn check(stage: &Stage, options: &Options, cookies: &[String]) 
     let mut line =
         Line::open(stage.gateway.address, options.authority(), stage.certificate(options).as_deref()).await?;
     let cookie = cookies.first().context("nobody signed in")?;
-    let (status, _, who) = line.ask_whole(Method::GET, WHO, &[(COOKIE.as_str(), cookie)], String::new()).await?;
+    let (status, _, who) = line.ask(Method::GET, WHO, &[(COOKIE.as_str(), cookie)], String::new()).await?;
     if status != StatusCode::OK || !who.starts_with(b"005") {
         bail!("signed in, and the app is told {who:?} ({status})");
     }
-    let (status, _) = line.ask(Method::GET, WHO, &[], String::new()).await?;
+    let (status, _, _) = line.ask(Method::GET, WHO, &[], String::new()).await?;
     if status != StatusCode::UNAUTHORIZED {
         bail!("not signed in, and answered {status}");
     }

@@ -1,4 +1,4 @@
-//! A browser at the pretend org, as short as possible: from the authorize address to the callback's.
+//! A browser at the pretend org, as short as possible: from the address it is sent to, to where the org lets it go.
 //!
 //! It signs in once and is recognised afterwards, over one kept-alive connection, so that 100,000 sign-ins are a
 //! matter of a minute or two. Shared by both benches, because a session can be had in no other way: only
@@ -58,19 +58,8 @@ impl Line {
         Ok(Self { sender, authority: authority.to_owned() })
     }
 
-    /// One exchange; the body is read and dropped.
-    pub(crate) async fn ask(
-        &mut self,
-        method: Method,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: String,
-    ) -> anyhow::Result<(StatusCode, HeaderMap)> {
-        self.ask_whole(method, path, headers, body).await.map(|(status, headers, _)| (status, headers))
-    }
-
     /// One exchange with its body.
-    pub(crate) async fn ask_whole(
+    pub(crate) async fn ask(
         &mut self,
         method: Method,
         path: &str,
@@ -111,39 +100,42 @@ impl Walker {
         if self.borne > MOST_BORNE { Err(error) } else { Ok(()) }
     }
 
-    /// Follows `location`, signing in where asked, to the address that leaves the org: the callback.
-    pub(crate) async fn walk(&mut self, location: &str) -> anyhow::Result<Url> {
+    /// Follows `location`, signing in where asked, to the address that leaves the org (OpenID Connect's callback),
+    /// or to a page of the org's that leads on by itself (SAML's form): where that is, and the page.
+    pub(crate) async fn walk(&mut self, location: &str) -> anyhow::Result<(Url, Bytes)> {
         let mut here = self.org.join(location)?;
         for _ in 0..MOST {
-            let headers = match here.path() {
+            let (status, headers, page) = match here.path() {
                 "/" => self.sign_in(&here).await?,
                 _ => self.get(&here).await?,
             };
-            let next = headers.get(LOCATION).ok_or_else(|| anyhow!("{here} leads nowhere"))?.to_str()?;
-            here = here.join(next)?;
+            let Some(next) = headers.get(LOCATION) else {
+                return if status == StatusCode::OK { Ok((here, page)) } else { Err(anyhow!("{here}: {status}")) };
+            };
+            here = here.join(next.to_str()?)?;
             if here.origin() != self.org.origin() {
-                return Ok(here);
+                return Ok((here, Bytes::new()));
             }
         }
         bail!("too many redirects: {here}")
     }
 
-    async fn get(&mut self, here: &Url) -> anyhow::Result<HeaderMap> {
+    async fn get(&mut self, here: &Url) -> anyhow::Result<(StatusCode, HeaderMap, Bytes)> {
         let cookie = self.cookie.clone().unwrap_or_default();
         let path = &here[url::Position::BeforePath..];
-        Ok(self.line.ask(Method::GET, path, &[(COOKIE.as_str(), &cookie)], String::new()).await?.1)
+        self.line.ask(Method::GET, path, &[(COOKIE.as_str(), &cookie)], String::new()).await
     }
 
-    async fn sign_in(&mut self, here: &Url) -> anyhow::Result<HeaderMap> {
+    async fn sign_in(&mut self, here: &Url) -> anyhow::Result<(StatusCode, HeaderMap, Bytes)> {
         let onward = here.query_pairs().find(|(name, _)| name == "startURL").map(|(_, path)| path.into_owned());
         let form = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("person", STANDARD.username)
             .append_pair("startURL", &onward.unwrap_or_default())
             .finish();
         let content_type = (CONTENT_TYPE.as_str(), "application/x-www-form-urlencoded");
-        let (_, headers) = self.line.ask(Method::POST, "/login", &[content_type], form).await?;
-        self.cookie = cookies(&headers).next();
-        Ok(headers)
+        let answer = self.line.ask(Method::POST, "/login", &[content_type], form).await?;
+        self.cookie = cookies(&answer.1).next();
+        Ok(answer)
     }
 }
 
