@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::TryInitError;
 
 pub use access::{AccessLog, AccessWriter};
-pub use line::{AccessLine, Decision};
+pub use line::{AccessLine, Decision, write_address};
 pub use metrics::{Metrics, RouteMetrics};
 pub use request_id::{NoRandomness, RequestId, RequestIds};
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -46,7 +46,7 @@ struct Desk {
 #[derive(Default)]
 struct Tray {
     lines: Vec<u8>,
-    second: i64,
+    second: u64,
     stamp: String,
 }
 
@@ -174,17 +174,19 @@ impl AccessWriter {
 }
 
 /// The moment in RFC 3339 with milliseconds; the part that is the same for a second is kept in `stamp`.
-fn stamp_at<'a>(now: SystemTime, second: &mut i64, stamp: &'a mut String) -> &'a str {
-    use std::fmt::Write as _;
-
-    let now = OffsetDateTime::from(now);
-    if stamp.is_empty() || *second != now.unix_timestamp() {
-        *second = now.unix_timestamp();
-        *stamp = now.format(&SECONDS).unwrap_or_default();
+fn stamp_at<'a>(now: SystemTime, second: &mut u64, stamp: &'a mut String) -> &'a str {
+    // A clock before 1970 shows 1970.
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    if stamp.is_empty() || *second != since.as_secs() {
+        *second = since.as_secs();
+        *stamp = OffsetDateTime::from(UNIX_EPOCH + since).format(&SECONDS).unwrap_or_default();
     }
     stamp.truncate(19);
-    // Writing to a string does not fail.
-    let _ = write!(stamp, ".{:03}Z", now.millisecond());
+    stamp.push('.');
+    for place in [100, 10, 1] {
+        stamp.push(char::from_digit(since.subsec_millis() / place % 10, 10).unwrap_or('0'));
+    }
+    stamp.push('Z');
     stamp
 }
 
@@ -198,7 +200,6 @@ mod tests {
     use super::super::line::tests::line;
     use super::super::request_id::RequestIds;
     use super::*;
-    use std::time::UNIX_EPOCH;
 
     /// Collects what is written, and holds the writer while somebody holds it.
     #[derive(Clone, Default)]
