@@ -35,6 +35,8 @@ const BUFFER: usize = 64 * 1024;
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for a whole connection: more than one stream's, or a single stalled upload would block all.
 const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
+/// How many fields hyper takes in HTTP/1.1 when it is told nothing.
+const HYPERS_HEADERS: usize = 100;
 /// How long a client may take to leave after it was told that its idle HTTP/2 connection ends.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -122,10 +124,13 @@ where
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        .max_headers(limits.headers)
         .max_header_size(limits.header_size)
         .max_buf_size(BUFFER.max(limits.header_size))
         .half_close(false);
+    // hyper allocates and clears two tables for each request when it is told a number, even its own.
+    if limits.headers != HYPERS_HEADERS {
+        builder.max_headers(limits.headers);
+    }
     let activity = Arc::new(Activity::new());
     let service = Service { shared: Arc::clone(shared), peer, activity: Arc::clone(&activity) };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());

@@ -246,13 +246,18 @@ async fn plain_text_at_a_tls_door_is_a_failed_handshake() {
 
 #[tokio::test]
 async fn too_many_header_fields_get_431() {
-    let mut world = World::open(Limits { headers: 10, ..Limits::default() }, None, hello);
-    let mut stream = world.connect().await;
-    let fields: String = (0..11).map(|n| format!("x-{n}: 1\r\n")).collect();
-    stream.write_all(format!("GET / HTTP/1.1\r\n{fields}\r\n").as_bytes()).await.unwrap();
-    let answer = read_all(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
-    world.event("headers_too_large").await;
+    for limit in [10, Limits::default().headers] {
+        let mut world = World::open(Limits { headers: limit, ..Limits::default() }, None, hello);
+        for (count, status) in [(limit, "200"), (limit + 1, "431")] {
+            let mut stream = world.connect().await;
+            let fields: String = (1..count).map(|n| format!("x-{n}: 1\r\n")).collect();
+            let head = format!("GET / HTTP/1.1\r\nconnection: close\r\n{fields}\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let answer = read_all(&mut stream).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{limit}: {answer}");
+        }
+        world.event("headers_too_large").await;
+    }
 }
 
 #[tokio::test]
