@@ -16,12 +16,16 @@ use hyper::{HeaderMap, Version};
 use ipnet::IpNet;
 
 use crate::http::Scheme;
+use crate::telemetry::write_address;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// How many bytes an address takes as text, at most.
+const LONGEST_ADDRESS: usize = 45;
 
 /// Why a message head is refused: two readers could frame it differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +60,23 @@ pub fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), BadFra
         }
         _ => Err(BadFraming::TransferCoding),
     }
+}
+
+/// Whether a field may concern one connection alone. One look at the names of a head tells whether it has any of
+/// them, which is cheaper than to ask the map for each.
+fn concerns_a_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "upgrade"
+            | "te"
+            | "transfer-encoding"
+            | "expect"
+    )
 }
 
 /// Removes what concerns one connection alone, whatever the message.
@@ -107,6 +128,15 @@ pub struct Forwarding<'a> {
 /// (RFC 9110 section 10.1.1), forwarding fields rebuilt, `Via` added ("A proxy MUST send an appropriate Via
 /// header field", section 7.6.3).
 pub fn clean_request(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
+    if headers.keys().any(concerns_a_hop) {
+        end_hop(headers);
+    }
+    rebuild_forwarding(headers, forwarding);
+    headers.append(VIA, HeaderValue::from_static("1.1 portcullis"));
+}
+
+/// Ends what was between the client and us in a request's head.
+fn end_hop(headers: &mut HeaderMap) {
     let takes_trailers = headers.get_all(TE).into_iter().any(|line| {
         line.as_bytes().split(|byte| *byte == b',').any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     });
@@ -118,8 +148,6 @@ pub fn clean_request(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
-    rebuild_forwarding(headers, forwarding);
-    headers.append(VIA, HeaderValue::from_static("1.1 portcullis"));
 }
 
 /// The client's address: the peer's, or, behind a trusted proxy, the right-most address of
@@ -193,12 +221,25 @@ fn rebuild_forwarding(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
     let peer = forwarding.peer.to_canonical();
     let host = forwarding.host.to_str().unwrap_or_default();
     let scheme = forwarding.scheme.as_str();
-    let address = peer.to_string();
+    let mut address = Vec::with_capacity(LONGEST_ADDRESS);
+    write_address(peer, &mut address);
     let comma = if elements.is_empty() { "" } else { ", " };
     let (open, close) = if peer.is_ipv6() { ("\"[", "]\"") } else { ("", "") };
     // Joined in one go: text that fills its memory exactly becomes a header's value without another allocation.
-    let element = [&*elements, comma, "for=", open, &address, close, ";host=\"", host, "\";proto=", scheme].concat();
-    let chain = if chain.is_empty() { address } else { format!("{chain}, {address}") };
+    let element = [
+        elements.as_bytes(),
+        comma.as_bytes(),
+        b"for=",
+        open.as_bytes(),
+        &address,
+        close.as_bytes(),
+        b";host=\"",
+        host.as_bytes(),
+        b"\";proto=",
+        scheme.as_bytes(),
+    ]
+    .concat();
+    let chain = if chain.is_empty() { address } else { [chain.as_bytes(), b", ", &address].concat() };
     if let Ok(value) = HeaderValue::try_from(chain) {
         headers.insert(X_FORWARDED_FOR, value);
     }
@@ -238,6 +279,9 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
 /// Content-Length header field, the Transfer-Encoding overrides the Content-Length" (RFC 9112 section 6.3);
 /// the coding itself is this hop's own.
 pub fn clean_response(headers: &mut HeaderMap) {
+    if !headers.keys().any(concerns_a_hop) {
+        return;
+    }
     remove_hop_by_hop(headers);
     if headers.remove(TRANSFER_ENCODING).is_some() {
         headers.remove(CONTENT_LENGTH);
