@@ -81,15 +81,22 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
 
 /// The keys of the session cookies that the browser sent: well-formed ids only, each once, a handful at most.
 pub fn read_session(headers: &HeaderMap, policy: Policy) -> impl Iterator<Item = SessionKey> {
-    let name = policy.session_name();
-    let is_id = |value: &str| {
-        value.len() == ID_LENGTH
-            && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-    };
-    pairs(headers)
-        .filter(move |(theirs, value)| *theirs == name && is_id(value))
+    let name = policy.session_name().as_bytes();
+    headers
+        .get_all(COOKIE)
+        .into_iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(move |pair| id_in(pair, name))
         .take(MAX_CANDIDATES)
-        .map(|(_, value)| SessionKey::of(value))
+        .map(SessionKey::of)
+}
+
+/// The id in a pair, if that is one of `name` and well-formed. Of the other pairs it reads the first letters alone.
+fn id_in<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a str> {
+    let value = pair.trim_ascii_start().strip_prefix(name)?.trim_ascii_start().strip_prefix(b"=")?.trim_ascii();
+    let is_id = value.len() == ID_LENGTH
+        && value.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if is_id { std::str::from_utf8(value).ok() } else { None }
 }
 
 /// The values of all cookies called `name`.
