@@ -88,7 +88,8 @@ impl Gateway {
                 let host = site.host.clone().ok_or(Refusal::BadRequest("the host cannot be read"))?;
                 let peer = peer.address.ip();
                 let scheme = site.origin.scheme();
-                let context = Context { target: target.path_and_query(), host, peer, scheme, tunnel, now };
+                let began = record.began;
+                let context = Context { target: target.path_and_query(), host, peer, scheme, tunnel, now, began };
                 self.forward(request, pass, context, record).await
             }
             Decision::SignIn => {
@@ -115,7 +116,9 @@ impl Gateway {
         };
         let began = Instant::now();
         let answer = self.proxy.forward(request, pass, context).await;
-        record.upstream = Some(began.elapsed());
+        let answered = Instant::now();
+        record.upstream = Some(answered.saturating_duration_since(began));
+        record.answered = Some(answered);
         answer.map_err(|fault| {
             let refusal = upstream_refusal(fault);
             self.metrics.upstream_event(refusal.code());

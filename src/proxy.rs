@@ -12,6 +12,7 @@ pub mod upstream;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http_body::Body as _;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
@@ -59,8 +60,10 @@ pub struct Context<'a> {
     pub scheme: Scheme,
     /// The protocol of a tunnel that was asked for.
     pub tunnel: Option<HeaderValue>,
-    /// Now.
+    /// When it came, by the wall clock.
     pub now: Timestamp,
+    /// The same moment, by the clock that durations are measured with.
+    pub began: Instant,
 }
 
 impl Proxy {
@@ -141,7 +144,7 @@ impl Proxy {
             let idle_timeout = upstream.settings().idle_timeout;
             let body = ResponseBody::new(body, lease, progress, self.tunnels.cut.clone(), idle_timeout);
             Body::streamed(match pass.visitor() {
-                Some(session) => body.bound_to(Arc::clone(session), context.now),
+                Some(session) => body.bound_to(Arc::clone(session), context.began + session.ends.since(context.now)),
                 None => body,
             })
         };

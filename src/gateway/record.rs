@@ -24,7 +24,8 @@ const CLIENT_WENT_AWAY: u16 = 499;
 /// One request's record.
 pub(super) struct Record<'a> {
     gateway: &'a Gateway,
-    began: Instant,
+    /// When its head had come.
+    pub(super) began: Instant,
     client: IpAddr,
     as_sent: Option<PathAndQuery>,
     host: Option<HeaderValue>,
@@ -50,6 +51,8 @@ pub(super) struct Record<'a> {
     pub(super) refusal: Option<&'static str>,
     /// How long the app took to begin its answer.
     pub(super) upstream: Option<Duration>,
+    /// When the app began its answer: all that comes after takes no time worth another look at the clock.
+    pub(super) answered: Option<Instant>,
     closed: bool,
 }
 
@@ -72,6 +75,7 @@ impl<'a> Record<'a> {
             decision: Decision::Refuse,
             refusal: None,
             upstream: None,
+            answered: None,
             closed: false,
         }
     }
@@ -84,7 +88,7 @@ impl<'a> Record<'a> {
     }
 
     fn write(&self, status: StatusCode) {
-        let duration = self.began.elapsed();
+        let duration = self.answered.unwrap_or_else(Instant::now).saturating_duration_since(self.began);
         let counters = &self.gateway.route_metrics;
         let index = self.route.as_ref().map_or(counters.len().saturating_sub(1), |route| route.index);
         if let Some(counter) = counters.get(index) {

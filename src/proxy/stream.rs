@@ -19,12 +19,14 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::headers::clean_trailers;
 use super::inject::Managed;
 use super::upstream::Lease;
-use crate::clock::Timestamp;
 use crate::http::{Body, BodyError};
 use crate::session::Session;
 
 /// How often a body that waits looks whether its session still lives.
 const GLANCE: Duration = Duration::from_secs(2);
+
+/// Every how many pieces that were at hand the clock is asked whether the session has become too old.
+const UNTIMED_PIECES: u32 = 16;
 
 /// When a request's body last moved: the app's first-byte deadline counts from then, or a long upload would
 /// run into it.
@@ -125,6 +127,7 @@ pub struct ResponseBody {
     cut: tokio_util::sync::CancellationToken,
     idle_timeout: Duration,
     waiting: Option<Waiting>,
+    pieces: u32,
 }
 
 /// Whose answer it is, and until when they may go on receiving it.
@@ -154,13 +157,12 @@ impl ResponseBody {
         cut: tokio_util::sync::CancellationToken,
         idle_timeout: Duration,
     ) -> Self {
-        Self { inner, lease: Some(lease), request, visitor: None, cut, idle_timeout, waiting: None }
+        Self { inner, lease: Some(lease), request, visitor: None, cut, idle_timeout, waiting: None, pieces: 0 }
     }
 
     /// Breaks off when this session ends, by somebody's hand or by its age.
-    pub fn bound_to(mut self, session: Arc<Session>, now: Timestamp) -> Self {
-        let until = Instant::now() + session.ends.since(now);
-        self.visitor = Some(Visitor { session, until });
+    pub fn bound_to(mut self, session: Arc<Session>, until: std::time::Instant) -> Self {
+        self.visitor = Some(Visitor { session, until: until.into() });
         self
     }
 
@@ -199,8 +201,11 @@ impl http_body::Body for ResponseBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                self.waiting = None;
-                if self.visitor.as_ref().is_some_and(Visitor::has_ended) {
+                // A piece that was at hand came in next to no time: the clock is asked now and then.
+                self.pieces = self.pieces.wrapping_add(1);
+                let ask = self.waiting.take().is_some() || self.pieces.is_multiple_of(UNTIMED_PIECES);
+                let ended = |visitor: &Visitor| if ask { visitor.has_ended() } else { visitor.session.has_ended() };
+                if self.visitor.as_ref().is_some_and(ended) {
                     self.lease = None;
                     return Poll::Ready(Some(Err(BrokenOff::SessionEnded.into())));
                 }

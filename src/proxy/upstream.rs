@@ -164,8 +164,9 @@ impl Upstream {
         }
         let mut lease = Lease { upstream: Arc::clone(self), sender: None };
         let answer = {
-            let mut exchange = pin!(self.exchange(request, &mut lease));
-            let mut deadline = tokio::time::Instant::now() + self.settings.first_byte_timeout;
+            let now = Instant::now();
+            let mut exchange = pin!(self.exchange(request, &mut lease, now));
+            let mut deadline = tokio::time::Instant::from_std(now) + self.settings.first_byte_timeout;
             loop {
                 match timeout_at(deadline, exchange.as_mut()).await {
                     Ok(answer) => break answer?,
@@ -190,8 +191,9 @@ impl Upstream {
         &self,
         mut request: Request,
         lease: &mut Lease,
+        now: Instant,
     ) -> Result<hyper::Response<Incoming>, UpstreamFault> {
-        while let Some((mut sender, idle_for)) = self.pop().await {
+        while let Some((mut sender, idle_for)) = self.pop(now).await {
             let replay = if idle_for > STALE { copy_of(&request) } else { None };
             match sender.try_send_request(request).await {
                 Ok(response) => {
@@ -212,10 +214,10 @@ impl Upstream {
     }
 
     /// A connection that is still open, and how long it was idle.
-    async fn pop(&self) -> Option<(http1::SendRequest<Body>, Duration)> {
+    async fn pop(&self, now: Instant) -> Option<(http1::SendRequest<Body>, Duration)> {
         loop {
             let Idle { mut sender, since } = self.lock().pop()?;
-            let idle_for = since.elapsed();
+            let idle_for = now.saturating_duration_since(since);
             if idle_for > self.settings.pool_idle_timeout {
                 // Those below it are older still.
                 self.lock().clear();
