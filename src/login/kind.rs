@@ -11,6 +11,7 @@ use hyper::{HeaderMap, Method};
 use crate::pages::Form;
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
@@ -35,6 +36,16 @@ pub fn asker(method: &Method, headers: &HeaderMap) -> Asker {
     let mode_fits = !headers.contains_key(SEC_FETCH_MODE) || says(&SEC_FETCH_MODE, "navigate");
     let destination_fits = !headers.contains_key(SEC_FETCH_DEST) || says(&SEC_FETCH_DEST, "document");
     if mode_fits && destination_fits { Asker::Navigation } else { Asker::Program }
+}
+
+/// Whether a page of another origin only embeds this address (an image, a frame, a prefetch) instead of leading the
+/// person there. Cookies that travel with forms are also taken from answers to those, so a page somewhere could
+/// have a visitor's browser collect attempts until its requests are too long to be read.
+pub(super) fn is_embedded_elsewhere(headers: &HeaderMap) -> bool {
+    let says = |name: &HeaderName, value: &str| headers.get(name).is_some_and(|theirs| theirs == value);
+    let elsewhere =
+        headers.contains_key(SEC_FETCH_SITE) && !says(&SEC_FETCH_SITE, "same-origin") && !says(&SEC_FETCH_SITE, "none");
+    elsewhere && !(says(&SEC_FETCH_MODE, "navigate") && says(&SEC_FETCH_DEST, "document"))
 }
 
 /// In which form to answer: a page for whoever accepts HTML, JSON otherwise.
@@ -77,6 +88,26 @@ mod tests {
             ask(Method::GET, &[HTML, ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")]),
             Asker::Navigation
         );
+    }
+
+    #[test]
+    fn a_link_leads_here_and_an_image_of_another_site_only_embeds() {
+        let embedded = |lines: &[(&'static str, &'static str)]| {
+            let lines = lines.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            is_embedded_elsewhere(&lines.collect())
+        };
+        let (page, none) = (("sec-fetch-dest", "document"), ("sec-fetch-mode", "no-cors"));
+        let (navigation, foreign) = (("sec-fetch-mode", "navigate"), ("sec-fetch-site", "cross-site"));
+        assert!(!embedded(&[]));
+        assert!(!embedded(&[foreign, navigation, page]));
+        assert!(!embedded(&[("sec-fetch-site", "none"), navigation, page]));
+        assert!(!embedded(&[("sec-fetch-site", "same-origin"), none, ("sec-fetch-dest", "empty")]));
+        for site in [foreign, ("sec-fetch-site", "same-site")] {
+            assert!(embedded(&[site, none, ("sec-fetch-dest", "image")]));
+            assert!(embedded(&[site, navigation, ("sec-fetch-dest", "iframe")]));
+            assert!(embedded(&[site, none, page]));
+            assert!(embedded(&[site]));
+        }
     }
 
     #[test]

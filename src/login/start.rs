@@ -5,6 +5,7 @@
 
 use hyper::header::{HeaderValue, REFERRER_POLICY};
 
+use super::kind::is_embedded_elsewhere;
 use super::{Asker, Declined, Login, Visitor, asker, faults, loop_breaker, set_cookies};
 use crate::http::path::LocalPath;
 use crate::http::{Response, see_other};
@@ -25,7 +26,7 @@ impl Login {
     }
 
     /// `/start?return_to=/path`: a link or a button that signs in. A `return_to` that is not a local path is
-    /// ignored, never followed.
+    /// ignored, never followed. Where another site only embeds the link, nothing begins.
     pub(super) async fn start_again(&self, visitor: &Visitor<'_>) -> Result<Response, Declined> {
         let mut wanted = url::form_urlencoded::parse(visitor.target.query().unwrap_or_default().as_bytes())
             .filter(|(name, _)| name == "return_to");
@@ -33,6 +34,9 @@ impl Login {
             (Some((_, path)), None) => LocalPath::parse(&path),
             _ => None,
         };
+        if is_embedded_elsewhere(visitor.headers) {
+            return Err(Declined { return_to, ..Refusal::SignInRequired.into() });
+        }
         self.begin(return_to.unwrap_or_else(LocalPath::root), visitor).await
     }
 

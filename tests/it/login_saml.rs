@@ -491,3 +491,19 @@ async fn an_old_logout_request_signs_nobody_out_again() {
     assert_eq!(world.metric("portcullis_sessions").await, 1);
     drop(browser);
 }
+
+// T-SAML: cookies that travel with forms are taken from answers to another site's images, too.
+#[tokio::test]
+async fn a_page_elsewhere_cannot_fill_a_browser_with_attempts() {
+    let world = World::with().saml().start().await;
+    let mut browser = world.browser();
+    let start = world.at("/.portcullis/start?return_to=/page");
+    for (mode, destination) in [("no-cors", "image"), ("navigate", "iframe"), ("cors", "empty")] {
+        let lines = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", mode), ("sec-fetch-dest", destination)];
+        let reply = browser.fetch(hyper::Method::GET, &start, &lines, "").await;
+        assert_eq!((reply.status.as_u16(), reply.cookies()), (401, Vec::new()), "{destination}");
+    }
+    // A link there still leads to the sign-in.
+    let lines = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+    assert_eq!(browser.fetch(hyper::Method::GET, &start, &lines, "").await.status, 303);
+}
