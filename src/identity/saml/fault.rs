@@ -44,7 +44,9 @@ impl From<NotXml> for Fault {
             NotXml::Excess(_) => Reason::TooMuch,
             NotXml::Malformed(_) => Reason::Unreadable,
         };
-        Self::new(reason, problem.to_string())
+        // The parser repeats names of the text, however long, and single bytes as they are.
+        let words = problem.to_string();
+        Self::new(reason, words.chars().take(LONGEST).flat_map(char::escape_debug).collect::<String>())
     }
 }
 

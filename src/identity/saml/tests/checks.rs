@@ -277,3 +277,19 @@ fn every_detail_is_fit_for_a_log() {
     let detail = judge(&draft.signed(Signed::Both)).unwrap_err().detail;
     assert!(detail.len() < 500 && !detail.contains('\n') && !detail.contains('\u{9b}'), "{detail}");
 }
+
+#[test]
+fn what_is_no_xml_is_not_repeated_to_the_log() {
+    let long = "y".repeat(60_000);
+    for text in [
+        format!("<{long}></b>"),
+        format!("<a><b></{long}></a>"),
+        format!("<{long}:a/>"),
+        "<a b\u{1b}[31m='c'/>".to_owned(),
+        "<a b\u{9b}='c'/>".to_owned(),
+        "<a b\n\nINFO='c'/>".to_owned(),
+    ] {
+        let detail = judge(&text).unwrap_err().detail;
+        assert!(detail.len() < 500 && !detail.chars().any(char::is_control), "{detail:?}");
+    }
+}
