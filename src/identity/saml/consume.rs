@@ -70,6 +70,8 @@ pub fn consume(
     if let Some(issuer) = only(root, ASSERTION, "Issuer")? {
         check_issuer(issuer, settings)?;
     }
+    // Before any key is used: whoever was asked nothing gets no work out of us.
+    answers(root, asked, settings)?;
     let context = Context { settings, acs_url, asked, now };
     let facts = match said {
         None => return Err(Fault::new(Reason::NoAssertion, "a Response without an Assertion")),
@@ -89,7 +91,6 @@ pub fn consume(
         None if only(root, xmldsig::DSIG, "Signature")?.is_none() => {}
         other => return Err(Fault::unlike(Reason::Destination, "Destination", other, acs_url)),
     }
-    answers(root, asked, settings)?;
     let return_to = match (asked, relay_state) {
         (Some(_), _) | (None, None | Some("")) => None,
         (None, Some(state)) => {

@@ -151,6 +151,24 @@ fn an_answer_to_no_question_is_accepted_only_where_that_is_switched_on() {
 }
 
 #[test]
+fn an_answer_to_no_question_is_refused_before_any_key_is_used() {
+    let settings = settings();
+    for (xml, reason) in [(unsolicited(), Reason::Unsolicited), (Draft::new().xml(), Reason::InResponseTo)] {
+        // Unsigned, signed with nonsense, and encrypted for nobody.
+        let garbled = xml.replace("</saml:Assertion>", "<x/></saml:Assertion>");
+        let (start, end) = (xml.find("<saml:Assertion").unwrap(), xml.find("</saml:Assertion>").unwrap());
+        let hidden = format!(
+            "{}<EncryptedAssertion xmlns=\"urn:oasis:names:tc:SAML:2.0:assertion\"/>{}",
+            &xml[..start],
+            &xml[end + "</saml:Assertion>".len()..]
+        );
+        for text in [&xml, &garbled, &hidden] {
+            assert_eq!(arrive(text, None, &settings).unwrap_err().reason, reason);
+        }
+    }
+}
+
+#[test]
 fn relay_state_leads_nowhere_else() {
     let mut settings = settings();
     settings.unsolicited = Unsolicited::Accepted;
