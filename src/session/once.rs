@@ -73,6 +73,17 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_is_good_for_ever_is_used_once_all_the_same() {
+        let once = Once::default();
+        for until in [Timestamp(253_402_300_799), Timestamp(u64::MAX)] {
+            let id = until.0.to_string();
+            assert_eq!(once.claim(&id, until, NOW), Ok(()));
+            once.0.run_pending_tasks();
+            assert_eq!(once.claim(&id, until, NOW), Err(Used), "{id}");
+        }
+    }
+
+    #[test]
     fn an_id_is_forgotten_when_it_has_expired_and_not_before() {
         let kept = |span| Lifetime.expire_after_create(&[0; 32], &span, Instant::now());
         assert_eq!(kept(301), Some(Duration::from_secs(301)));
