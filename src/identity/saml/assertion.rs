@@ -5,6 +5,7 @@
 //! administrator adds it. Called by `consume`.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
@@ -230,6 +231,7 @@ impl Context<'_> {
 /// The attributes that Salesforce always sends, and all others.
 #[derive(Default)]
 struct Attributes<'a> {
+    seen: HashSet<&'a str>,
     user: Option<Cow<'a, str>>,
     username: Option<Cow<'a, str>>,
     email: Option<Cow<'a, str>>,
@@ -255,6 +257,10 @@ impl<'a> Attributes<'a> {
         let name = attribute.attribute("Name").filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| Fault::new(Reason::Attribute, "an attribute without a Name"))?;
         let odd = |what: &str| Fault::new(Reason::Attribute, format!("{} {what}", shown(name)));
+        // Twice the same name: whose word would count? One without a value has been said, too.
+        if !self.seen.insert(name) {
+            return Err(odd("is there twice"));
+        }
         let mut values = Vec::new();
         for value in attribute.elements() {
             if !value.is(ASSERTION, "AttributeValue") {
@@ -271,14 +277,10 @@ impl<'a> Attributes<'a> {
                 let one = |value: Cow<'_, str>| Value::String(value.into_owned());
                 let mut values: Vec<Value> = values.into_iter().map(one).collect();
                 let value = if values.len() == 1 { values.remove(0) } else { Value::Array(values) };
-                // Twice the same name: whose word would count?
-                let before = self.custom.insert(name.to_owned(), value);
-                return if before.is_none() { Ok(()) } else { Err(odd("is there twice")) };
+                self.custom.insert(name.to_owned(), value);
+                return Ok(());
             }
         };
-        if slot.is_some() {
-            return Err(odd("is there twice"));
-        }
         let mut values = values.into_iter();
         match (values.next(), values.next()) {
             (Some(value), None) => *slot = Some(value),

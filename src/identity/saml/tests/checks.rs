@@ -248,6 +248,10 @@ fn the_attributes_must_say_one_thing_each() {
     assert_eq!(with(&user, &attribute("userId", &["ada"])), Reason::UserId);
     assert_eq!(with(&user, &attribute("userId", &[ORG])), Reason::UserId);
     assert_eq!(with(&attribute("username", &["ada@acme.example"]), &attribute("username", &[""])), Reason::Attribute);
+    // One without a value is one, in either order.
+    let without = attribute("userId", &[]);
+    assert_eq!(with(&user, &format!("{without}{user}")), Reason::Attribute);
+    assert_eq!(with(&user, &format!("{user}{without}")), Reason::Attribute);
     let twice = attribute("roles", &["a"]).repeat(2);
     assert_eq!(with(&user, &format!("{user}{twice}")), Reason::Attribute);
     assert_eq!(with(&user, &format!("{user}<saml:EncryptedAttribute/>")), Reason::Attribute);
