@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
 use crate::http::path::LocalPath;
-use crate::identity::{Handle, Identity, OrgId, ProviderName, UserId};
+use crate::identity::{Handle, Identity, ProviderName};
 
 use attempt::AttemptId;
 pub use memory::Sessions;
@@ -49,12 +49,8 @@ pub struct SiteIndex(pub usize);
 /// What is worth showing of a person, kept small: the claims themselves are gone after sign-in.
 #[derive(Debug)]
 pub struct Person {
-    /// The Salesforce user.
-    pub user: UserId,
-    /// The Salesforce organization.
-    pub organization: OrgId,
-    /// The stable key, `user@organization`: for logs and for apps.
-    pub key: Box<str>,
+    /// `user@organization`, 18 characters each; kept once, because both ids are in it.
+    key: [u8; KEY],
     /// The Salesforce username.
     pub username: Box<str>,
     /// Their name, for people.
@@ -65,13 +61,32 @@ pub struct Person {
     pub user_type: Option<Box<str>>,
 }
 
+/// The length of a person's key.
+const KEY: usize = 18 + 1 + 18;
+
 impl Person {
+    /// The stable key, `user@organization`: for logs and for apps.
+    pub fn key(&self) -> &str {
+        std::str::from_utf8(&self.key).unwrap_or_default()
+    }
+
+    /// The Salesforce user.
+    pub fn user(&self) -> &str {
+        self.key().get(..18).unwrap_or_default()
+    }
+
+    /// The Salesforce organization.
+    pub fn organization(&self) -> &str {
+        self.key().get(19..).unwrap_or_default()
+    }
+
     fn of(identity: &Identity) -> Self {
+        let mut key = [b'@'; KEY];
+        key[..18].copy_from_slice(identity.user.as_str().as_bytes());
+        key[19..].copy_from_slice(identity.organization.as_str().as_bytes());
         let keep = |text: &Option<String>| text.as_deref().map(Into::into);
         Self {
-            user: identity.user,
-            organization: identity.organization,
-            key: format!("{}@{}", identity.user, identity.organization).into(),
+            key,
             username: identity.username.as_str().into(),
             name: keep(&identity.name),
             email: keep(&identity.email),

@@ -38,7 +38,7 @@ impl Login {
         if let Some((previous, _)) = &visitor.session {
             self.sessions.end(previous);
         }
-        tracing::info!(user = %new.session.person.key, provider = %new.session.provider, "signed in");
+        tracing::info!(user = %new.session.person.key(), provider = %new.session.provider, "signed in");
         let mut response = back_to(return_to);
         let session = cookie::line(self.cookies, self.cookies.session_name(), new.id.expose(), Keep::UntilClosed);
         let forgotten = state.and_then(|state| self.attempts.forget(state));

@@ -38,7 +38,7 @@ impl Login {
             self.sessions.end(&key);
         }
         if let Some((_, session)) = &visitor.session {
-            tracing::info!(user = %session.person.key, "signed out");
+            tracing::info!(user = %session.person.key(), "signed out");
         }
         let handle = visitor.session.as_ref().and_then(|(_, session)| session.handle.as_ref());
         let mut response = match form(visitor.headers) {
