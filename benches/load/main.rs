@@ -1,6 +1,6 @@
-//! The load test: a real gateway, a pretend org and an app on loopback, and plain nginx beside it.
+//! The load test: a real gateway, a pretend org and an app on loopback, and its peers beside it.
 //!
-//! `cargo bench --bench load -- --help`. Gateway, app, nginx and load generator each run in a process of their
+//! `cargo bench --bench load -- --help`. Gateway, app, peers and load generator each run in a process of their
 //! own, so that the CPU time of one is what `/proc` says of it. Variants alternate within each round, because a
 //! machine's speed drifts: only ratios within one run mean something. Results go to standard output as a table,
 //! and to `target/load/` as JSON and as a picture.
@@ -9,6 +9,7 @@ mod generator;
 mod memory;
 mod options;
 mod parts;
+mod peers;
 mod process;
 mod report;
 mod sign_in;
@@ -17,7 +18,7 @@ mod walk;
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -26,7 +27,8 @@ use portcullis::emulator::settings::{App, Approval, KeySize};
 use portcullis::emulator::{self, Emulator};
 
 use generator::Seen;
-use options::{Options, Part, Peer};
+use options::{Options, Part};
+use peers::Rival;
 use process::{Core, Server, command, free_address};
 use report::{Measured, Report, Variant};
 
@@ -40,6 +42,7 @@ fn main() -> anyhow::Result<()> {
     match &options.part {
         Some(Part::Gateway { config }) => return parts::serve_gateway(config),
         Some(Part::App { listen, body }) => return parts::serve_app(*listen, *body),
+        Some(Part::Oracle { listen, cookies }) => return parts::serve_oracle(*listen, cookies),
         Some(Part::Generator(aim)) => return generator::run(aim),
         None => {}
     }
@@ -58,7 +61,7 @@ fn main() -> anyhow::Result<()> {
 struct Stage {
     app: Server,
     gateway: Server,
-    nginx: Option<Server>,
+    rivals: Vec<Rival>,
     folder: tempfile::TempDir,
 }
 
@@ -70,8 +73,9 @@ impl Stage {
 }
 
 async fn measure(options: &Options) -> anyhow::Result<Report> {
-    let callback = format!("{}/.portcullis/callback", options.origin());
-    let app = App { approval: Approval::Skipped, redirect_uris: vec![callback], ..App::default() };
+    let mut callbacks = vec![format!("{}/.portcullis/callback", options.origin())];
+    callbacks.extend(peers::callbacks(options));
+    let app = App { approval: Approval::Skipped, redirect_uris: callbacks, ..App::default() };
     let org = Emulator::start(emulator::Settings { app, key_size: KeySize::Small, ..Default::default() }).await?;
     let ours = |path: &str| format!("{}/.portcullis/saml/{path}", options.origin());
     org.register_saml(ours("metadata"), ours("acs"));
@@ -82,18 +86,25 @@ async fn measure(options: &Options) -> anyhow::Result<Report> {
     let cookie_file = stage.folder.path().join("cookies");
     std::fs::write(&cookie_file, cookies.join("\n") + "\n")?;
     sign_in::check(&stage, options, &cookies).await?;
+    for peer in options.peers() {
+        if let Some(rival) = Rival::start(peer, options, &stage, &org, &cookie_file).await? {
+            if let Some(micros) = rival.sign_in_micros {
+                report.peer_sign_ins.insert(Variant::Peer(peer), micros);
+            }
+            stage.rivals.push(rival);
+        }
+    }
     if options.idle > 0 {
         let cookie = cookies.first().context("nobody signed in")?;
         report.idle.insert(Variant::Gateway, memory::measure_idle(options, &stage, &stage.gateway, cookie).await?);
-        if let Some(nginx) = &stage.nginx {
-            report.idle.insert(Variant::Nginx, memory::measure_idle(options, &stage, nginx, cookie).await?);
+        for rival in &stage.rivals {
+            let idle = memory::measure_idle(options, &stage, &rival.server, rival.first_cookie(cookie)).await?;
+            report.idle.insert(Variant::Peer(rival.peer), idle);
         }
     }
 
-    let variants: Vec<Variant> = match stage.nginx {
-        Some(_) => vec![Variant::Direct, Variant::Nginx, Variant::Gateway],
-        None => vec![Variant::Direct, Variant::Gateway],
-    };
+    let mut variants = vec![Variant::Direct, Variant::Gateway];
+    variants.extend(stage.rivals.iter().map(|rival| Variant::Peer(rival.peer)));
     let mut steps = 0;
     for round in 0..options.rounds {
         for step in 0..variants.len() {
@@ -105,7 +116,7 @@ async fn measure(options: &Options) -> anyhow::Result<Report> {
     }
     clear_progress();
     report.memory_after_load = stage.gateway.memory()?;
-    stage.nginx = None;
+    stage.rivals.clear();
     org.shutdown().await;
     Ok(report)
 }
@@ -136,31 +147,18 @@ fn set(options: &Options, org: &emulator::Running) -> anyhow::Result<Stage> {
     gateway.arg("gateway").arg(&toml);
     let gateway = Server::start(gateway, address)?;
 
-    let nginx = if options.peer.contains(&Peer::Nginx) { start_nginx(options, &app, path, proxy)? } else { None };
-    Ok(Stage { app, gateway, nginx, folder })
-}
-
-fn start_nginx(options: &Options, app: &Server, folder: &Path, core: Core) -> anyhow::Result<Option<Server>> {
-    let known = Command::new("nginx").arg("-v").stderr(Stdio::null()).status();
-    if known.is_err() {
-        eprintln!("nginx is not installed: no comparison with it (Debian: apt-get install nginx-light).");
-        return Ok(None);
-    }
-    let address = free_address()?;
-    let conf = folder.join("nginx.conf");
-    std::fs::write(&conf, parts::nginx_conf(options, address, app.address, folder))?;
-    let mut nginx = command(core, "nginx".as_ref());
-    nginx.arg("-c").arg(&conf).arg("-p").arg(folder).arg("-e").arg(folder.join("error.log"));
-    Server::start(nginx, address).map(Some)
+    Ok(Stage { app, gateway, rivals: Vec::new(), folder })
 }
 
 /// One variant for a while.
 fn run(options: &Options, stage: &Stage, variant: Variant, cookies: &Path) -> anyhow::Result<Measured> {
-    let server = match (variant, &stage.nginx) {
-        (Variant::Nginx, Some(nginx)) => nginx,
-        (Variant::Direct | Variant::Nginx, _) => &stage.app,
+    let rival = stage.rivals.iter().find(|rival| variant == Variant::Peer(rival.peer));
+    let server = match (variant, rival) {
+        (Variant::Peer(_), Some(rival)) => &rival.server,
         (Variant::Gateway, _) => &stage.gateway,
+        (Variant::Direct | Variant::Peer(_), _) => &stage.app,
     };
+    let cookies = rival.and_then(|rival| rival.cookies.as_deref()).unwrap_or(cookies);
     let direct = variant == Variant::Direct;
     let core = if options.pin { Core::Rest } else { Core::Any };
     let mut generator = command(core, std::env::current_exe()?.as_os_str());

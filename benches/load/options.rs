@@ -42,8 +42,8 @@ pub(crate) struct Options {
     /// How people sign in
     #[arg(long, value_enum, default_value_t = Protocol::Oidc)]
     pub(crate) protocol: Protocol,
-    /// What to compare with
-    #[arg(long, value_enum, default_values_t = [Peer::Nginx])]
+    /// What to compare with, separated by commas; `bash benches/peers` installs them
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Peer::Nginx])]
     pub(crate) peer: Vec<Peer>,
     /// The proxy alone on the first core, everything else on the second (needs taskset)
     #[arg(long)]
@@ -85,12 +85,39 @@ impl Protocol {
 }
 
 /// What to compare with, beside going direct.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Peer {
     /// Plain nginx, without any authentication
     Nginx,
+    /// Plain haproxy
+    Haproxy,
+    /// Plain Envoy
+    Envoy,
+    /// nginx that asks a small service about each request (`auth_request`), as beside oauth2-proxy or Vouch
+    AuthRequest,
+    /// Envoy with its OAuth2 filter, signed in
+    EnvoyOauth2,
+    /// Apache with mod_auth_openidc, signed in, sessions in shared memory
+    ModAuthOpenidc,
     /// Nothing
     None,
+    /// All of them
+    All,
+}
+
+impl Peer {
+    /// As results call it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::Envoy => "envoy",
+            Self::AuthRequest => "nginx + auth_request",
+            Self::EnvoyOauth2 => "envoy oauth2",
+            Self::ModAuthOpenidc => "mod_auth_openidc",
+            Self::None | Self::All => "",
+        }
+    }
 }
 
 /// Whether the gateway logs each request.
@@ -128,6 +155,14 @@ pub(crate) enum Part {
         listen: SocketAddr,
         /// Bytes of each answer
         body: usize,
+    },
+    /// The small service that nginx asks
+    #[command(hide = true)]
+    Oracle {
+        /// Where to listen
+        listen: SocketAddr,
+        /// A file with a `Cookie` line for each session that it knows
+        cookies: PathBuf,
     },
     /// The load generator
     #[command(hide = true)]
@@ -168,6 +203,12 @@ impl Options {
     #[must_use]
     pub(crate) fn small(self) -> Self {
         Self { sessions: 3, connections: 4, seconds: 0.2, rounds: 1, idle: 20, ..self }
+    }
+
+    /// Whom to compare with, each once.
+    pub(crate) fn peers(&self) -> Vec<Peer> {
+        let all = [Peer::Nginx, Peer::Haproxy, Peer::Envoy, Peer::AuthRequest, Peer::EnvoyOauth2, Peer::ModAuthOpenidc];
+        all.into_iter().filter(|peer| self.peer.contains(peer) || self.peer.contains(&Peer::All)).collect()
     }
 
     /// Whether the proxies are reached by TLS.

@@ -1,16 +1,19 @@
-//! The parts that are servers: the gateway, the app, nginx.
+//! The parts of our own that are servers: the gateway, the app, the small service that nginx asks.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::anyhow;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, COOKIE, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use portcullis::config::file;
 use portcullis::emulator::people::STANDARD;
@@ -42,15 +45,42 @@ pub(crate) fn serve_app(listen: SocketAddr, body: usize) -> anyhow::Result<()> {
         std::process::exit(0);
     });
     let page = Bytes::from(vec![b'x'; body]);
+    serve(listen, move |request| answer(request, &page))
+}
+
+/// The least that a proxy of the `auth_request` kind can ask: is this cookie known? 202 and the name, or 401.
+pub(crate) fn serve_oracle(listen: SocketAddr, cookies: &Path) -> anyhow::Result<()> {
+    std::thread::spawn(|| {
+        wait_for_the_end();
+        std::process::exit(0);
+    });
+    let known: HashSet<Vec<u8>> = std::fs::read_to_string(cookies)?.lines().map(|line| line.into()).collect();
+    serve(listen, move |request| {
+        let mut response = Response::new(Full::new(Bytes::new()));
+        if request.headers().get(COOKIE).is_some_and(|cookie| known.contains(cookie.as_bytes())) {
+            *response.status_mut() = StatusCode::ACCEPTED;
+            response.headers_mut().insert("x-auth-request-user", HeaderValue::from_static(STANDARD.username));
+        } else {
+            *response.status_mut() = StatusCode::UNAUTHORIZED;
+        }
+        response
+    })
+}
+
+fn serve<A>(listen: SocketAddr, answer: A) -> anyhow::Result<()>
+where
+    A: Fn(&Request<Incoming>) -> Response<Full<Bytes>> + Send + Sync + 'static,
+{
+    let answer = Arc::new(answer);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(listen).await?;
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            let page = page.clone();
+            let answer = Arc::clone(&answer);
             tokio::spawn(async move {
-                let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request, &page))));
+                let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request))));
                 // A client that goes away is none of our business.
                 let _ =
                     hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
@@ -59,7 +89,7 @@ pub(crate) fn serve_app(listen: SocketAddr, body: usize) -> anyhow::Result<()> {
     })
 }
 
-fn answer(request: &Request<hyper::body::Incoming>, page: &Bytes) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, page: &Bytes) -> Response<Full<Bytes>> {
     let body = if request.uri().path() == WHO {
         let user = request.headers().get("x-forwarded-user");
         user.map_or_else(Bytes::new, |user| Bytes::copy_from_slice(user.as_bytes()))
@@ -116,33 +146,4 @@ fn provider_toml(options: &Options, org: &portcullis::emulator::Running, folder:
             STANDARD.organization,
         ),
     }
-}
-
-/// nginx as a plain reverse proxy with kept-alive connections to the app, and nothing else.
-pub(crate) fn nginx_conf(options: &Options, listen: SocketAddr, app: SocketAddr, folder: &Path) -> String {
-    let folder = folder.display();
-    let workers = options.workers;
-    let kept = options.in_flight().max(64);
-    let (kind, tls) = match (options.is_secure(), options.http2) {
-        (false, _) => ("", String::new()),
-        (true, http2) => (
-            if http2 { " ssl http2" } else { " ssl" },
-            format!(
-                "ssl_certificate {folder}/crt.pem; ssl_certificate_key {folder}/key.pem; ssl_protocols TLSv1.2 TLSv1.3;"
-            ),
-        ),
-    };
-    let scratch: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|name| format!("{name}_temp_path {folder}/{name};\n"))
-        .collect();
-    format!(
-        "daemon off;\nworker_processes {workers};\npid {folder}/nginx.pid;\nerror_log {folder}/error.log error;\n\
-         worker_rlimit_nofile 65536;\nevents {{ worker_connections 30000; }}\n\
-         http {{\naccess_log off;\n{scratch}keepalive_timeout 3600s;\nkeepalive_requests 1000000000;\n\
-         proxy_max_temp_file_size 0;\n\
-         upstream app {{ server {app}; keepalive {kept}; keepalive_requests 1000000000; }}\n\
-         server {{\nlisten {listen}{kind} reuseport;\n{tls}\nlocation / {{ proxy_pass http://app; proxy_http_version 1.1; \
-         proxy_set_header Connection \"\"; }}\n}}\n}}\n"
-    )
 }

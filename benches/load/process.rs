@@ -35,6 +35,8 @@ pub(crate) struct Server {
     child: Child,
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Another server that it cannot do without: counted with it, and ended after it.
+    companion: Option<Box<Server>>,
 }
 
 impl Server {
@@ -43,7 +45,7 @@ impl Server {
         // Its standard input is a pipe from us: it ends when we do, however we end.
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
         let child = child.with_context(|| format!("starting {:?}", command.get_program()))?;
-        let mut server = Self { child, address };
+        let mut server = Self { child, address, companion: None };
         let patience = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(address).is_err() {
             if let Some(status) = server.child.try_wait()? {
@@ -55,6 +57,11 @@ impl Server {
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(server)
+    }
+
+    /// Counts `companion` as a part of it.
+    pub(crate) fn join(&mut self, companion: Self) {
+        self.companion = Some(Box::new(companion));
     }
 
     /// CPU time that it and its children have used.
@@ -72,6 +79,7 @@ impl Server {
         let children = format!("/proc/{0}/task/{0}/children", self.child.id());
         let children = fs::read_to_string(children).unwrap_or_default();
         family.extend(children.split_ascii_whitespace().filter_map(|id| id.parse::<u32>().ok()));
+        family.extend(self.companion.iter().flat_map(|companion| companion.family()));
         family
     }
 }

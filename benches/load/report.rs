@@ -11,27 +11,38 @@ use serde::Serialize;
 
 use super::generator::Seen;
 use super::micros_each;
-use super::options::Options;
+use super::options::{Options, Peer};
 
 /// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Variant {
     /// The app alone.
     Direct,
-    /// nginx without authentication.
-    Nginx,
+    /// Another proxy.
+    Peer(Peer),
     /// The gateway, with sessions checked and identity headers injected.
     Gateway,
 }
 
+impl Variant {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Peer(peer) => peer.as_str(),
+            Self::Gateway => "portcullis",
+        }
+    }
+}
+
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Direct => "direct",
-            Self::Nginx => "nginx",
-            Self::Gateway => "portcullis",
-        })
+        f.pad(self.as_str())
+    }
+}
+
+impl Serialize for Variant {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -64,6 +75,8 @@ pub(crate) struct Report {
     pub(crate) idle: BTreeMap<Variant, u64>,
     /// Unless there was only a handful.
     pub(crate) sign_ins: Option<SignIns>,
+    /// CPU time of one sign-in at a peer, in microseconds.
+    pub(crate) peer_sign_ins: BTreeMap<Variant, f64>,
     /// The gateway's memory before anybody came.
     pub(crate) memory_at_start: u64,
     /// And after all rounds.
@@ -87,11 +100,12 @@ struct Row {
 struct Results<'a> {
     settings: &'a str,
     rows: Vec<Row>,
-    /// Median over the rounds of the ratio within each round.
-    cpu_gateway_to_nginx: Option<f64>,
+    /// By peer: median over the rounds of the ratio within each round.
+    cpu_gateway_to: BTreeMap<Variant, f64>,
     throughput_gateway_to_direct: Option<f64>,
     idle_connection_bytes: &'a BTreeMap<Variant, u64>,
     sign_ins: &'a Option<SignIns>,
+    peer_sign_in_cpu_micros: &'a BTreeMap<Variant, f64>,
     memory_at_start: u64,
     memory_after_load: u64,
 }
@@ -121,6 +135,7 @@ impl Report {
             rounds: BTreeMap::new(),
             idle: BTreeMap::new(),
             sign_ins: None,
+            peer_sign_ins: BTreeMap::new(),
             memory_at_start: 0,
             memory_after_load: 0,
         }
@@ -160,13 +175,16 @@ impl Report {
             let rounds = self.rounds.get(&variant).map(Vec::as_slice).unwrap_or_default();
             rounds.iter().map(|round| round.seen.requests as f64 / round.seen.seconds).collect()
         };
+        let is_peer = |variant: &&Variant| matches!(variant, Variant::Peer(_));
+        let to = |&peer: &Variant| Some((peer, ratio(self.cpu_rounds(Variant::Gateway), self.cpu_rounds(peer))?));
         Results {
             settings: &self.settings,
             rows,
-            cpu_gateway_to_nginx: ratio(self.cpu_rounds(Variant::Gateway), self.cpu_rounds(Variant::Nginx)),
+            cpu_gateway_to: self.rounds.keys().filter(is_peer).filter_map(to).collect(),
             throughput_gateway_to_direct: ratio(throughput(Variant::Gateway), throughput(Variant::Direct)),
             idle_connection_bytes: &self.idle,
             sign_ins: &self.sign_ins,
+            peer_sign_in_cpu_micros: &self.peer_sign_ins,
             memory_at_start: self.memory_at_start,
             memory_after_load: self.memory_after_load,
         }
@@ -191,8 +209,8 @@ impl Report {
             );
         }
         text.push('\n');
-        if let Some(ratio) = results.cpu_gateway_to_nginx {
-            let _ = writeln!(text, "CPU per request, ratio to plain nginx: {ratio:.2}");
+        for (peer, ratio) in &results.cpu_gateway_to {
+            let _ = writeln!(text, "CPU per request, ratio to {peer}: {ratio:.2}");
         }
         if let Some(ratio) = results.throughput_gateway_to_direct {
             let _ = writeln!(text, "Throughput, ratio to going direct: {ratio:.2}");
@@ -210,6 +228,9 @@ impl Report {
                 sign_ins.cpu_micros,
                 sign_ins.bytes
             );
+        }
+        for (peer, micros) in &self.peer_sign_ins {
+            let _ = writeln!(text, "CPU of one sign-in, {peer}: {micros:.0} us");
         }
         let mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
         let _ = writeln!(

@@ -1,0 +1,177 @@
+//! The proxies that people know, each doing the same work beside us.
+//!
+//! nginx, haproxy and Envoy as plain proxies check nothing; the others have a signed-in visitor: they went through
+//! their own sign-in at the same pretend org. What is not installed is left out, and said so.
+
+mod apache;
+mod envoy;
+mod haproxy;
+mod nginx;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+use hyper::header::{COOKIE, LOCATION};
+use hyper::{Method, StatusCode};
+use portcullis::emulator::Running;
+
+use super::Stage;
+use super::options::{Options, Peer};
+use super::parts::WHO;
+use super::process::{Core, Server, command, free_address};
+use super::walk::{Line, Walker, cookies};
+
+/// A peer at work.
+pub(crate) struct Rival {
+    /// Which.
+    pub(crate) peer: Peer,
+    /// Its processes.
+    pub(crate) server: Server,
+    /// The visitor's cookies at this peer, a file with a line for each session; `None`: it asks for none, or for ours.
+    pub(crate) cookies: Option<PathBuf>,
+    first: Option<String>,
+    /// CPU time of one sign-in, in microseconds, where the peer has sign-ins of its own.
+    pub(crate) sign_in_micros: Option<f64>,
+}
+
+/// What a peer's configuration is made of.
+struct Scene<'a> {
+    options: &'a Options,
+    listen: SocketAddr,
+    app: SocketAddr,
+    org: &'a Running,
+    /// For its files; certificate and key lie there too.
+    folder: &'a Path,
+}
+
+/// Where peers are sent back to by the org.
+pub(crate) fn callbacks(options: &Options) -> [String; 2] {
+    [apache::CALLBACK, envoy::CALLBACK].map(|path| format!("{}{path}", options.origin()))
+}
+
+impl Rival {
+    /// Starts `peer` before the same app, signs in where it demands that, and makes sure that it does what it is
+    /// here for. `None` when it is not installed.
+    pub(crate) async fn start(
+        peer: Peer,
+        options: &Options,
+        stage: &Stage,
+        org: &Running,
+        ours: &Path,
+    ) -> anyhow::Result<Option<Self>> {
+        let folder = stage.folder.path().join(peer.as_str().replace(' ', ""));
+        fs::create_dir_all(&folder)?;
+        for file in ["crt.pem", "key.pem"].iter().filter(|_| options.is_secure()) {
+            fs::copy(stage.folder.path().join(file), folder.join(file))?;
+        }
+        let core = if options.pin { Core::Proxy } else { Core::Any };
+        let scene = Scene { options, listen: free_address()?, app: stage.app.address, org, folder: &folder };
+        let (program, version) = match peer {
+            Peer::Nginx | Peer::AuthRequest => ("nginx", "-v"),
+            Peer::Haproxy => ("haproxy", "-v"),
+            Peer::Envoy | Peer::EnvoyOauth2 => (envoy::PROGRAM, "--version"),
+            Peer::ModAuthOpenidc => (apache::PROGRAM, "-v"),
+            Peer::None | Peer::All => return Ok(None),
+        };
+        if Command::new(program).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+            eprintln!("{} is not installed: no comparison with it (bash benches/peers installs it).", peer.as_str());
+            return Ok(None);
+        }
+        let mut process = command(core, program.as_ref());
+        let mut companion = None;
+        match peer {
+            Peer::Nginx => nginx::arrange(&mut process, &scene, None)?,
+            Peer::AuthRequest => {
+                let address = free_address()?;
+                let mut oracle = command(core, std::env::current_exe()?.as_os_str());
+                oracle.arg("oracle").arg(address.to_string()).arg(ours);
+                companion = Some(Server::start(oracle, address)?);
+                nginx::arrange(&mut process, &scene, Some(address))?;
+            }
+            Peer::Haproxy => haproxy::arrange(&mut process, &scene)?,
+            Peer::Envoy => envoy::arrange(&mut process, &scene, envoy::Filter::None)?,
+            Peer::EnvoyOauth2 => envoy::arrange(&mut process, &scene, envoy::Filter::OAuth2)?,
+            Peer::ModAuthOpenidc => apache::arrange(&mut process, &scene)?,
+            Peer::None | Peer::All => return Ok(None),
+        }
+        let mut server = Server::start(process, scene.listen)?;
+        if let Some(companion) = companion {
+            server.join(companion);
+        }
+        let mut rival = Self { peer, server, cookies: None, first: None, sign_in_micros: None };
+        if matches!(peer, Peer::EnvoyOauth2 | Peer::ModAuthOpenidc) {
+            let mut walker = Walker::arrive(org.org_url()).await?;
+            let attempt = || format!("signing in at {}", peer.as_str());
+            let found = rival.sign_in(options, stage, &mut walker).await.with_context(attempt)?;
+            let before = rival.server.cpu()?;
+            // As many as we have sessions, but no more than a figure needs.
+            let count = options.sessions.min(200);
+            for _ in 0..count {
+                rival.sign_in(options, stage, &mut walker).await.with_context(attempt)?;
+            }
+            rival.sign_in_micros = Some(super::micros_each(rival.server.cpu()? - before, count as u64));
+            let file = folder.join("cookies");
+            fs::write(&file, format!("{found}\n"))?;
+            rival.cookies = Some(file);
+            rival.first = Some(found);
+        }
+        let ours = fs::read_to_string(ours)?;
+        rival.check(options, stage, rival.first_cookie(ours.lines().next().unwrap_or_default())).await?;
+        Ok(Some(rival))
+    }
+
+    /// The cookies of one visitor; `ours` where the peer asks for none of its own.
+    pub(crate) fn first_cookie<'a>(&'a self, ours: &'a str) -> &'a str {
+        self.first.as_deref().unwrap_or(ours)
+    }
+
+    /// As a browser does it: sent to the org, back to the peer's callback, and whatever it sets on the way.
+    async fn sign_in(&self, options: &Options, stage: &Stage, walker: &mut Walker) -> anyhow::Result<String> {
+        let certificate = stage.certificate(options);
+        let mut line = Line::open(self.server.address, options.authority(), certificate.as_deref()).await?;
+        let mut jar: Vec<String> = Vec::new();
+        let accept = ("accept", "text/html");
+        let (status, headers, _) = line.ask(Method::GET, "/", &[accept], String::new()).await?;
+        keep(&mut jar, cookies(&headers));
+        let location = headers.get(LOCATION).with_context(|| format!("no way to sign in, but {status}"))?;
+        let (left, _) = walker.walk(location.to_str()?).await?;
+        let attempt = (COOKIE.as_str(), &*jar.join("; "));
+        let path = &left[url::Position::BeforePath..];
+        let (status, headers, page) = line.ask(Method::GET, path, &[accept, attempt], String::new()).await?;
+        if !status.is_redirection() {
+            bail!("the org's answer was answered {status}: {}", String::from_utf8_lossy(&page));
+        }
+        keep(&mut jar, cookies(&headers));
+        Ok(jar.join("; "))
+    }
+
+    /// With a session the app answers; without one it is not reached, unless the peer checks nothing.
+    async fn check(&self, options: &Options, stage: &Stage, cookie: &str) -> anyhow::Result<()> {
+        let certificate = stage.certificate(options);
+        let mut line = Line::open(self.server.address, options.authority(), certificate.as_deref()).await?;
+        let (status, ..) = line.ask(Method::GET, WHO, &[(COOKIE.as_str(), cookie)], String::new()).await?;
+        if status != StatusCode::OK {
+            bail!("{}: signed in, and answered {status}", self.peer.as_str());
+        }
+        let (status, ..) = line.ask(Method::GET, WHO, &[], String::new()).await?;
+        let checks = !matches!(self.peer, Peer::Nginx | Peer::Haproxy | Peer::Envoy);
+        if checks == (status == StatusCode::OK) {
+            bail!("{}: not signed in, and answered {status}", self.peer.as_str());
+        }
+        Ok(())
+    }
+}
+
+/// A later cookie of a name takes the earlier one's place; an emptied one goes.
+fn keep(jar: &mut Vec<String>, new: impl Iterator<Item = String>) {
+    for cookie in new {
+        let Some((name, value)) = cookie.split_once('=') else { continue };
+        jar.retain(|old| old.split('=').next() != Some(name));
+        if !matches!(value, "" | "deleted") {
+            jar.push(cookie);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! haproxy as a plain reverse proxy.
+
+use std::fs;
+use std::process::Command;
+
+use super::Scene;
+
+/// Its configuration and arguments.
+pub(super) fn arrange(haproxy: &mut Command, scene: &Scene<'_>) -> anyhow::Result<()> {
+    let file = scene.folder.join("haproxy.cfg");
+    let tls = if scene.options.is_secure() {
+        let both = scene.folder.join("both.pem");
+        let read = |name| fs::read_to_string(scene.folder.join(name));
+        fs::write(&both, read("crt.pem")? + &read("key.pem")?)?;
+        format!(" ssl crt {} alpn h2,http/1.1", both.display())
+    } else {
+        String::new()
+    };
+    let Scene { options, listen, app, .. } = scene;
+    let workers = options.workers;
+    fs::write(
+        &file,
+        format!(
+            "global\n  nbthread {workers}\n\
+             defaults\n  mode http\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n\
+             \x20 timeout http-keep-alive 1h\n  http-reuse always\n\
+             frontend front\n  bind {listen}{tls}\n  default_backend app\n\
+             backend app\n  server app {app} pool-max-conn 1024\n"
+        ),
+    )?;
+    haproxy.arg("-f").arg(file).arg("-db");
+    Ok(())
+}
