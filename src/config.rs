@@ -14,6 +14,7 @@ mod reader;
 mod routes;
 mod saml;
 mod source;
+mod upstream;
 mod value;
 
 use std::net::SocketAddr;

@@ -108,17 +108,18 @@ impl Proxy {
         context: Context<'_>,
     ) -> Result<Response, UpstreamFault> {
         let Some(upstream) = self.upstreams.get(pass.route().index) else {
-            return Err(UpstreamFault::Busy { authority: pass.route().upstream.authority.clone() });
+            return Err(UpstreamFault::Busy { address: pass.route().upstream.clone() });
         };
         let client = context.tunnel.is_some().then(|| hyper::upgrade::on(&mut request));
         let (outgoing, progress) = self.rewrite(request, &pass, &context);
-        let (response, lease) = upstream.send(outgoing, progress.as_deref()).await?;
+        let (response, lease) =
+            upstream.send(outgoing, progress.as_deref()).await.map_err(|unanswered| unanswered.fault)?;
         let (mut head, body) = response.into_parts();
 
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             let (Some(client), Some(offered), Some(session)) = (client, context.tunnel, pass.visitor()) else {
                 let cause = "it switched protocols although nobody asked".to_owned();
-                return Err(UpstreamFault::Misbehaved { authority: pass.route().upstream.authority.clone(), cause });
+                return Err(UpstreamFault::Misbehaved { address: upstream.address().clone(), cause });
             };
             let protocol = head.headers.get(UPGRADE).cloned().unwrap_or(offered);
             headers::clean_response(&mut head.headers);
@@ -139,7 +140,7 @@ impl Proxy {
         cookie::drop_impostors(&mut head.headers);
         let body = if body.is_end_stream() {
             lease.give_back(progress.as_deref());
-            Body::Incoming(body)
+            body.into_ended()
         } else {
             let idle_timeout = upstream.settings().idle_timeout;
             let body = ResponseBody::new(body, lease, progress, self.tunnels.cut.clone(), idle_timeout);

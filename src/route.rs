@@ -5,6 +5,8 @@
 //! to fall to the same route by both (CVE-2023-33189: authorized as one route, forwarded as another).
 //! Called by `gateway`.
 
+mod address;
+
 use std::sync::Arc;
 
 use hyper::header::HeaderValue;
@@ -12,12 +14,7 @@ use hyper::header::HeaderValue;
 use crate::http::origin::Origin;
 use crate::http::target::{BadTarget, Target};
 
-/// Where an app listens: `http://host:port`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Address {
-    /// Host and port to connect to: `127.0.0.1:8080`, `[::1]:8080`, `wiki.internal:80`.
-    pub authority: String,
-}
+pub use address::{Address, Place, Transport};
 
 /// One `[[route]]` table.
 #[derive(Clone, Debug)]
@@ -222,7 +219,10 @@ mod tests {
             name: format!("{}{path}", host.unwrap_or("main")),
             host: host.map(str::to_owned),
             path: path.to_owned(),
-            upstream: Address { authority: "127.0.0.1:1".to_owned() },
+            upstream: Address {
+                transport: Transport::Http,
+                place: Place::Tcp { host: "127.0.0.1".to_owned(), port: 1 },
+            },
             access,
         };
         let origins = ["https://wiki.example", "https://ci.example:8443"].map(|text| Origin::parse(text).unwrap());

@@ -81,7 +81,7 @@ fn summary(config: &Config) -> String {
             Access::Public => "public",
             Access::SignedIn => "signed in",
         };
-        let path = format_args!("{host}{} -> http://{} ({access})", route.path, route.upstream.authority);
+        let path = format_args!("{host}{} -> {} ({access})", route.path, route.upstream);
         line("route", &path);
     }
     for note in &config.notes {

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::problem::{Place, Problem, Problems};
 use super::reader::Reader;
 use super::source::{PREFIX, Sources};
-use super::{Config, front, headers, provider, routes};
+use super::{Config, front, headers, provider, routes, upstream};
 use crate::proxy;
 
 /// Reads the file at `path` and the process's environment.
@@ -62,7 +62,7 @@ fn sections(reader: &Reader) -> Option<Config> {
     let provider = provider::read(&root, &front);
     let session = routes::session(&root);
     let headers = headers::read(&root);
-    let upstream = routes::upstream(&root);
+    let upstream = upstream::read(&root);
     let log = front::log(&root);
     let routes = routes::read(&root, &front, &mut notes);
     root.finish();

@@ -1,9 +1,8 @@
-//! `[[route]]`, `[upstream]` and `[session]`: what is protected, how it is reached, how long a sign-in lasts.
+//! `[[route]]` and `[session]`: what is protected, and how long a sign-in lasts.
 //!
 //! Hosts are a closed list and two routes never claim the same place, so that a request has one reading.
 //! Called by `config::file`.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use url::Url;
@@ -11,15 +10,13 @@ use url::Url;
 use super::front::Front;
 use super::problem::Wrong;
 use super::reader::{Table, Written};
+use super::upstream;
 use super::value::{duration, number, truth, words};
 use crate::http::origin::Origin;
-use crate::proxy::upstream::{self, Address};
 use crate::route::{Access, Settings};
 use crate::session;
 
 const DAY: Duration = Duration::from_secs(86_400);
-const MOMENT: Duration = Duration::from_millis(10);
-const UPSTREAM: &str = "write where the app listens: \"http://127.0.0.1:8080\"";
 
 /// The routes, and the origins that they make beside `public_url`.
 pub(super) struct Routes {
@@ -65,8 +62,8 @@ pub(super) fn read(root: &Table<'_>, front: &Front, notes: &mut Vec<String>) -> 
 fn one(table: &Table<'_>, front: &Front, origins: &mut Vec<Origin>) -> Option<Settings> {
     let host = table.get("host", None, Written::Text, |text| host(text, front.public.as_ref()));
     let path = table.get("path", Some("/"), Written::Text, |text| path(text, front.prefix.as_deref()));
-    table.require("upstream", UPSTREAM);
-    let upstream = table.get("upstream", None, Written::Text, |text| upstream_address(text, front.listen));
+    table.require("upstream", upstream::EXAMPLE);
+    let upstream = table.get("upstream", None, Written::Text, |text| upstream::address(text, front.listen));
     let public = table.get("public", Some("false"), Written::Truth, truth);
     let name = table.get("name", None, Written::Text, words);
     table.finish();
@@ -139,70 +136,6 @@ fn path(text: &str, prefix: Option<&str>) -> Result<String, Wrong> {
         ));
     }
     Ok(text.to_owned())
-}
-
-fn upstream_address(text: &str, listen: Option<SocketAddr>) -> Result<Address, Wrong> {
-    let Some(url) = Url::parse(text).ok().filter(|url| url.has_host()) else {
-        let guess = !text.contains("://") && Url::parse(&format!("http://{text}")).is_ok() && !text.contains('@');
-        let host = text.split(['/', '?', '#']).next().unwrap_or_default();
-        let instead = if guess { format!("write \"http://{host}\"") } else { UPSTREAM.to_owned() };
-        return Err(Wrong::new("is not an address", instead));
-    };
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(Wrong::new("contains a user name or password", UPSTREAM));
-    }
-    let host = url.host_str().unwrap_or_default();
-    if url.scheme() != "http" {
-        let instead = "write http:// (TLS towards apps is not offered yet: keep the app on this machine or a network of your own)";
-        return Err(Wrong::new(format!("begins with {}://", url.scheme()), instead));
-    }
-    let port = url.port_or_known_default().unwrap_or(80);
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        let instead = format!("write \"http://{host}:{port}\": the app receives paths as they were asked for");
-        return Err(Wrong::new("has something after the host and port", instead));
-    }
-    if port == 0 {
-        return Err(Wrong::new("names port 0", UPSTREAM));
-    }
-    let ourselves = listen.is_some_and(|listen| {
-        let here = match url.host() {
-            Some(url::Host::Domain(name)) => {
-                name == "localhost" && (listen.ip().is_unspecified() || listen.ip().is_loopback())
-            }
-            Some(url::Host::Ipv4(ip)) => listen.ip() == ip || (listen.ip().is_unspecified() && ip.is_loopback()),
-            Some(url::Host::Ipv6(ip)) => listen.ip() == ip || (listen.ip().is_unspecified() && ip.is_loopback()),
-            None => false,
-        };
-        here && listen.port() == port
-    });
-    if ourselves {
-        return Err(Wrong::new(
-            format!("http://{host}:{port} is this gateway itself"),
-            "write where the app listens, or move listen",
-        ));
-    }
-    Ok(Address { authority: format!("{host}:{port}") })
-}
-
-/// `[upstream]`.
-pub(super) fn upstream(root: &Table<'_>) -> Option<upstream::Settings> {
-    let table = root.table("upstream");
-    let span = |key, default| table.get(key, Some(default), Written::Text, |text| duration(text, MOMENT, DAY));
-    let connect_timeout = span("connect_timeout", "5s");
-    let first_byte_timeout = span("first_byte_timeout", "60s");
-    let idle_timeout = span("idle_timeout", "5m");
-    let tunnel_idle_timeout = span("tunnel_idle_timeout", "1h");
-    let pool_idle_timeout = span("pool_idle_timeout", "4s");
-    let connections = table.get("connections", Some("1000"), Written::Number, |text| number(text, 1, 1_000_000));
-    table.finish();
-    Some(upstream::Settings {
-        connect_timeout: connect_timeout?,
-        first_byte_timeout: first_byte_timeout?,
-        idle_timeout: idle_timeout?,
-        tunnel_idle_timeout: tunnel_idle_timeout?,
-        pool_idle_timeout: pool_idle_timeout?,
-        connections: usize::try_from(connections?).ok()?,
-    })
 }
 
 /// `[session]`.

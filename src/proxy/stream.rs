@@ -13,12 +13,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::headers::clean_trailers;
 use super::inject::Managed;
-use super::upstream::Lease;
+use super::upstream::{AppBody, Lease};
 use crate::http::{Body, BodyError};
 use crate::session::Session;
 
@@ -120,7 +119,7 @@ pub enum BrokenOff {
 
 /// A response's body as it comes from an app.
 pub struct ResponseBody {
-    inner: Incoming,
+    inner: AppBody,
     lease: Option<Lease>,
     request: Option<Arc<Progress>>,
     visitor: Option<Visitor>,
@@ -151,7 +150,7 @@ struct Waiting {
 impl ResponseBody {
     /// Wraps an app's body; `lease` goes back at its end, if the body of its `request` has been sent by then.
     pub fn new(
-        inner: Incoming,
+        inner: AppBody,
         lease: Lease,
         request: Option<Arc<Progress>>,
         cut: tokio_util::sync::CancellationToken,
@@ -216,7 +215,7 @@ impl http_body::Body for ResponseBody {
             }
             Poll::Ready(Some(Err(error))) => {
                 self.lease = None;
-                Poll::Ready(Some(Err(error.into())))
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
                 self.finish();

@@ -1,26 +1,31 @@
-//! One app as one core sees it: a stack of kept-alive connections, a bound, and deadlines.
+//! One address of an app as one core sees it: a bound, deadlines, and connections that are kept.
 //!
 //! A pool of our own on `hyper::client::conn`, because it costs 8 to 14 % less CPU for each request than the
 //! pooled client (measured) and because it belongs to one core, so that nothing is ever handed across threads.
-//! The connection used last is used next: it is the least likely to have been closed. Called by `proxy`.
+//! Called by `proxy`.
 
-use std::future::Future;
+mod body;
+mod connection;
+mod dial;
+mod fault;
+mod pool;
+
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::Method;
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 
 use super::stream::Progress;
-
 use crate::http::{Body, Request};
-pub use crate::route::Address;
+use crate::route::Address;
+use connection::{Connection, Failed, Why};
+use pool::Pool;
+
+pub use body::AppBody;
+pub use fault::{Unanswered, UpstreamFault};
 
 /// Deadlines and limits towards an app.
 #[derive(Clone, Debug)]
@@ -39,72 +44,21 @@ pub struct Settings {
     pub connections: usize,
 }
 
-/// Why an app gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum UpstreamFault {
-    /// It could not be connected to.
-    #[error("cannot connect to {authority}: {cause}")]
-    Unreachable {
-        /// Where.
-        authority: String,
-        /// Why.
-        cause: std::io::Error,
-    },
-    /// Connecting took longer than `upstream.connect_timeout`.
-    #[error("connecting to {authority} took longer than upstream.connect_timeout")]
-    ConnectTimeout {
-        /// Where.
-        authority: String,
-    },
-    /// Its answer took longer than `upstream.first_byte_timeout`.
-    #[error("{authority} sent no answer within upstream.first_byte_timeout")]
-    FirstByteTimeout {
-        /// Where.
-        authority: String,
-    },
-    /// It closed the connection or answered something that is not HTTP.
-    #[error("{authority} broke off or did not speak HTTP: {cause}")]
-    Misbehaved {
-        /// Where.
-        authority: String,
-        /// Why.
-        cause: String,
-    },
-    /// `upstream.connections` are in use.
-    #[error("{authority} has upstream.connections requests under way")]
-    Busy {
-        /// Where.
-        authority: String,
-    },
-    /// The client's body broke off or stalled while it was sent on.
-    #[error("the client's body broke off: {cause}")]
-    ClientBody {
-        /// Why.
-        cause: String,
-    },
-}
-
-/// A kept-alive connection that nobody uses.
-struct Idle {
-    sender: http1::SendRequest<Body>,
-    since: Instant,
-}
-
-/// One app, from one core.
+/// One address of an app, from one core.
 pub struct Upstream {
     address: Address,
     settings: Settings,
     /// How many requests this core may have under way.
     bound: usize,
     busy: AtomicUsize,
-    /// Locked for a push or a pop, by one thread alone: never contended, never across an await.
-    idle: Mutex<Vec<Idle>>,
+    pool: Pool,
 }
 
-/// A connection in use. Give it back when its answer was read to the end; dropped before, it is closed.
+/// A place among the requests under way, with the connection in use. Give it back when its answer was read to the
+/// end; dropped before, the connection is closed.
 pub struct Lease {
     upstream: Arc<Upstream>,
-    sender: Option<http1::SendRequest<Body>>,
+    connection: Option<Connection>,
 }
 
 impl Lease {
@@ -112,11 +66,11 @@ impl Lease {
     /// come to its end. hyper ends such a connection itself sooner or later, but nobody should wait for that with
     /// a stranger's upload on it.
     pub fn give_back(mut self, request: Option<&Progress>) {
-        if let Some(sender) = self.sender.take()
-            && !sender.is_closed()
+        if let Some(connection) = self.connection.take()
+            && !connection.is_closed()
             && request.is_none_or(Progress::has_ended)
         {
-            self.upstream.lock().push(Idle { sender, since: Instant::now() });
+            self.upstream.pool.push(connection);
         }
     }
 }
@@ -127,22 +81,29 @@ impl Drop for Lease {
     }
 }
 
-/// How long a connection that was given back may take to be ready.
-const SETTLE: Duration = Duration::from_millis(20);
-
 /// Whether a connection has been idle so long that the app may be closing it this very moment.
 const STALE: Duration = Duration::from_millis(500);
 
 impl Upstream {
-    /// An app that one of `cores` cores talks to.
+    /// An address that one of `cores` cores talks to.
     pub fn new(address: Address, settings: Settings, cores: usize) -> Self {
         let bound = settings.connections.div_ceil(cores.max(1));
-        Self { address, settings, bound, busy: AtomicUsize::new(0), idle: Mutex::new(Vec::new()) }
+        Self { address, settings, bound, busy: AtomicUsize::new(0), pool: Pool::default() }
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Its deadlines.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// How many requests this core has under way there, tunnels and answers that still stream included.
+    pub fn under_way(&self) -> usize {
+        self.busy.load(Ordering::Relaxed)
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -152,17 +113,17 @@ impl Upstream {
     /// for a while closed without an answer (RFC 9110 section 9.2.2, RFC 9112 section 9.3.1).
     ///
     /// # Errors
-    /// [`UpstreamFault`], by what happened.
+    /// [`Unanswered`], with the request when nothing of it was sent.
     pub async fn send(
         self: &Arc<Self>,
         request: Request,
         progress: Option<&Progress>,
-    ) -> Result<(hyper::Response<Incoming>, Lease), UpstreamFault> {
+    ) -> Result<(hyper::Response<AppBody>, Lease), Unanswered> {
         if self.busy.fetch_add(1, Ordering::Relaxed) >= self.bound {
             self.busy.fetch_sub(1, Ordering::Relaxed);
-            return Err(UpstreamFault::Busy { authority: self.address.authority.clone() });
+            return Err(UpstreamFault::Busy { address: self.address.clone() }.before(request));
         }
-        let mut lease = Lease { upstream: Arc::clone(self), sender: None };
+        let mut lease = Lease { upstream: Arc::clone(self), connection: None };
         let answer = {
             let now = Instant::now();
             let mut exchange = pin!(self.exchange(request, &mut lease, now));
@@ -174,11 +135,7 @@ impl Upstream {
                         let extended = progress.map(|progress| progress.last() + self.settings.first_byte_timeout);
                         match extended {
                             Some(later) if later > deadline => deadline = later,
-                            _ => {
-                                return Err(UpstreamFault::FirstByteTimeout {
-                                    authority: self.address.authority.clone(),
-                                });
-                            }
+                            _ => return Err(UpstreamFault::FirstByteTimeout { address: self.address.clone() }.into()),
                         }
                     }
                 }
@@ -192,86 +149,68 @@ impl Upstream {
         mut request: Request,
         lease: &mut Lease,
         now: Instant,
-    ) -> Result<hyper::Response<Incoming>, UpstreamFault> {
-        while let Some((mut sender, idle_for)) = self.pop(now).await {
+    ) -> Result<hyper::Response<AppBody>, Unanswered> {
+        while let Some((mut connection, idle_for)) = self.pool.pop(now, self.settings.pool_idle_timeout).await {
             let replay = if idle_for > STALE { copy_of(&request) } else { None };
-            match sender.try_send_request(request).await {
+            match connection.send(request).await {
                 Ok(response) => {
-                    lease.sender = Some(sender);
+                    lease.connection = Some(connection);
                     return Ok(response);
                 }
-                Err(mut failure) => match (failure.take_message(), replay) {
-                    (Some(unsent), _) => request = unsent,
-                    (None, Some(copy)) if failure.error().is_incomplete_message() => request = copy,
-                    (None, _) => return Err(self.fault(failure.error())),
+                Err(Failed { unsent, why }) => match (unsent, why, replay) {
+                    (Some(unsent), ..) => request = unsent,
+                    (None, Why::Ended(_), Some(copy)) => request = copy,
+                    (None, why, _) => return Err(self.fault(why).into()),
                 },
             }
         }
-        let mut sender = self.connect().await?;
-        let response = sender.send_request(request).await.map_err(|error| self.fault(&error))?;
-        lease.sender = Some(sender);
-        Ok(response)
-    }
-
-    /// A connection that is still open, and how long it was idle.
-    async fn pop(&self, now: Instant) -> Option<(http1::SendRequest<Body>, Duration)> {
-        loop {
-            let Idle { mut sender, since } = self.lock().pop()?;
-            let idle_for = now.saturating_duration_since(since);
-            if idle_for > self.settings.pool_idle_timeout {
-                // Those below it are older still.
-                self.lock().clear();
-                return None;
+        let mut connection = match self.connect().await {
+            Ok(connection) => connection,
+            Err(fault) => return Err(fault.before(request)),
+        };
+        match connection.send(request).await {
+            Ok(response) => {
+                lease.connection = Some(connection);
+                Ok(response)
             }
-            // Its task may not have seen the end of the last exchange yet; an upload that goes on is not waited for.
-            if sender.is_ready() || matches!(timeout(SETTLE, sender.ready()).await, Ok(Ok(()))) {
-                return Some((sender, idle_for));
-            }
+            Err(Failed { unsent, why }) => Err(Unanswered { fault: self.fault(why), unsent: unsent.map(Box::new) }),
         }
     }
 
-    async fn connect(&self) -> Result<http1::SendRequest<Body>, UpstreamFault> {
-        let authority = || self.address.authority.clone();
-        let stream = within(self.settings.connect_timeout, TcpStream::connect(&self.address.authority))
-            .await
-            .map_err(|()| UpstreamFault::ConnectTimeout { authority: authority() })?
-            .map_err(|cause| UpstreamFault::Unreachable { authority: authority(), cause })?;
-        stream.set_nodelay(true).map_err(|cause| UpstreamFault::Unreachable { authority: authority(), cause })?;
-        let (sender, connection) = http1::Builder::new()
-            .preserve_header_case(false)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.fault(&error))?;
-        // Ends by itself when its sender is dropped: with the pool, or with the lease.
-        tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "a connection to an app ended");
+    async fn connect(&self) -> Result<Connection, UpstreamFault> {
+        let stream = connect(&self.address, self.settings.connect_timeout).await?;
+        Connection::open(stream).await.map_err(|why| self.fault(why))
+    }
+
+    fn fault(&self, why: Why) -> UpstreamFault {
+        match why {
+            Why::ClientBody(cause) => UpstreamFault::ClientBody { cause },
+            Why::Ended(cause) | Why::Misbehaved(cause) => {
+                UpstreamFault::Misbehaved { address: self.address.clone(), cause }
             }
-        });
-        Ok(sender)
-    }
-
-    fn fault(&self, error: &hyper::Error) -> UpstreamFault {
-        if error.is_user() {
-            let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-            return UpstreamFault::ClientBody { cause };
         }
-        UpstreamFault::Misbehaved { authority: self.address.authority.clone(), cause: error.to_string() }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes connections that have been idle for too long; the gateway calls it now and then.
     pub fn sweep(&self) {
-        let limit = self.settings.pool_idle_timeout;
-        self.lock().retain(|idle| idle.since.elapsed() <= limit && !idle.sender.is_closed());
+        self.pool.sweep(self.settings.pool_idle_timeout);
     }
 }
 
-async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, ()> {
-    timeout(limit, future).await.map_err(|_| ())
+/// Connects to an address and closes the connection again.
+///
+/// # Errors
+/// [`UpstreamFault`] when that takes longer than `patience`, or fails.
+pub async fn reach(address: &Address, patience: Duration) -> Result<(), UpstreamFault> {
+    connect(address, patience).await.map(drop)
+}
+
+async fn connect(address: &Address, patience: Duration) -> Result<dial::Stream, UpstreamFault> {
+    match timeout(patience, dial::dial(&address.place)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(cause)) => Err(UpstreamFault::Unreachable { address: address.clone(), cause }),
+        Err(_) => Err(UpstreamFault::ConnectTimeout { address: address.clone() }),
+    }
 }
 
 /// A copy of a request that may be sent twice: a safe method, no body.

@@ -5,7 +5,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use url::Url;
 
 use super::certificate::{chain, covers, dates};
@@ -14,6 +13,8 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::identity;
 use crate::identity::oidc::{Inspection, Provider, Settings};
+use crate::proxy::upstream;
+use crate::route::Address;
 use crate::server::tls;
 
 /// Certificates are renewed before their last weeks.
@@ -67,7 +68,7 @@ pub(super) async fn ask(config: &Config, now: Timestamp) -> Vec<Finding> {
         identity::Settings::Saml(setup) => saml::ask(setup, now).await,
     };
     for route in &config.routes {
-        findings.push(app(&route.name, &route.upstream.authority, config.proxy.upstream.connect_timeout).await);
+        findings.push(app(&route.name, &route.upstream, config.proxy.upstream.connect_timeout).await);
     }
     if let Some(tls) = &config.server.tls {
         findings.extend(certificates(tls, config, now));
@@ -121,14 +122,10 @@ fn clock(ahead: Option<i64>, allowed: Duration) -> Finding {
     }
 }
 
-async fn app(name: &str, authority: &str, patience: Duration) -> Finding {
-    match tokio::time::timeout(patience, TcpStream::connect(authority)).await {
-        Ok(Ok(_)) => good(format!("app {name}: {authority} accepts connections")),
-        Ok(Err(error)) => failed(format!("app {name}: {authority} cannot be reached: {error}")),
-        Err(_) => {
-            let patience = humantime::format_duration(patience);
-            failed(format!("app {name}: {authority} does not answer within {patience}"))
-        }
+async fn app(name: &str, address: &Address, patience: Duration) -> Finding {
+    match upstream::reach(address, patience).await {
+        Ok(()) => good(format!("app {name}: {address} accepts connections")),
+        Err(fault) => failed(format!("app {name}: {fault}")),
     }
 }
 
@@ -176,6 +173,7 @@ mod tests {
     use super::super::certificate::tests::certificate;
     use super::*;
     use crate::config::file::read;
+    use crate::route::{Place, Transport};
 
     /// 2026-01-01.
     const NOW: Timestamp = Timestamp(1_767_225_600);
@@ -241,14 +239,15 @@ mod tests {
     async fn an_org_and_an_app_that_are_not_there_fail() {
         let findings = ask(&config(""), NOW).await;
         assert_eq!(outcomes(&findings), [Outcome::Failed; 2], "{findings:?}");
-        assert!(findings[1].text.starts_with("app wiki: 127.0.0.1:1 cannot be reached"), "{findings:?}");
+        assert!(findings[1].text.starts_with("app wiki: cannot connect to http://127.0.0.1:1: "), "{findings:?}");
     }
 
     #[tokio::test]
     async fn an_app_that_listens_is_reached() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let authority = listener.local_addr().unwrap().to_string();
-        assert_eq!(app("wiki", &authority, Duration::from_secs(5)).await.outcome, Outcome::Good);
+        let place = Place::Tcp { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port() };
+        let address = Address { transport: Transport::Http, place };
+        assert_eq!(app("wiki", &address, Duration::from_secs(5)).await.outcome, Outcome::Good);
     }
 
     fn judge_certificate(host: &str, begins: (i32, u8, u8), ends: (i32, u8, u8)) -> Vec<Finding> {

@@ -108,7 +108,7 @@ fn the_smallest_file_is_good_and_has_the_documented_defaults() {
     assert_eq!(config.routes[0].path, "/");
     assert_eq!(config.routes[0].name, "localhost:8080/");
     assert_eq!(config.routes[0].access, Access::SignedIn);
-    assert_eq!(config.routes[0].upstream.authority, "127.0.0.1:3000");
+    assert_eq!(config.routes[0].upstream.to_string(), "http://127.0.0.1:3000");
     assert_eq!(config.login_body, 65_536);
     assert_eq!(config.server.limits.header_size, 65_536);
     assert_eq!(config.callbacks().collect::<Vec<_>>(), ["http://localhost:8080/.portcullis/callback"]);
@@ -128,7 +128,7 @@ fn a_route_takes_scheme_and_port_of_the_public_address() {
     let config = good(&format!("{text}[[route]]\nhost = \"Grafana.example.com\"\nupstream = \"http://[::1]:80\"\n"));
     assert_eq!(config.origins[1].as_str(), "https://grafana.example.com:8443");
     assert_eq!(config.routes[1].host.as_deref(), Some("grafana.example.com:8443"));
-    assert_eq!(config.routes[1].upstream.authority, "[::1]:80");
+    assert_eq!(config.routes[1].upstream.to_string(), "http://[::1]:80");
     assert_eq!(config.routes[1].name, "grafana.example.com:8443/");
 }
 

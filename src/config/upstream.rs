@@ -1,0 +1,87 @@
+//! `[upstream]` and the addresses of apps: how apps are reached, and how long they may take.
+//!
+//! An address names a place and nothing after it: the app receives paths as they were asked for. Called by
+//! `config::file` and `config::routes`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use url::Url;
+
+use super::problem::Wrong;
+use super::reader::{Table, Written};
+use super::value::{duration, number};
+use crate::proxy::upstream;
+use crate::route::{Address, Place, Transport};
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// The shortest deadline that can be meant.
+const MOMENT: Duration = Duration::from_millis(10);
+/// What to write where there is no address.
+pub(super) const EXAMPLE: &str = "write where the app listens: \"http://127.0.0.1:8080\"";
+
+/// An address of an app, as a route names it.
+pub(super) fn address(text: &str, listen: Option<SocketAddr>) -> Result<Address, Wrong> {
+    let Some(url) = Url::parse(text).ok().filter(|url| url.has_host()) else {
+        let guess = !text.contains("://") && Url::parse(&format!("http://{text}")).is_ok() && !text.contains('@');
+        let host = text.split(['/', '?', '#']).next().unwrap_or_default();
+        let instead = if guess { format!("write \"http://{host}\"") } else { EXAMPLE.to_owned() };
+        return Err(Wrong::new("is not an address", instead));
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Wrong::new("contains a user name or password", EXAMPLE));
+    }
+    let host = url.host_str().unwrap_or_default();
+    if url.scheme() != "http" {
+        let instead = "write http:// (TLS towards apps is not offered yet: keep the app on this machine or a network of your own)";
+        return Err(Wrong::new(format!("begins with {}://", url.scheme()), instead));
+    }
+    let port = url.port_or_known_default().unwrap_or(80);
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        let instead = format!("write \"http://{host}:{port}\": the app receives paths as they were asked for");
+        return Err(Wrong::new("has something after the host and port", instead));
+    }
+    if port == 0 {
+        return Err(Wrong::new("names port 0", EXAMPLE));
+    }
+    let ourselves = listen.is_some_and(|listen| {
+        let here = match url.host() {
+            Some(url::Host::Domain(name)) => {
+                name == "localhost" && (listen.ip().is_unspecified() || listen.ip().is_loopback())
+            }
+            Some(url::Host::Ipv4(ip)) => listen.ip() == ip || (listen.ip().is_unspecified() && ip.is_loopback()),
+            Some(url::Host::Ipv6(ip)) => listen.ip() == ip || (listen.ip().is_unspecified() && ip.is_loopback()),
+            None => false,
+        };
+        here && listen.port() == port
+    });
+    if ourselves {
+        return Err(Wrong::new(
+            format!("http://{host}:{port} is this gateway itself"),
+            "write where the app listens, or move listen",
+        ));
+    }
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Ok(Address { transport: Transport::Http, place: Place::Tcp { host, port } })
+}
+
+/// Reads `[upstream]`.
+pub(super) fn read(root: &Table<'_>) -> Option<upstream::Settings> {
+    let table = root.table("upstream");
+    let span = |key, default| table.get(key, Some(default), Written::Text, |text| duration(text, MOMENT, DAY));
+    let connect_timeout = span("connect_timeout", "5s");
+    let first_byte_timeout = span("first_byte_timeout", "60s");
+    let idle_timeout = span("idle_timeout", "5m");
+    let tunnel_idle_timeout = span("tunnel_idle_timeout", "1h");
+    let pool_idle_timeout = span("pool_idle_timeout", "4s");
+    let connections = table.get("connections", Some("1000"), Written::Number, |text| number(text, 1, 1_000_000));
+    table.finish();
+    Some(upstream::Settings {
+        connect_timeout: connect_timeout?,
+        first_byte_timeout: first_byte_timeout?,
+        idle_timeout: idle_timeout?,
+        tunnel_idle_timeout: tunnel_idle_timeout?,
+        pool_idle_timeout: pool_idle_timeout?,
+        connections: usize::try_from(connections?).ok()?,
+    })
+}

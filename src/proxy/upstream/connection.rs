@@ -1,0 +1,96 @@
+//! A connection to an app that one request at a time is sent over, and what comes of it.
+//!
+//! An enum over who speaks on it, so that several ways of exchanging messages share one pool and one set of
+//! rules for what may be sent again. Called by `proxy::upstream`.
+
+use std::time::Duration;
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+
+use super::body::AppBody;
+use super::dial::Stream;
+use crate::http::{Body, Request};
+
+/// How long a connection that was given back may take to be ready.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// A connection that speaks HTTP/1.1.
+pub(super) enum Connection {
+    /// hyper speaks, in a task of its own.
+    Hyper(http1::SendRequest<Body>),
+}
+
+/// Why a connection gave no answer.
+#[derive(Debug)]
+pub(super) struct Failed {
+    /// The request, when not a byte of it was sent.
+    pub(super) unsent: Option<Request>,
+    /// What happened.
+    pub(super) why: Why,
+}
+
+/// What happened to a request without an answer.
+#[derive(Debug)]
+pub(super) enum Why {
+    /// The connection ended before the answer began.
+    Ended(String),
+    /// What came is not HTTP, or it broke off within the head.
+    Misbehaved(String),
+    /// The client's own body broke off.
+    ClientBody(String),
+}
+
+impl Connection {
+    /// Begins to speak over a fresh stream.
+    pub(super) async fn open(stream: Stream) -> Result<Self, Why> {
+        let (sender, connection) = http1::Builder::new()
+            .preserve_header_case(false)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| why(&error))?;
+        // Ends by itself when its sender is dropped: with the pool, or with the lease.
+        tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(%error, "a connection to an app ended");
+            }
+        });
+        Ok(Self::Hyper(sender))
+    }
+
+    /// Whether nothing can be sent over it any more.
+    pub(super) fn is_closed(&self) -> bool {
+        match self {
+            Self::Hyper(sender) => sender.is_closed(),
+        }
+    }
+
+    /// Whether the next request can be sent. Its task may not have seen the end of the last exchange yet; an
+    /// upload that goes on is not waited for.
+    pub(super) async fn settle(&mut self) -> bool {
+        match self {
+            Self::Hyper(sender) => sender.is_ready() || matches!(timeout(SETTLE, sender.ready()).await, Ok(Ok(()))),
+        }
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    pub(super) async fn send(&mut self, request: Request) -> Result<hyper::Response<AppBody>, Failed> {
+        match self {
+            Self::Hyper(sender) => match sender.try_send_request(request).await {
+                Ok(response) => Ok(response.map(AppBody::Incoming)),
+                Err(mut failure) => Err(Failed { unsent: failure.take_message(), why: why(failure.error()) }),
+            },
+        }
+    }
+}
+
+fn why(error: &hyper::Error) -> Why {
+    if error.is_user() {
+        return Why::ClientBody(
+            std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string),
+        );
+    }
+    let cause = error.to_string();
+    if error.is_incomplete_message() { Why::Ended(cause) } else { Why::Misbehaved(cause) }
+}

@@ -1,0 +1,74 @@
+//! Why an app gave no answer, in words for the operator.
+//!
+//! Each kind says whose fault it is and becomes a refusal of its own; what the app said is a cause and never
+//! reaches a page. Made by `proxy::upstream`, read by `gateway`.
+
+use crate::http::Request;
+use crate::route::Address;
+
+/// Why an app gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamFault {
+    /// It could not be connected to.
+    #[error("cannot connect to {address}: {cause}")]
+    Unreachable {
+        /// Where.
+        address: Address,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// Connecting took longer than `upstream.connect_timeout`.
+    #[error("connecting to {address} took longer than upstream.connect_timeout")]
+    ConnectTimeout {
+        /// Where.
+        address: Address,
+    },
+    /// Its answer took longer than `upstream.first_byte_timeout`.
+    #[error("{address} sent no answer within upstream.first_byte_timeout")]
+    FirstByteTimeout {
+        /// Where.
+        address: Address,
+    },
+    /// It closed the connection or answered something that is not HTTP.
+    #[error("{address} broke off or did not speak HTTP: {cause}")]
+    Misbehaved {
+        /// Where.
+        address: Address,
+        /// Why.
+        cause: String,
+    },
+    /// `upstream.connections` are in use.
+    #[error("{address} has upstream.connections requests under way")]
+    Busy {
+        /// Where.
+        address: Address,
+    },
+    /// The client's body broke off or stalled while it was sent on.
+    #[error("the client's body broke off: {cause}")]
+    ClientBody {
+        /// Why.
+        cause: String,
+    },
+}
+
+/// A request without an answer.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// Why there is none.
+    pub fault: UpstreamFault,
+    /// The request, whole, when not a byte of it was sent: somebody else may be asked.
+    pub unsent: Option<Box<Request>>,
+}
+
+impl From<UpstreamFault> for Unanswered {
+    fn from(fault: UpstreamFault) -> Self {
+        Self { fault, unsent: None }
+    }
+}
+
+impl UpstreamFault {
+    /// This fault of a request that was not sent.
+    pub(super) fn before(self, request: Request) -> Unanswered {
+        Unanswered { fault: self, unsent: Some(Box::new(request)) }
+    }
+}

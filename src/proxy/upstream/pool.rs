@@ -1,0 +1,54 @@
+//! Kept-alive connections of one core to one address, as a stack.
+//!
+//! The connection used last is used next: it is the least likely to have been closed, and those below it are
+//! older still. Called by `proxy::upstream`.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::connection::Connection;
+
+/// A kept-alive connection that nobody uses.
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+/// Connections that nobody uses.
+#[derive(Default)]
+pub(super) struct Pool {
+    /// Locked for a push or a pop, by one thread alone: never contended, never across an await.
+    idle: Mutex<Vec<Idle>>,
+}
+
+impl Pool {
+    /// Keeps a connection for the next request.
+    pub(super) fn push(&self, connection: Connection) {
+        self.lock().push(Idle { connection, since: Instant::now() });
+    }
+
+    /// A connection that is still open and was idle for no longer than `limit`, and how long it was.
+    pub(super) async fn pop(&self, now: Instant, limit: Duration) -> Option<(Connection, Duration)> {
+        loop {
+            let Idle { mut connection, since } = self.lock().pop()?;
+            let idle_for = now.saturating_duration_since(since);
+            if idle_for > limit {
+                // Those below it are older still.
+                self.lock().clear();
+                return None;
+            }
+            if connection.settle().await {
+                return Some((connection, idle_for));
+            }
+        }
+    }
+
+    /// Closes what has been idle for longer than `limit`, or was closed by the app.
+    pub(super) fn sweep(&self, limit: Duration) {
+        self.lock().retain(|idle| idle.since.elapsed() <= limit && !idle.connection.is_closed());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
