@@ -14,6 +14,8 @@ mod consume;
 mod fault;
 pub mod logout;
 pub mod metadata;
+#[cfg(test)]
+pub(crate) mod oracle;
 pub mod provider;
 mod redirect;
 mod settings;

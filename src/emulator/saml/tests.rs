@@ -2,8 +2,6 @@
 //!
 //! Each mischief must fail at the very check that it was made for, or it would prove nothing about that check.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use hyper::header::SET_COOKIE;
 use std::sync::{Arc, OnceLock};
@@ -19,7 +17,7 @@ use crate::identity::saml::{
     self, Asked, Consumed, Fault, NameId, Organization, OurKey, Parameter, Reason, Reauthentication, Requests, Sending,
     Settings, SignOut, Unsolicited,
 };
-use crate::identity::xmldsig::{Certificate, Cipher, Lines, Sha1};
+use crate::identity::xmldsig::{self, Certificate, Cipher, Lines, Sha1};
 use crate::identity::{OrgId, ProviderName};
 
 const ENTITY: &str = "http://localhost:1/.portcullis/saml/metadata";
@@ -136,7 +134,11 @@ fn judge(org: &Running, settings: &Settings) -> Result<Consumed, Fault> {
     let form = org.last_saml_form().unwrap();
     let now = Timestamp::now();
     let asked = Some(Asked { id: QUESTION, at: now });
-    saml::consume(form.field("SAMLResponse").unwrap(), form.field("RelayState"), asked, ACS, now, settings)
+    let consumed =
+        saml::consume(form.field("SAMLResponse").unwrap(), form.field("RelayState"), asked, ACS, now, settings)?;
+    let vouched = saml::oracle::vouches(&xml(org), settings);
+    assert!(matches!(vouched, Ok(1..)), "another verifier: {vouched:?}");
+    Ok(consumed)
 }
 
 async fn outcome(org: &Running, settings: &Settings, person: &Person) -> Result<Consumed, Fault> {
@@ -147,7 +149,7 @@ async fn outcome(org: &Running, settings: &Settings, person: &Person) -> Result<
 
 fn xml(org: &Running) -> String {
     let form = org.last_saml_form().unwrap();
-    String::from_utf8(STANDARD.decode(form.field("SAMLResponse").unwrap()).unwrap()).unwrap()
+    String::from_utf8(xmldsig::decode(form.field("SAMLResponse").unwrap()).unwrap()).unwrap()
 }
 
 #[tokio::test]
@@ -178,8 +180,7 @@ async fn the_response_has_salesforces_shape() {
     let tree = roxmltree::Document::parse(&xml).unwrap();
     let id = tree.root_element().attribute("ID").unwrap();
     assert!(id.starts_with('_') && id.len() == 1 + 32 + 13 && id[33..].bytes().all(|byte| byte.is_ascii_digit()));
-    let conditions =
-        tree.descendants().find(|node| node.has_tag_name((crate::identity::xmldsig::ASSERTION, "Conditions")));
+    let conditions = tree.descendants().find(|node| node.has_tag_name((xmldsig::ASSERTION, "Conditions")));
     let time = |name| saml::read_time(conditions.unwrap().attribute(name).unwrap()).unwrap();
     assert_eq!(time("NotOnOrAfter").since(time("NotBefore")), Duration::from_secs(330));
 }

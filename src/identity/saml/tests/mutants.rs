@@ -1,8 +1,11 @@
-//! Mutants of good answers: whatever is still accepted says what the identity provider signed.
+//! Mutants of good answers: whatever is still accepted says what the identity provider signed, and another verifier
+//! calls it good too.
 
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 use super::super::trial::*;
 use super::super::*;
@@ -132,20 +135,49 @@ fn apply(text: &mut String, mutation: &Mutation) {
     }
 }
 
+fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
+    prop::collection::vec(mutation(), 1..4)
+}
+
+fn mutated(good: &str, mutations: &[Mutation]) -> String {
+    let mut mutant = good.to_owned();
+    for mutation in mutations {
+        apply(&mut mutant, mutation);
+    }
+    mutant
+}
+
+/// The same mutants in every run, so that their number is known.
+#[test]
+fn another_verifier_calls_every_accepted_mutant_good() {
+    let mut runner = TestRunner::deterministic();
+    let mut judged = 0;
+    for round in 0..3000 {
+        let good = &GOOD[round % GOOD.len()].0;
+        let mutant = mutated(good, &mutations().new_tree(&mut runner).unwrap().current());
+        if mutant != *good && judge(&mutant).is_ok() {
+            match oracle::vouches(&mutant, &settings()) {
+                Ok(1..) => judged += 1,
+                other => panic!("{other:?} of\n{mutant}"),
+            }
+        }
+    }
+    assert!(judged > 30, "only {judged} mutants were judged");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn no_mutant_of_a_signed_answer_is_somebody_else(
         which in 0..5_usize,
-        mutations in prop::collection::vec(mutation(), 1..4),
+        mutations in mutations(),
     ) {
         let (good, consumed) = &GOOD[which];
-        let mut mutant = good.clone();
-        for mutation in &mutations {
-            apply(&mut mutant, mutation);
-        }
+        let mutant = mutated(good, &mutations);
         if let Ok(other) = judge(&mutant) {
+            let vouched = oracle::vouches(&mutant, &settings());
+            prop_assert!(matches!(vouched, Ok(1..)), "{:?}", vouched);
             prop_assert_eq!(&other.identity, &consumed.identity);
             prop_assert_eq!(&other.name_id, &consumed.name_id);
             prop_assert_eq!(&other.assertion_id, &consumed.assertion_id);

@@ -57,6 +57,21 @@ fn what_others_signed_is_judged_as_its_name_says() {
 }
 
 #[test]
+fn another_verifier_calls_good_whatever_is_accepted() {
+    let mut settings = theirs();
+    settings.sha1 = Sha1::DangerouslyBelieved;
+    let mut judged = (0, 0);
+    for (name, xml) in vectors() {
+        if judge_by(&settings, &xml).is_ok() {
+            let signatures = oracle::vouches(&xml, &settings).unwrap_or_else(|words| panic!("{name}: {words}"));
+            assert!(signatures > 0, "{name}");
+            judged = (judged.0 + 1, judged.1 + signatures);
+        }
+    }
+    assert_eq!(judged, (18, 30), "answers and signatures");
+}
+
+#[test]
 fn sha1_is_believed_only_where_the_operator_wrote_dangerous() {
     let mut settings = theirs();
     settings.sha1 = Sha1::DangerouslyBelieved;
