@@ -1,10 +1,9 @@
 // The front door as it stands in public: https, HTTP/2 and the cookies that only https allows.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 
+import { makeCertificate } from "./certificate.mjs";
 import { launch, inContext } from "./chromium.mjs";
 import { appOf, inDemo, refusalCode, shownHeaders } from "./demo.mjs";
 import { excuse, inHouse, signIn } from "./house.mjs";
@@ -15,15 +14,6 @@ before(async () => {
   browser = await launch();
 });
 after(() => browser?.close());
-
-/** A certificate for localhost that nobody vouches for, and the lines that name it. */
-function makeCertificate(folder) {
-  const [certificate, key] = [join(folder, "crt.pem"), join(folder, "key.pem")];
-  const what = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "2", "-nodes", "-subj", "/CN=localhost"];
-  const names = ["-addext", "subjectAltName=DNS:localhost"];
-  execFileSync("openssl", ["req", "-x509", ...what, ...names, "-keyout", key, "-out", certificate], { stdio: "pipe" });
-  return `[tls]\ncertificate = "${certificate}"\nprivate_key = "${key}"\n`;
-}
 
 /** The look-alike org, and the demo's app behind a gateway that speaks TLS. */
 const secured = (name, story) =>
