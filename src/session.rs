@@ -9,10 +9,11 @@ pub mod cookie;
 pub mod memory;
 pub mod once;
 mod roll;
+mod table;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
@@ -143,6 +144,7 @@ pub struct Session {
     site: SiteIndex,
     attempt: Option<AttemptId>,
     return_to: LocalPath,
+    born: Instant,
     last_used: AtomicU64,
     ended: AtomicBool,
     end: Notify,
@@ -151,7 +153,7 @@ pub struct Session {
 impl Session {
     /// Whether it may still be used, by the wall clock (which sleeps and jumps, unlike the store's own).
     fn is_alive(&self, now: Timestamp, idle: Duration) -> bool {
-        let last_used = Timestamp(self.last_used.load(Ordering::Relaxed));
+        let last_used = Timestamp(self.last_used());
         !self.has_ended() && now < self.ends && now.since(last_used) < idle
     }
 
@@ -162,11 +164,22 @@ impl Session {
 
     /// When it ends if it is not used again.
     pub fn idle_until(&self, idle: Duration) -> Timestamp {
-        Timestamp(self.last_used.load(Ordering::Relaxed)).after(idle).min(self.ends)
+        Timestamp(self.last_used()).after(idle).min(self.ends)
+    }
+
+    fn last_used(&self) -> u64 {
+        self.last_used.load(Ordering::Relaxed)
+    }
+
+    /// When the clock was set back, the last use lies ahead: it counts as one of this moment.
+    fn note_clock(&self, now: Timestamp) {
+        if self.last_used() > now.0 {
+            self.touch(now);
+        }
     }
 
     fn touch(&self, now: Timestamp) {
-        if self.last_used.load(Ordering::Relaxed) != now.0 {
+        if self.last_used() != now.0 {
             self.last_used.store(now.0, Ordering::Relaxed);
         }
     }

@@ -45,6 +45,9 @@ const WARM_UP_PAUSE: Duration = Duration::from_secs(5);
 /// How often its keys are looked at afterwards; they are fetched only when they are old.
 const KEEP_WARM: Duration = Duration::from_secs(60);
 
+/// How often a part of the sessions is looked through.
+const SWEEP_SESSIONS: Duration = Duration::from_secs(1);
+
 /// How many connections the operator's listener takes.
 const OPERATOR_CONNECTIONS: usize = 64;
 
@@ -171,7 +174,7 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
     };
     metrics.watch_sessions({
         let login = Arc::clone(&house.login);
-        move || login.sessions.count()
+        move || login.sessions.count(Timestamp::now())
     });
     let limits = config.server.limits.share(cores);
     for (index, listener) in listeners.into_iter().enumerate() {
@@ -272,7 +275,7 @@ async fn serve(door: Door, gateway: Arc<Gateway>, drain: Drain) {
     drop(drain);
 }
 
-/// The operator's listener, and the provider's keys.
+/// The operator's listener, the provider's keys, and the sessions that nobody asks for any more.
 async fn attend_operator(listener: Option<TcpListener>, house: Arc<House>, ready: Arc<AtomicBool>, drain: Drain) {
     let warmth = keep_warm(Arc::clone(&house), Arc::clone(&ready));
     let operator = Operator::new(Arc::clone(&house.metrics), ready);
@@ -290,9 +293,17 @@ async fn attend_operator(listener: Option<TcpListener>, house: Arc<House>, ready
         })
         .await;
     };
+    let sweeper = async {
+        let mut tick = tokio::time::interval(SWEEP_SESSIONS);
+        loop {
+            tick.tick().await;
+            house.login.sessions.sweep(Timestamp::now());
+        }
+    };
     tokio::select! {
         () = served => {}
         () = warmth => {}
+        () = sweeper => {}
     }
 }
 

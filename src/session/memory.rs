@@ -1,49 +1,33 @@
 //! Sessions kept in this process.
 //!
-//! moka with the LRU policy: its default admission policy throws fresh entries out of a full cache, and a new
-//! sign-in that is forgotten at once is a redirect loop. Keys are hashes already, so they are not hashed again.
-//! A session costs about 1,000 bytes beside its claims (measured: `cargo bench --bench load -- --sessions 100000`).
-//! Called through `session::Sessions`.
+//! Bounded by number, age and idleness. Whoever asks for a session is told the truth about its age at that moment;
+//! the sweep takes out what nobody asks for. A session goes in one place for whatever reason, `bury`, so that its
+//! streams and tunnels hear of it and the roll is told. Called through `session::Sessions`.
 
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Instant;
 
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
 use tokio::sync::Notify;
 
 use super::attempt::AttemptId;
 use super::roll::Roll;
+use super::table::Table;
 use super::{IdentityHeaders, Person, Session, SessionKey, Settings, SiteIndex};
 use crate::clock::Timestamp;
 use crate::http::path::LocalPath;
 use crate::identity::SignedIn;
 use crate::secret::{NoRandomness, Secret, random_token};
 
-/// Takes the first eight bytes of what is a SHA-256 already.
-#[derive(Default)]
-pub(in crate::session) struct HashOfHash(u64);
-
-impl Hasher for HashOfHash {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk::<8>() {
-            self.0 ^= u64::from_le_bytes(*first);
-        }
-    }
-
-    fn write_usize(&mut self, _length_prefix: usize) {}
-}
+/// In how many steps the store is looked through once.
+const SWEEPS: usize = 60;
 
 /// All sessions of this gateway.
 pub struct Sessions {
-    cache: Cache<SessionKey, Arc<Session>, BuildHasherDefault<HashOfHash>>,
-    roll: Arc<Roll>,
+    table: Table,
+    roll: Roll,
     settings: Settings,
+    on_evicted: Box<dyn Fn() + Send + Sync>,
 }
 
 /// How a session came about.
@@ -71,24 +55,8 @@ pub struct NewSession {
 impl Sessions {
     /// An empty store. `on_evicted` is told when capacity pushes a living session out.
     pub fn new(settings: Settings, on_evicted: impl Fn() + Send + Sync + 'static) -> Self {
-        let roll = Arc::new(Roll::default());
-        let struck = Arc::clone(&roll);
-        let cache = Cache::builder()
-            .max_capacity(settings.capacity)
-            .eviction_policy(EvictionPolicy::lru())
-            .time_to_live(settings.lifetime)
-            .time_to_idle(settings.idle)
-            .eviction_listener(move |key: Arc<SessionKey>, session: Arc<Session>, cause| {
-                session.finish();
-                if let Some(handle) = &session.handle {
-                    struck.strike(handle, &key);
-                }
-                if cause == moka::notification::RemovalCause::Size {
-                    on_evicted();
-                }
-            })
-            .build_with_hasher(BuildHasherDefault::default());
-        Self { cache, roll, settings }
+        let table = Table::new(settings.capacity);
+        Self { table, roll: Roll::default(), settings, on_evicted: Box::new(on_evicted) }
     }
 
     /// Makes a session of a proven sign-in, always under a fresh id, valid at its site alone.
@@ -114,6 +82,7 @@ impl Sessions {
             site: origin.site,
             attempt: origin.attempt,
             return_to: origin.return_to,
+            born: Instant::now(),
             last_used: AtomicU64::new(now.0),
             ended: AtomicBool::new(false),
             end: Notify::new(),
@@ -121,13 +90,18 @@ impl Sessions {
         if let Some(handle) = &session.handle {
             self.roll.enter(handle, key);
         }
-        self.cache.insert(key, Arc::clone(&session));
+        for (key, unused) in self.table.insert(key, Arc::clone(&session)) {
+            if unused.is_alive(now, self.settings.idle) {
+                (self.on_evicted)();
+            }
+            self.bury(&key, &unused);
+        }
         Ok(NewSession { id: Secret::new(id), key, session })
     }
 
     /// The living session of that key at that site.
     pub fn load(&self, key: &SessionKey, site: SiteIndex, now: Timestamp) -> Option<Arc<Session>> {
-        let session = self.cache.get(key)?;
+        let session = self.table.get(key)?;
         if session.site != site || !session.is_alive(now, self.settings.idle) {
             return None;
         }
@@ -137,8 +111,16 @@ impl Sessions {
 
     /// Ends a session: it is gone from the store, and its streams and tunnels hear of it.
     pub fn end(&self, key: &SessionKey) {
-        if let Some(session) = self.cache.remove(key) {
-            session.finish();
+        if let Some(session) = self.table.remove(key) {
+            self.bury(key, &session);
+        }
+    }
+
+    /// What is due for a session that is no longer in the table.
+    fn bury(&self, key: &SessionKey, session: &Session) {
+        session.finish();
+        if let Some(handle) = &session.handle {
+            self.roll.strike(handle, key);
         }
     }
 
@@ -150,7 +132,7 @@ impl Sessions {
             indexes.is_empty() || index.is_none_or(|index| indexes.iter().any(|theirs| theirs == index))
         };
         let is_meant = |key: &SessionKey| {
-            let session = self.cache.get(key)?;
+            let session = self.table.get(key)?;
             let theirs = session.handle.as_ref().is_some_and(|handle| handle.name.value == subject);
             (theirs && named(&session)).then_some(())
         };
@@ -160,11 +142,30 @@ impl Sessions {
         meant.len()
     }
 
-    /// How many there are. Asked when metrics are read: the store tidies up first, or its count would stay what it
-    /// was at the last request.
-    pub fn count(&self) -> u64 {
-        self.cache.run_pending_tasks();
-        self.cache.entry_count()
+    /// How many there are. The whole store is looked through first: whoever asks means the living.
+    pub fn count(&self, now: Timestamp) -> u64 {
+        self.sweep_part(now, 1);
+        self.table.len()
+    }
+
+    /// Ends some of the sessions that are too old or were not used for too long, so that their memory and their
+    /// streams do not wait for somebody to ask. Called each second, it has seen everything in a minute.
+    pub fn sweep(&self, now: Timestamp) {
+        self.sweep_part(now, SWEEPS);
+    }
+
+    fn sweep_part(&self, now: Timestamp, share: usize) {
+        let instant = Instant::now();
+        let is_over = |session: &Session| {
+            // A wall clock that was set back does not make a session last: its age is known by the other clock as
+            // well, and idleness counts from now again.
+            session.note_clock(now);
+            !session.is_alive(now, self.settings.idle)
+                || instant.saturating_duration_since(session.born) >= self.settings.lifetime
+        };
+        for (key, session) in self.table.sweep(share, is_over) {
+            self.bury(&key, &session);
+        }
     }
 
     /// Their lifetimes and bounds.
@@ -175,6 +176,7 @@ impl Sessions {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::atomic::Ordering;
     use std::time::Duration;
 
     use super::*;
@@ -283,7 +285,6 @@ pub(crate) mod tests {
         }
         let key = create_as(&sessions, "ada", None);
         sessions.end(&key);
-        sessions.cache.run_pending_tasks();
         assert!(sessions.roll.len() <= 10, "{}", sessions.roll.len());
         assert!(sessions.roll.keys("ada").is_empty());
     }
@@ -298,15 +299,82 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_longest_unused_goes_first_and_hears_of_it() {
+        let evicted = Arc::new(AtomicU64::new(0));
+        let sessions = Sessions::new(settings(), {
+            let evicted = Arc::clone(&evicted);
+            move || _ = evicted.fetch_add(1, Ordering::Relaxed)
+        });
+        let all: Vec<_> = (0..10).map(|_| create(&sessions)).collect();
+        let later = Timestamp(START.0 + 1);
+        for (index, new) in all.iter().enumerate() {
+            assert!(index == 4 || sessions.load(&new.key, SITE, later).is_some());
+        }
+        sessions.create(signed_in(), no_headers(), beginning(), later).unwrap();
+        for (index, new) in all.iter().enumerate() {
+            assert_eq!(new.session.has_ended(), index == 4, "{index}");
+            assert_eq!(sessions.load(&new.key, SITE, later).is_none(), index == 4, "{index}");
+        }
+        assert_eq!((evicted.load(Ordering::Relaxed), sessions.count(later)), (1, 10));
+    }
+
+    #[test]
+    fn what_nobody_asks_for_is_swept_out_and_hears_of_it() {
+        let sessions = Sessions::new(Settings { capacity: 100_000, ..settings() }, || ());
+        let idle: Vec<_> = (0..500).map(|_| create(&sessions)).collect();
+        let used = create(&sessions);
+        assert!(sessions.load(&used.key, SITE, Timestamp(START.0 + 40)).is_some());
+        let later = Timestamp(START.0 + 60);
+        for _ in 0..SWEEPS {
+            sessions.sweep(later);
+        }
+        assert!(idle.iter().all(|new| new.session.has_ended()));
+        assert!(sessions.load(&used.key, SITE, later).is_some());
+        assert_eq!(sessions.table.len(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_session_last() {
+        let sessions = store();
+        let new = create(&sessions);
+        let hour_ago = Timestamp(START.0 - 3600);
+        assert_eq!(sessions.count(hour_ago), 1);
+        assert_eq!(sessions.count(Timestamp(hour_ago.0 + 50)), 0, "idle since the clock was set back");
+        assert!(new.session.has_ended());
+        let short = Sessions::new(Settings { lifetime: Duration::ZERO, ..settings() }, || ());
+        create(&short);
+        assert_eq!(short.count(hour_ago), 0, "too old by the clock that nobody sets");
+    }
+
+    #[test]
+    fn cores_that_create_and_end_at_once_keep_the_bound() {
+        let sessions = Sessions::new(Settings { capacity: 2000, ..settings() }, || ());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for number in 0..2000 {
+                        let new = create(&sessions);
+                        if number % 3 == 0 {
+                            sessions.end(&new.key);
+                            assert!(sessions.load(&new.key, SITE, START).is_none());
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(sessions.table.len(), 2000);
+        assert_eq!(sessions.count(Timestamp(START.0 + 100)), 0);
+        assert_eq!(sessions.table.len(), 0);
+    }
+
+    #[test]
     fn a_full_store_keeps_the_newest() {
         let sessions = store();
         for _ in 0..100 {
             create(&sessions);
         }
-        sessions.cache.run_pending_tasks();
         let fresh = create(&sessions);
-        sessions.cache.run_pending_tasks();
         assert!(sessions.load(&fresh.key, SITE, START).is_some());
-        assert!(sessions.count() <= 10);
+        assert!(sessions.count(START) <= 10);
     }
 }
