@@ -25,6 +25,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::app::Seen;
+use crate::browser::Browser;
+use crate::stage::Stage;
 use crate::world::World;
 
 /// Two routes to one app: `/pub` for anybody, the rest for whoever is signed in.
@@ -97,6 +99,15 @@ pub async fn session_of(world: &World) -> String {
     let browser = world.signed_in().await;
     let name = world.session_cookie();
     format!("{name}={}", browser.cookie(world.host(), name).unwrap())
+}
+
+/// A browser whose sign-in came back and which has not been to the app yet, and its session's id.
+pub async fn arrive(world: &World) -> (Browser, String) {
+    let mut browser = world.browser();
+    let callback = browser.sign_in_until_callback(&world.at("/"), people::STANDARD.username).await;
+    browser.get(callback.as_str()).await;
+    let id = browser.cookie("localhost", "portcullis").unwrap();
+    (browser, id)
 }
 
 /// What no app may ever see: a closed page's request without our identity, or an identity that is not ours.

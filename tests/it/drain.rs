@@ -77,14 +77,7 @@ async fn an_idle_connection_is_closed_at_once() {
 
 #[tokio::test]
 async fn a_stream_without_end_is_cut_at_the_deadline() {
-    let stage = Stage::play(|mut line: Line, _| async move {
-        line.head().await;
-        line.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
-        while line.send("5\r\nevent\r\n").await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
+    let stage = Stage::endless().await;
     let world = World::with().routes(&stage.route()).start().await;
     let ticket = world.ticket().await;
     let mut line = Line::to(world.authority()).await;

@@ -145,6 +145,19 @@ impl Stage {
         Self { authority, connections, play }
     }
 
+    /// An app that answers with one event after another, until nobody hears them.
+    pub async fn endless() -> Self {
+        Self::play(|mut line: Line, _| async move {
+            line.head().await;
+            line.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+            let mut beat = tokio::time::interval(Duration::from_millis(50));
+            while line.send("5\r\nevent\r\n").await {
+                beat.tick().await;
+            }
+        })
+        .await
+    }
+
     /// How many connections came.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)

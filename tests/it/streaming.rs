@@ -215,14 +215,7 @@ async fn trailers_of_a_response_reach_a_client_that_takes_them() {
 
 #[tokio::test]
 async fn a_stream_ends_when_its_person_signs_out() {
-    let stage = Stage::play(|mut line: Line, _| async move {
-        line.head().await;
-        line.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
-        while line.send("5\r\nevent\r\n").await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
+    let stage = Stage::endless().await;
     let (world, ticket) = world_of(&stage).await;
     let mut line = Line::to(world.authority()).await;
     line.send(head(&world, &ticket, "GET /events", "")).await;

@@ -72,26 +72,6 @@ async fn signing_out_ends_what_is_under_way_and_nothing_after_it() {
     still_standing(&world).await;
 }
 
-/// An app that answers each request with an endless stream of chunks.
-async fn endless() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let authority = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut head = [0; 4096];
-                _ = stream.read(&mut head).await;
-                _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
-                let mut beat = tokio::time::interval(Duration::from_millis(50));
-                while stream.write_all(b"5\r\nhello\r\n").await.is_ok() {
-                    beat.tick().await;
-                }
-            });
-        }
-    });
-    authority
-}
-
 /// Reads a socket to its end; panics when that does not come.
 async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -103,18 +83,15 @@ async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
 // The idea behind peers.md 5.7: streams end with the session.
 #[tokio::test]
 async fn a_stream_ends_with_its_session() {
-    let authority = endless().await;
-    let world = World::with().routes(&TWO_ROUTES.replace("{app}", &authority)).start().await;
-    let mut browser = world.browser();
-    let callback = browser.sign_in_until_callback(&world.at("/"), people::STANDARD.username).await;
-    browser.get(callback.as_str()).await;
-    let id = browser.cookie("localhost", "portcullis").unwrap();
+    let app = Stage::endless().await;
+    let world = World::with().routes(&TWO_ROUTES.replace("{app}", &app.authority)).start().await;
+    let (mut browser, id) = arrive(&world).await;
     let mut stream = TcpStream::connect(world.gateway.address).await.unwrap();
     stream
         .write_all(head(&world, "GET /stream HTTP/1.1", &format!("Cookie: portcullis={id}\r\n")).as_bytes())
         .await
         .unwrap();
-    assert_eq!(listen_for(&mut stream, b"hello").await, 200);
+    assert_eq!(listen_for(&mut stream, b"event").await, 200);
     let url = url::Url::parse(&world.at("/.portcullis/sign-out")).unwrap();
     browser.post(&url, &[]).await;
     let rest = read_to_end(&mut stream).await;
@@ -123,22 +100,19 @@ async fn a_stream_ends_with_its_session() {
 
 #[tokio::test]
 async fn a_stream_does_not_outlive_its_sessions_latest_end() {
-    let authority = endless().await;
+    let app = Stage::endless().await;
     let world = World::with()
-        .routes(&TWO_ROUTES.replace("{app}", &authority))
+        .routes(&TWO_ROUTES.replace("{app}", &app.authority))
         .table("[session]\nlifetime = \"2s\"\n")
         .start()
         .await;
-    let mut browser = world.browser();
-    let callback = browser.sign_in_until_callback(&world.at("/"), people::STANDARD.username).await;
-    browser.get(callback.as_str()).await;
-    let id = browser.cookie("localhost", "portcullis").unwrap();
+    let (mut browser, id) = arrive(&world).await;
     let mut stream = TcpStream::connect(world.gateway.address).await.unwrap();
     stream
         .write_all(head(&world, "GET /stream HTTP/1.1", &format!("Cookie: portcullis={id}\r\n")).as_bytes())
         .await
         .unwrap();
-    assert_eq!(listen_for(&mut stream, b"hello").await, 200);
+    assert_eq!(listen_for(&mut stream, b"event").await, 200);
     let rest = read_to_end(&mut stream).await;
     assert!(!rest.ends_with(b"0\r\n\r\n"));
     assert_eq!(browser.fetch(Method::GET, world.at("/"), &[], "").await.status, 401);

@@ -107,10 +107,7 @@ async fn a_tunnel_ends_with_its_session() {
     let answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSet-Cookie: portcullis=evil\r\nX-Hop: 1\r\n\r\nwelcome";
     let (authority, _heads) = framing::scripted(answer).await;
     let world = World::with().routes(&TWO_ROUTES.replace("{app}", &authority)).start().await;
-    let mut browser = world.browser();
-    let callback = browser.sign_in_until_callback(&world.at("/"), people::STANDARD.username).await;
-    browser.get(callback.as_str()).await;
-    let id = browser.cookie("localhost", "portcullis").unwrap();
+    let (mut browser, id) = arrive(&world).await;
     let mut stream = TcpStream::connect(world.gateway.address).await.unwrap();
     stream
         .write_all(head(&world, "GET /socket HTTP/1.1", &format!("{OFFER}Cookie: portcullis={id}\r\n")).as_bytes())
