@@ -389,7 +389,7 @@ async fn the_operators_pages_are_not_at_the_front_door() {
         let front = say(&world, head(&world, &format!("GET {path} HTTP/1.1"), "Connection: close\r\n")).await;
         assert!(matches!(front.statuses()[..], [401 | 404]), "{path}: {}", front.text());
         let documented = ["/metrics", "/livez", "/readyz"].contains(&path);
-        let mut browser = crate::browser::Browser::new();
+        let mut browser = Browser::new();
         let reply = browser.fetch(Method::GET, format!("http://{operator}{path}"), &[], "").await;
         assert_eq!(reply.status != 404, documented, "{path}");
     }
