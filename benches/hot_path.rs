@@ -8,7 +8,7 @@
 mod walk;
 
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,9 +20,9 @@ use portcullis::clock::Timestamp;
 use portcullis::config::{Config, file};
 use portcullis::emulator::settings::{App, Approval, KeySize};
 use portcullis::emulator::{self, Emulator};
-use portcullis::http::Scheme;
 use portcullis::http::path::LocalPath;
 use portcullis::http::target::{Target, authority};
+use portcullis::http::{Neighbours, Remote, Scheme};
 use portcullis::identity::{Answer, Provider, SignedIn, Way};
 use portcullis::policy::{Decision, Kind, decide};
 use portcullis::proxy::headers::{Forwarding, check_framing, clean_request, clean_response};
@@ -37,6 +37,7 @@ use walk::Walker;
 const ORIGIN: &str = "http://localhost:8080";
 const CALLBACK: &str = "http://localhost:8080/.portcullis/callback";
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const REMOTE: Remote = Remote::Address(SocketAddr::new(PEER, 40_000));
 const SITE: SiteIndex = SiteIndex(0);
 const MANY: usize = 100_000;
 
@@ -271,7 +272,7 @@ fn app_route(desk: &Desk) -> anyhow::Result<Arc<Route>> {
 fn bench_headers(criterion: &mut Criterion, desk: &Desk) {
     let headers = &desk.one.requests[0];
     let host = HeaderValue::from_static("localhost:8080");
-    let forwarding = Forwarding { peer: PEER, trusted: &[], scheme: Scheme::Http, host: &host };
+    let forwarding = Forwarding { peer: REMOTE, trusted: &Neighbours(Vec::new()), scheme: Scheme::Http, host: &host };
     criterion.bench_function("clean_request", |bench| {
         bench.iter_batched_ref(|| headers.clone(), |headers| clean_request(headers, forwarding), BatchSize::SmallInput);
     });
@@ -322,7 +323,7 @@ fn bench_telemetry(criterion: &mut Criterion, desk: &Desk) -> anyhow::Result<()>
 fn line<'a>(ids: &RequestIds, user: &'a str) -> AccessLine<'a> {
     AccessLine {
         request_id: ids.next(),
-        client: PEER,
+        client: Some(PEER),
         method: &Method::GET,
         host: "localhost:8080",
         path: "/projects/portcullis/wiki/start-page",
@@ -365,7 +366,7 @@ fn serve(desk: &Desk, sessions: &Sessions, uri: &Uri, host: &HeaderValue, header
     let Ok(Found::App(route)) = desk.routes.find(site, &target) else { return None };
     let session = cookie::read_session(headers, desk.config.cookies).find_map(|key| sessions.load(&key, SITE, now));
     let Decision::Pass(pass) = decide(route, session, Kind::Exchange) else { return None };
-    clean_request(headers, Forwarding { peer: PEER, trusted: &[], scheme: Scheme::Http, host });
+    clean_request(headers, Forwarding { peer: REMOTE, trusted: &Neighbours(Vec::new()), scheme: Scheme::Http, host });
     desk.injector.remove_claims(headers);
     cookie::strip(headers);
     for (name, value) in pass.visitor()?.headers.iter() {

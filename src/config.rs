@@ -7,6 +7,7 @@ mod credential;
 pub mod file;
 mod front;
 mod headers;
+mod listen;
 mod org;
 pub mod problem;
 mod provider;

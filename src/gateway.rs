@@ -46,7 +46,7 @@ impl Gateway {
     /// Answers one request, whatever it is.
     pub async fn handle(&self, request: Request, peer: Peer) -> Response {
         let now = Timestamp::now();
-        let client = self.proxy.client_address(request.headers(), peer.address.ip());
+        let client = self.proxy.client_address(request.headers(), peer.remote);
         let mut record = Record::open(self, &request, client);
         let response = match self.respond(request, peer, now, &mut record).await {
             Ok(response) => response,
@@ -86,7 +86,7 @@ impl Gateway {
         match decide(route, record.session.clone(), kind) {
             Decision::Pass(pass) => {
                 let host = site.host.clone().ok_or(Refusal::BadRequest("the host cannot be read"))?;
-                let peer = peer.address.ip();
+                let peer = peer.remote;
                 let scheme = site.origin.scheme();
                 let began = record.began;
                 let context = Context { target: target.path_and_query(), host, peer, scheme, tunnel, now, began };

@@ -6,9 +6,9 @@
 pub mod client;
 pub mod origin;
 pub mod path;
+mod peer;
 pub mod target;
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -18,21 +18,14 @@ use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{HeaderMap, StatusCode};
 
+pub use peer::{Neighbour, Neighbours, Peer, Remote};
+
 /// A request as it came through a door.
 pub type Request = hyper::Request<Body>;
 /// A response on its way to the client.
 pub type Response = hyper::Response<Body>;
 /// What can go wrong while a body streams; ends the connection or the stream it belongs to.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Who is at the other end of a connection, as the socket says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// The address that the connection came from.
-    pub address: SocketAddr,
-    /// Whether the connection was encrypted when it reached us.
-    pub scheme: Scheme,
-}
 
 /// How a client reached a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -20,7 +20,7 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{HeaderMap, StatusCode, Uri};
 
 use crate::clock::Timestamp;
-use crate::http::{Body, Request, Response, Scheme};
+use crate::http::{Body, Neighbours, Remote, Request, Response, Scheme};
 use crate::policy::Pass;
 use crate::route;
 use crate::session::cookie;
@@ -34,14 +34,14 @@ use upstream::{Upstream, UpstreamFault};
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Peers whose `X-Forwarded-*` and `Forwarded` are believed. Default: nobody.
-    pub trusted_proxies: Vec<ipnet::IpNet>,
+    pub trusted_proxies: Neighbours,
     /// Deadlines and limits towards the app.
     pub upstream: upstream::Settings,
 }
 
 /// What one core needs to forward requests.
 pub struct Proxy {
-    trusted: Vec<ipnet::IpNet>,
+    trusted: Neighbours,
     managed: Arc<Managed>,
     tunnels: Tunnels,
     /// By `Route::index`.
@@ -55,7 +55,7 @@ pub struct Context<'a> {
     /// The host that was judged.
     pub host: HeaderValue,
     /// The address at the other end.
-    pub peer: IpAddr,
+    pub peer: Remote,
     /// The public address's scheme.
     pub scheme: Scheme,
     /// The protocol of a tunnel that was asked for.
@@ -93,7 +93,7 @@ impl Proxy {
     }
 
     /// The client's address, as far as trusted proxies tell it.
-    pub fn client_address(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+    pub fn client_address(&self, headers: &HeaderMap, peer: Remote) -> Option<IpAddr> {
         headers::client_address(headers, peer, &self.trusted)
     }
 

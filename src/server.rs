@@ -10,25 +10,27 @@ pub mod body;
 mod connection;
 mod drain;
 mod event;
+pub mod listen;
 mod quiet;
+mod socket;
 mod streams;
 pub mod tls;
 mod wire;
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 pub use drain::Drain;
 pub use event::{Event, Events};
+pub use listen::{Listener, Place, Places, bind};
 
 use crate::http::{Peer, Request, Response};
 use connection::Shared;
+use socket::Socket;
 use wire::Ledger;
 
 /// How long `accept` rests after an error that the next call would meet again, such as no free descriptors.
@@ -36,18 +38,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// How many connections the kernel may hold until we accept them.
-const BACKLOG: i32 = 1024;
-
 /// What an overfull plain-text door says before it closes.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\n\
 content-type: text/plain; charset=utf-8\r\ncontent-length: 45\r\n\r\nToo many connections are open. Try again soon";
 
-/// One listening address and everything that bounds what comes in through it.
+/// The front door's places and everything that bounds what comes in through them.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where to listen.
-    pub listen: SocketAddr,
+    pub listen: Places,
+    /// The names of the sockets that systemd handed over, in their order.
+    pub inherited: Vec<String>,
     /// How many cores serve, each with its own listener.
     pub workers: usize,
     /// Certificate and key; plain text without.
@@ -118,62 +119,9 @@ impl Limits {
     }
 }
 
-/// `count` listeners on one address, between which the kernel spreads connections. Port 0 is chosen by the first
-/// and joined by the rest.
-///
-/// `SO_REUSEPORT` would also let a second gateway join unnoticed and take half of the visitors, so the address is
-/// first bound without it: whoever is already there makes this fail.
-///
-/// # Errors
-/// When the address is taken, forbidden or not this machine's.
-pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
-    if count <= 1 {
-        return Ok(vec![listen(address, Sharing::Alone)?]);
-    }
-    if address.port() != 0 {
-        drop(open(address, Sharing::Alone)?);
-    }
-    let first = listen(address, Sharing::Shared)?;
-    let address = first.local_addr()?;
-    let mut listeners = vec![first];
-    for _ in 1..count {
-        listeners.push(listen(address, Sharing::Shared)?);
-    }
-    Ok(listeners)
-}
-
-/// Whether other sockets may bind the same address.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sharing {
-    Alone,
-    Shared,
-}
-
-fn open(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Without it a restart would wait for the last connections' TIME_WAIT.
-    socket.set_reuse_address(true)?;
-    if sharing == Sharing::Shared {
-        socket.set_reuse_port(true)?;
-    }
-    if address.is_ipv6() {
-        // `[::]` means both families everywhere, not as the system's default would have it.
-        socket.set_only_v6(false)?;
-    }
-    socket.bind(&address.into())?;
-    Ok(socket)
-}
-
-fn listen(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
-    let socket = open(address, sharing)?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
-/// One listener and how to treat who comes in through it.
+/// Listeners and how to treat who comes in through them.
 pub struct Door {
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     tls: Option<Arc<rustls::ServerConfig>>,
     limits: Limits,
     events: Events,
@@ -183,13 +131,24 @@ pub struct Door {
 impl Door {
     /// A door; `limits` are this core's share ([`Limits::share`]).
     pub fn new(
-        listener: TcpListener,
+        listener: impl Into<Listener>,
         tls: Option<Arc<rustls::ServerConfig>>,
         limits: &Limits,
         events: Events,
         drain: Drain,
     ) -> Self {
-        Self { listener, tls, limits: limits.within_reason(), events, drain }
+        Self::of(vec![listener.into()], tls, limits, events, drain)
+    }
+
+    /// The same for several listeners, which share the limits.
+    pub fn of(
+        listeners: Vec<Listener>,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        limits: &Limits,
+        events: Events,
+        drain: Drain,
+    ) -> Self {
+        Self { listeners, tls, limits: limits.within_reason(), events, drain }
     }
 }
 
@@ -200,9 +159,10 @@ where
     H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    let Door { listener, tls, limits, events, drain } = door;
-    let listener = match listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener)) {
-        Ok(listener) => listener,
+    let Door { listeners, tls, limits, events, drain } = door;
+    let listeners = listeners.into_iter().map(socket::Listener::new).collect::<io::Result<Vec<_>>>();
+    let listeners = match listeners {
+        Ok(listeners) => listeners,
         Err(error) => return events(Event::AcceptFailed { cause: error.to_string() }),
     };
     // Its own pair of tokens keeps connections of one core off the locks of the others.
@@ -210,47 +170,53 @@ where
     let tasks = TaskTracker::new();
     let ledger = Arc::new(Ledger::new(limits.connections, Arc::clone(&events)));
     let shared = Arc::new(Shared::new(handler, tls, limits, events, drain.clone(), tasks.clone()));
+    let loops = listeners.into_iter().map(|listener| accept_from(listener, &shared, &ledger, &drain, &tasks));
+    futures_util::future::join_all(loops).await;
+    tasks.close();
+    tasks.wait().await;
+    drain.finished().await;
+}
+
+/// Accepts until the drain begins.
+async fn accept_from<H, F>(
+    listener: socket::Listener,
+    shared: &Arc<Shared<H>>,
+    ledger: &Arc<Ledger>,
+    drain: &Drain,
+    tasks: &TaskTracker,
+) where
+    H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
     let mut begun = std::pin::pin!(drain.cancelled());
     loop {
         let accepted = tokio::select! {
             biased;
-            () = &mut begun => break,
+            () = &mut begun => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address)) => {
-                let address = canonical(address);
-                match ledger.admit() {
-                    Some(permit) => {
-                        tasks.spawn(connection::attend(Arc::clone(&shared), stream, address, permit));
-                    }
-                    None => {
-                        (shared.events)(Event::TooManyConnections { peer: address });
-                        turn_away(stream, shared.speaks_plainly());
-                    }
+            Ok((socket, remote)) => match ledger.admit() {
+                Some(permit) => {
+                    tasks.spawn(connection::attend(Arc::clone(shared), socket, remote, permit));
                 }
-            }
+                None => {
+                    (shared.events)(Event::TooManyConnections { peer: remote });
+                    turn_away(&socket, shared.speaks_plainly());
+                }
+            },
             Err(error) => {
                 let transient = concerns_one_client(&error);
                 (shared.events)(Event::AcceptFailed { cause: error.to_string() });
                 if !transient {
                     tokio::select! {
-                        () = &mut begun => break,
+                        () = &mut begun => return,
                         () = tokio::time::sleep(ACCEPT_PAUSE) => {}
                     }
                 }
             }
         }
     }
-    drop(listener);
-    tasks.close();
-    tasks.wait().await;
-    drain.finished().await;
-}
-
-/// An IPv4 client of a dual-stack listener, as IPv4: lists of trusted addresses are written that way.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 fn concerns_one_client(error: &io::Error) -> bool {
@@ -260,16 +226,18 @@ fn concerns_one_client(error: &io::Error) -> bool {
     )
 }
 
-/// Answers and closes at once, keeping nothing: this must stay cheap when it happens most.
-fn turn_away(stream: TcpStream, plainly: bool) {
-    let Ok(mut stream) = stream.into_std() else { return };
+/// Answers before the caller closes, keeping nothing: this must stay cheap when it happens most. Over TLS there is
+/// nothing to say that would cost less than a handshake.
+fn turn_away(socket: &Socket, plainly: bool) {
     if plainly {
         // What was already sent is read first, since closing on unread bytes would make the kernel reset the
         // connection and take the answer back. Failures change nothing: the connection ends either way.
         let mut unread = [0; 4096];
-        let _ = stream.write(FULL);
-        let _ = stream.shutdown(Shutdown::Write);
-        let _ = stream.read(&mut unread);
+        let socket = socket.as_ref();
+        let mut socket: &socket2::Socket = &socket;
+        let _ = socket.write(FULL);
+        let _ = socket.shutdown(Shutdown::Write);
+        let _ = socket.read(&mut unread);
     }
 }
 

@@ -61,7 +61,8 @@ fn summary(config: &Config) -> String {
         let _ = writeln!(text, "  {name:<14} {value}");
     };
     let tls = if config.server.tls.is_some() { "TLS" } else { "plain text" };
-    line("front door", &format_args!("{} ({tls}), {} threads", config.server.listen, config.server.workers));
+    let places: Vec<String> = config.server.listen.list.iter().map(ToString::to_string).collect();
+    line("front door", &format_args!("{} ({tls}), {} threads", places.join(", "), config.server.workers));
     match config.operator {
         Some(operator) => line("operator", &operator),
         None => line("operator", &"off"),

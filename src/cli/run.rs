@@ -65,9 +65,11 @@ async fn serve(config: Config) -> anyhow::Result<End> {
             return Ok(End::Drained);
         }
     };
+    let places: Vec<String> = running.places.iter().map(ToString::to_string).collect();
+    let places = places.join(" ");
     match running.operator_address {
-        Some(operator) => info!(address = %running.address, %operator, "listening"),
-        None => info!(address = %running.address, "listening"),
+        Some(operator) => info!(address = places, %operator, "listening"),
+        None => info!(address = places, "listening"),
     }
     let name = signals.next().await;
     info!("{name}: draining; a second signal cuts what still runs");

@@ -1,21 +1,20 @@
-//! The top-level keys and `[tls]`, `[operator]`, `[limits]`, `[log]`: how the gateway is reached.
+//! The top-level keys and `[tls]`, `[limits]`, `[log]`: how the gateway is reached.
 //!
 //! `public_url` is what people type; everything printed begins with it, so it is required and never guessed
 //! from headers. Called by `config::file`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
+use super::listen;
 use super::problem::Wrong;
 use super::reader::{Table, Written};
-use super::value::{choice, duration, listen, network, number, size, truth};
-use crate::http::Scheme;
+use super::value::{choice, duration, number, size, truth};
 use crate::http::origin::Origin;
-use crate::server::{self, Limits, tls};
+use crate::http::{Neighbours, Scheme};
+use crate::server::{self, Limits, Place, Places, tls};
 use crate::session::cookie;
 use crate::telemetry;
 
@@ -27,19 +26,33 @@ const MOMENT: Duration = Duration::from_millis(10);
 pub(super) struct Front {
     pub(super) public: Option<Origin>,
     pub(super) prefix: Option<String>,
-    pub(super) listen: Option<SocketAddr>,
+    pub(super) listen: Option<Places>,
+    pub(super) inherited: Vec<String>,
     pub(super) workers: Option<usize>,
     pub(super) tls: Option<Option<tls::Settings>>,
     pub(super) drain: Option<Duration>,
     pub(super) operator: Option<Option<SocketAddr>>,
-    pub(super) trusted_proxies: Option<Vec<IpNet>>,
+    pub(super) trusted_proxies: Option<Neighbours>,
 }
 
 impl Front {
+    /// The front door's addresses, as far as they are known.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        let places = self.listen.iter().flat_map(|places| &places.list);
+        places.filter_map(|place| if let Place::Tcp(address) = place { Some(*address) } else { None }).collect()
+    }
+
     /// The front door, when it is whole.
     pub(super) fn server(&self, limits: Limits) -> Option<server::Settings> {
         let tls = self.tls.clone()?;
-        Some(server::Settings { listen: self.listen?, workers: self.workers?, tls, limits, drain: self.drain? })
+        Some(server::Settings {
+            listen: self.listen.clone()?,
+            inherited: self.inherited.clone(),
+            workers: self.workers?,
+            tls,
+            limits,
+            drain: self.drain?,
+        })
     }
 }
 
@@ -58,29 +71,42 @@ pub(super) fn read(root: &Table<'_>, notes: &mut Vec<String>) -> Front {
     let dangerous = root.get("dangerous_plain_text_public_url", Some("false"), Written::Truth, truth);
     let tls = tls(root);
     let default = if root.has("tls") { "0.0.0.0:443" } else { "127.0.0.1:8080" };
-    let address = root.get("listen", None, Written::Text, listen);
-    let address = if root.has("listen") { address } else { listen(default).ok() };
+    let places = listen::places(root, default, listen::socket_mode(root));
     let workers = root.get("workers", None, Written::Number, |text| number(text, 1, 1024));
     let workers =
         if root.has("workers") { workers.and_then(|count| usize::try_from(count).ok()) } else { Some(cores()) };
     let prefix = root.get("prefix", Some("/.portcullis"), Written::Text, prefix);
-    let trusted_proxies = root.list("trusted_proxies", &[], network);
+    let trusted_proxies = listen::neighbours(root, "trusted_proxies");
     let drain = root.get("drain", Some("30s"), Written::Text, |text| duration(text, MOMENT, DAY));
-    let operator = operator(root);
+    let operator = listen::operator(root);
     if let (Some(public), Some(dangerous)) = (&public, dangerous) {
         weigh(root, public, dangerous, notes);
     }
-    if let (Some(public), Some(address)) = (&public, address)
+    if let (Some(public), Some(places)) = (&public, &places)
         && public.scheme() == Scheme::Https
         && !root.has("tls")
     {
-        notes
-            .push(format!("{public} is https without [tls]: expecting whatever ends TLS in front of http://{address}"));
+        let places: Vec<String> = places.list.iter().map(ToString::to_string).collect();
+        let places = places.join(", ");
+        notes.push(format!("{public} is https without [tls]: expecting whatever ends TLS in front of {places}"));
     }
-    if let (Some(address), Some(Some(operator))) = (address, operator) {
-        apart(root, address, operator, notes);
+    if let (Some(places), Some(Some(operator))) = (&places, operator) {
+        listen::apart(root, places, operator, notes);
     }
-    Front { public, prefix, listen: address, workers, tls, drain, operator, trusted_proxies }
+    if let (Some(places), Some(believed)) = (&places, &trusted_proxies) {
+        listen::weigh_unix(places, believed, "trusted_proxies", notes);
+    }
+    Front {
+        public,
+        prefix,
+        listen: places,
+        inherited: listen::inherited(root),
+        workers,
+        tls,
+        drain,
+        operator,
+        trusted_proxies,
+    }
 }
 
 fn public_url(text: &str) -> Result<Origin, Wrong> {
@@ -168,37 +194,6 @@ fn file(table: &Table<'_>, key: &str, instead: &str) -> Option<PathBuf> {
             Err(error) => Err(Wrong::new(format!("the file {} cannot be read: {error}", path.display()), instead)),
         }
     })
-}
-
-fn operator(root: &Table<'_>) -> Option<Option<SocketAddr>> {
-    let table = root.table("operator");
-    let address = table.get("listen", Some("127.0.0.1:9180"), Written::Text, |text| match text {
-        "off" => Ok(None),
-        text => listen(text).map(Some),
-    });
-    table.finish();
-    address
-}
-
-fn apart(root: &Table<'_>, address: SocketAddr, operator: SocketAddr, notes: &mut Vec<String>) {
-    let unspecified = address.ip().is_unspecified() || operator.ip().is_unspecified();
-    if address.port() != 0 && address.port() == operator.port() && (unspecified || address.ip() == operator.ip()) {
-        let table = root.table("operator");
-        table.complain(
-            "listen",
-            format!("{operator} is the front door's address too"),
-            "write another port, or \"off\"",
-        );
-    }
-    let public = match operator.ip() {
-        IpAddr::V4(ip) => !ip.is_loopback(),
-        IpAddr::V6(ip) => !ip.is_loopback(),
-    };
-    if public {
-        notes.push(format!(
-            "the operator's listener at {operator} is not on loopback: whoever reaches it reads the metrics"
-        ));
-    }
 }
 
 fn cores() -> usize {

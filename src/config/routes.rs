@@ -63,7 +63,7 @@ fn one(table: &Table<'_>, front: &Front, origins: &mut Vec<Origin>) -> Option<Se
     let host = table.get("host", None, Written::Text, |text| host(text, front.public.as_ref()));
     let path = table.get("path", Some("/"), Written::Text, |text| path(text, front.prefix.as_deref()));
     table.require("upstream", upstream::EXAMPLE);
-    let upstream = table.get("upstream", None, Written::Text, |text| upstream::address(text, front.listen));
+    let upstream = table.get("upstream", None, Written::Text, |text| upstream::address(text, &front.addresses()));
     let public = table.get("public", Some("false"), Written::Truth, truth);
     let name = table.get("name", None, Written::Text, words);
     table.finish();

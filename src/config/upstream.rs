@@ -21,7 +21,7 @@ const MOMENT: Duration = Duration::from_millis(10);
 pub(super) const EXAMPLE: &str = "write where the app listens: \"http://127.0.0.1:8080\"";
 
 /// An address of an app, as a route names it.
-pub(super) fn address(text: &str, listen: Option<SocketAddr>) -> Result<Address, Wrong> {
+pub(super) fn address(text: &str, ours: &[SocketAddr]) -> Result<Address, Wrong> {
     let Some(url) = Url::parse(text).ok().filter(|url| url.has_host()) else {
         let guess = !text.contains("://") && Url::parse(&format!("http://{text}")).is_ok() && !text.contains('@');
         let host = text.split(['/', '?', '#']).next().unwrap_or_default();
@@ -44,7 +44,7 @@ pub(super) fn address(text: &str, listen: Option<SocketAddr>) -> Result<Address,
     if port == 0 {
         return Err(Wrong::new("names port 0", EXAMPLE));
     }
-    let ourselves = listen.is_some_and(|listen| {
+    let ourselves = ours.iter().any(|listen| {
         let here = match url.host() {
             Some(url::Host::Domain(name)) => {
                 name == "localhost" && (listen.ip().is_unspecified() || listen.ip().is_loopback())

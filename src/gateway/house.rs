@@ -7,7 +7,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -29,7 +29,8 @@ use crate::proxy::upgrade::Tunnels;
 use crate::proxy::{self, Proxy};
 use crate::route::{self, Routes};
 use crate::secret::NoRandomness;
-use crate::server::{self, Door, Drain, Event, Events, Limits, tls};
+use crate::server::listen::{self, Inherited, Listener, Opened, SocketFile};
+use crate::server::{self, Door, Drain, Event, Events, Limits, Place, tls};
 use crate::session::Sessions;
 use crate::session::attempt::Attempts;
 use crate::session::cookie::Travel;
@@ -48,20 +49,18 @@ const KEEP_WARM: Duration = Duration::from_secs(60);
 /// How often a part of the sessions is looked through.
 const SWEEP_SESSIONS: Duration = Duration::from_secs(1);
 
+/// The address of a front door that has none.
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 /// How many connections the operator's listener takes.
 const OPERATOR_CONNECTIONS: usize = 64;
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartProblem {
-    /// The front door's or the operator's address cannot be listened on.
-    #[error("cannot listen on {address}: {cause}")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        cause: io::Error,
-    },
+    /// One of the front door's places, or the operator's address, cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] listen::Problem),
     /// The certificate or its key.
     #[error(transparent)]
     Tls(#[from] tls::Problem),
@@ -81,8 +80,10 @@ pub enum StartProblem {
 
 /// A gateway at work.
 pub struct Running {
-    /// Where the front door is.
+    /// The first address of the front door; unspecified where it has none, see `places`.
     pub address: SocketAddr,
+    /// Where the front door is.
+    pub places: Vec<Place>,
     /// Where the operator's listener is, unless it is off.
     pub operator_address: Option<SocketAddr>,
     drain: Drain,
@@ -93,6 +94,8 @@ pub struct Running {
     cores: Vec<JoinHandle<()>>,
     operator: Option<JoinHandle<()>>,
     access: AccessLog,
+    /// Those of unix sockets that are still there.
+    files: Vec<SocketFile>,
 }
 
 impl Running {
@@ -101,6 +104,8 @@ impl Running {
     pub async fn shutdown(mut self) {
         self.ready.store(false, Ordering::Release);
         self.drain.begin();
+        // From here on nobody answers there, and the next gateway may begin.
+        self.files.clear();
         let cores = std::mem::take(&mut self.cores);
         let ended = tokio::task::spawn_blocking(move || cores.into_iter().for_each(|core| _ = core.join()));
         let mut ended = std::pin::pin!(ended);
@@ -150,19 +155,21 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
     let access = AccessLog::start(&config.log).map_err(StartProblem::Thread)?;
     let tls = config.server.tls.as_ref().map(tls::Settings::load).transpose()?;
     let cores = config.server.workers.max(1);
-    let listen = |address, count| server::bind(address, count).map_err(|cause| StartProblem::Listen { address, cause });
-    let listeners = listen(config.server.listen, cores)?;
-    let operator_listener =
-        config.operator.map(|address| listen(address, 1)).transpose()?.and_then(|mut one| one.pop());
-    let local = |listener: Option<&TcpListener>| listener.and_then(|listener| listener.local_addr().ok());
-    let address = local(listeners.first()).unwrap_or(config.server.listen);
-    let operator_address = local(operator_listener.as_ref());
+    let mut inherited = Inherited::receive(&config.server.listen.list, &config.server.inherited)?;
+    let front = listen::open(&config.server.listen, cores, &mut inherited)?;
+    for name in inherited.left() {
+        tracing::warn!(name, "a socket was handed over that listen does not name: nobody answers there");
+    }
+    let operator = config.operator.map(|address| listen::open(&address.into(), 1, &mut inherited)).transpose()?;
+    let operator_address = operator.as_ref().and_then(Opened::address);
+    let operator_listener = operator.and_then(|mut opened| opened.listeners.pop()?.pop());
 
     let ready = Arc::new(AtomicBool::new(false));
     let house = Arc::new(build_house(&config, &metrics)?);
     let events = events(Arc::clone(&metrics));
     let mut running = Running {
-        address,
+        address: front.address().unwrap_or(NOWHERE),
+        places: front.places,
         operator_address,
         drain: house.drain.clone(),
         operator_drain: Drain::new(),
@@ -171,15 +178,16 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
         cores: Vec::with_capacity(cores),
         operator: None,
         access,
+        files: front.files,
     };
     metrics.watch_sessions({
         let login = Arc::clone(&house.login);
         move || login.sessions.count(Timestamp::now())
     });
     let limits = config.server.limits.share(cores);
-    for (index, listener) in listeners.into_iter().enumerate() {
+    for (index, listeners) in front.listeners.into_iter().enumerate() {
         let gateway = Arc::new(house.gateway(running.access.worker())?);
-        let door = Door::new(listener, tls.clone(), &limits, Arc::clone(&events), house.drain.clone());
+        let door = Door::of(listeners, tls.clone(), &limits, Arc::clone(&events), house.drain.clone());
         running.cores.push(thread(format!("core-{index}"), serve(door, gateway, house.drain.clone()))?);
     }
     running.operator = Some(thread(
@@ -276,7 +284,7 @@ async fn serve(door: Door, gateway: Arc<Gateway>, drain: Drain) {
 }
 
 /// The operator's listener, the provider's keys, and the sessions that nobody asks for any more.
-async fn attend_operator(listener: Option<TcpListener>, house: Arc<House>, ready: Arc<AtomicBool>, drain: Drain) {
+async fn attend_operator(listener: Option<Listener>, house: Arc<House>, ready: Arc<AtomicBool>, drain: Drain) {
     let warmth = keep_warm(Arc::clone(&house), Arc::clone(&ready));
     let operator = Operator::new(Arc::clone(&house.metrics), ready);
     let served = async {

@@ -26,7 +26,7 @@ pub(super) struct Record<'a> {
     gateway: &'a Gateway,
     /// When its head had come.
     pub(super) began: Instant,
-    client: IpAddr,
+    client: Option<IpAddr>,
     as_sent: Option<PathAndQuery>,
     host: Option<HeaderValue>,
     /// Its name in the log and on pages.
@@ -57,7 +57,7 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn open(gateway: &'a Gateway, request: &Request, client: IpAddr) -> Self {
+    pub(super) fn open(gateway: &'a Gateway, request: &Request, client: Option<IpAddr>) -> Self {
         Self {
             gateway,
             began: Instant::now(),

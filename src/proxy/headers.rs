@@ -13,9 +13,8 @@ use hyper::header::{
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use hyper::{HeaderMap, Version};
-use ipnet::IpNet;
 
-use crate::http::Scheme;
+use crate::http::{Neighbours, Remote, Scheme};
 use crate::telemetry::write_address;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -26,6 +25,9 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 
 /// How many bytes an address takes as text, at most.
 const LONGEST_ADDRESS: usize = 45;
+
+/// What stands for a client of a unix socket.
+const UNKNOWN: &[u8] = b"unknown";
 
 /// Why a message head is refused: two readers could frame it differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,10 +116,10 @@ pub fn clean_trailers(trailers: &mut HeaderMap) {
 /// What the app is told about who is asking.
 #[derive(Clone, Copy, Debug)]
 pub struct Forwarding<'a> {
-    /// The address that the connection came from.
-    pub peer: IpAddr,
+    /// Where the connection came from.
+    pub peer: Remote,
     /// Whose `X-Forwarded-For` and `Forwarded` are believed.
-    pub trusted: &'a [IpNet],
+    pub trusted: &'a Neighbours,
     /// How people reach us: the public address's scheme, never a header's.
     pub scheme: Scheme,
     /// The host that was judged.
@@ -152,27 +154,22 @@ fn end_hop(headers: &mut HeaderMap) {
 
 /// The client's address: the peer's, or, behind a trusted proxy, the right-most address of
 /// `X-Forwarded-For` that no trusted proxy has.
-pub fn client_address(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
-    if !is_trusted(peer, trusted) {
-        return peer;
+pub fn client_address(headers: &HeaderMap, peer: Remote, trusted: &Neighbours) -> Option<IpAddr> {
+    if !trusted.hold(peer) {
+        return peer.ip();
     }
-    let mut client = peer;
+    let mut client = peer.ip();
     let lines: Vec<&HeaderValue> = headers.get_all(X_FORWARDED_FOR).into_iter().collect();
     for line in lines.into_iter().rev() {
         for hop in line.to_str().unwrap_or_default().rsplit(',') {
             match hop.trim().parse::<IpAddr>() {
-                Ok(address) if is_trusted(address, trusted) => client = address,
-                Ok(address) => return address,
+                Ok(address) if trusted.hold_ip(address) => client = Some(address),
+                Ok(address) => return Some(address),
                 Err(_) => return client,
             }
         }
     }
     client
-}
-
-fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
-    let address = address.to_canonical();
-    trusted.iter().any(|net| net.contains(&address))
 }
 
 /// Whether a name is one of the fields by which proxies speak of the client, in any spelling. That is
@@ -208,7 +205,7 @@ fn rebuild_forwarding(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
     let mut chain = String::new();
     let mut elements = String::new();
     if headers.keys().any(|name| speaks_of_the_client(name.as_str())) {
-        if is_trusted(forwarding.peer, forwarding.trusted) {
+        if forwarding.trusted.hold(forwarding.peer) {
             chain = joined(headers, &X_FORWARDED_FOR);
             elements = joined(headers, &FORWARDED);
             // A quote that stays open would swallow the element that we add (RFC 7239 section 4).
@@ -218,13 +215,17 @@ fn rebuild_forwarding(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
         }
         remove_forwarding(headers);
     }
-    let peer = forwarding.peer.to_canonical();
     let host = forwarding.host.to_str().unwrap_or_default();
     let scheme = forwarding.scheme.as_str();
     let mut address = Vec::with_capacity(LONGEST_ADDRESS);
-    write_address(peer, &mut address);
+    let peer = forwarding.peer.ip().map(|ip| ip.to_canonical());
+    match peer {
+        Some(ip) => write_address(ip, &mut address),
+        // "If the preceding node's identity is not known" (RFC 7239 section 6.2); its place in the chain is kept.
+        None => address.extend_from_slice(UNKNOWN),
+    }
     let comma = if elements.is_empty() { "" } else { ", " };
-    let (open, close) = if peer.is_ipv6() { ("\"[", "]\"") } else { ("", "") };
+    let (open, close) = if peer.is_some_and(|ip| ip.is_ipv6()) { ("\"[", "]\"") } else { ("", "") };
     // Joined in one go: text that fills its memory exactly becomes a header's value without another allocation.
     let element = [
         elements.as_bytes(),
@@ -299,7 +300,10 @@ pub fn upgrade_offer(headers: &HeaderMap) -> Option<&HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Neighbour;
+    use ipnet::IpNet;
     use proptest::prelude::*;
+    use std::net::SocketAddr;
 
     const HOST_VALUE: HeaderValue = HeaderValue::from_static("wiki.example");
 
@@ -311,9 +315,18 @@ mod tests {
         headers
     }
 
+    fn remote(ip: &str) -> Remote {
+        if ip == "unix" { Remote::Unix } else { SocketAddr::new(ip.parse().unwrap(), 5).into() }
+    }
+
+    fn neighbours(networks: &[IpNet]) -> Neighbours {
+        Neighbours(networks.iter().copied().map(Neighbour::Network).collect())
+    }
+
     fn clean(lines: &[(&str, &str)], peer: &str, trusted: &[IpNet]) -> HeaderMap {
         let mut headers = map(lines);
-        let forwarding = Forwarding { peer: peer.parse().unwrap(), trusted, scheme: Scheme::Https, host: &HOST_VALUE };
+        let (peer, trusted) = (remote(peer), &neighbours(trusted));
+        let forwarding = Forwarding { peer, trusted, scheme: Scheme::Https, host: &HOST_VALUE };
         clean_request(&mut headers, forwarding);
         headers
     }
@@ -438,15 +451,34 @@ mod tests {
 
     #[test]
     fn the_client_is_the_right_most_stranger() {
-        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let trusted = neighbours(&["10.0.0.0/8".parse().unwrap()]);
         let address = |peer: &str, chain: &[(&str, &str)]| {
-            client_address(&map(chain), peer.parse().unwrap(), &trusted).to_string()
+            client_address(&map(chain), remote(peer), &trusted).unwrap().to_string()
         };
         let chain = [("x-forwarded-for", "1.1.1.1, 203.0.113.9"), ("x-forwarded-for", "10.0.0.3")];
         assert_eq!(address("10.0.0.2", &chain), "203.0.113.9");
         assert_eq!(address("192.0.2.1", &chain), "192.0.2.1");
         assert_eq!(address("10.0.0.2", &[("x-forwarded-for", "garbage")]), "10.0.0.2");
         assert_eq!(address("10.0.0.2", &[]), "10.0.0.2");
+    }
+
+    #[test]
+    fn a_client_of_a_unix_socket_is_unknown_and_believed_only_where_it_is_named() {
+        let chain = [("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=203.0.113.9")];
+        let headers = |trusted: Neighbours| {
+            let mut headers = map(&chain);
+            let client = client_address(&headers, Remote::Unix, &trusted);
+            let forwarding =
+                Forwarding { peer: Remote::Unix, trusted: &trusted, scheme: Scheme::Https, host: &HOST_VALUE };
+            clean_request(&mut headers, forwarding);
+            (client, all(&headers, "x-forwarded-for").join("|"), all(&headers, "forwarded").join("|"))
+        };
+        let alone = "for=unknown;host=\"wiki.example\";proto=https";
+        let everybody = neighbours(&["0.0.0.0/1".parse().unwrap(), "128.0.0.0/1".parse().unwrap()]);
+        assert_eq!(headers(everybody), (None, "unknown".to_owned(), alone.to_owned()));
+        let (client, addresses, elements) = headers(Neighbours(vec![Neighbour::Unix]));
+        assert_eq!(client, Some("203.0.113.9".parse().unwrap()));
+        assert_eq!((addresses.as_str(), elements), ("203.0.113.9, unknown", format!("for=203.0.113.9, {alone}")));
     }
 
     #[test]
@@ -496,7 +528,7 @@ mod tests {
             let lines: Vec<(&str, &str)> = lines.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             let once = clean(&lines, "192.0.2.1", &[]);
             let mut twice = once.clone();
-            let forwarding = Forwarding { peer: "192.0.2.1".parse().unwrap(), trusted: &[], scheme: Scheme::Https, host: &HOST_VALUE };
+            let forwarding = Forwarding { peer: remote("192.0.2.1"), trusted: &Neighbours::default(), scheme: Scheme::Https, host: &HOST_VALUE };
             clean_request(&mut twice, forwarding);
             twice.remove(VIA);
             let mut once = once;

@@ -5,7 +5,6 @@
 //! not held against the client, and a body that is at hand arms none. Called by `server::connection`; whoever
 //! reads bodies can recognise [`Stalled`].
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -16,7 +15,7 @@ use hyper::body::Incoming;
 
 use super::event::{Event, Events};
 use super::wire::Patience;
-use crate::http::{Body, BodyError};
+use crate::http::{Body, BodyError, Remote};
 
 /// The client stopped sending in the middle of a request body. Answer 408.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +23,7 @@ use crate::http::{Body, BodyError};
 pub struct Stalled;
 
 /// `incoming` as a [`Body`]: empty when it has ended already, else watched.
-pub(super) fn watch(incoming: Incoming, limit: Duration, events: &Events, peer: SocketAddr) -> Body {
+pub(super) fn watch(incoming: Incoming, limit: Duration, events: &Events, peer: Remote) -> Body {
     if incoming.is_end_stream() {
         return Body::Empty;
     }
@@ -35,7 +34,7 @@ struct Watched {
     incoming: Incoming,
     patience: Patience,
     events: Events,
-    peer: SocketAddr,
+    peer: Remote,
 }
 
 impl http_body::Body for Watched {

@@ -6,7 +6,6 @@
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +15,6 @@ use hyper::server::conn::{http1, http2};
 use hyper::{StatusCode, Version, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
@@ -24,10 +22,11 @@ use tokio_util::task::TaskTracker;
 use super::body;
 use super::event::{Event, Events};
 use super::quiet::Quiet;
+use super::socket::Socket;
 use super::streams::{Activity, Sent, Streams};
 use super::wire::{Permit, WRITE_TIMEOUT, Wire, WriteStalled};
 use super::{Drain, Limits};
-use crate::http::{self, Peer, Request, Response, Scheme};
+use crate::http::{self, Peer, Remote, Request, Response, Scheme};
 
 /// How much of a response hyper may hold for a client that reads slowly, and of a request for a handler that does.
 const BUFFER: usize = 64 * 1024;
@@ -73,22 +72,20 @@ impl<H> Shared<H> {
 }
 
 /// Serves one connection.
-pub(super) async fn attend<H, F>(shared: Arc<Shared<H>>, stream: TcpStream, address: SocketAddr, permit: Permit)
+pub(super) async fn attend<H, F>(shared: Arc<Shared<H>>, socket: Socket, remote: Remote, permit: Permit)
 where
     H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    // Fails only when the client is gone already, which the first read will tell.
-    let _ = stream.set_nodelay(true);
-    let wire = Wire::new(stream, WRITE_TIMEOUT, Some(permit));
+    let wire = Wire::new(socket, WRITE_TIMEOUT, Some(permit));
     match &shared.tls {
         // Boxed, so that plain connections do not pay for the size of TLS ones.
-        Some(acceptor) => Box::pin(secure(&shared, acceptor, wire, address)).await,
-        None => speak_http1(&shared, wire, Peer { address, scheme: Scheme::Http }).await,
+        Some(acceptor) => Box::pin(secure(&shared, acceptor, wire, remote)).await,
+        None => speak_http1(&shared, wire, Peer { remote, scheme: Scheme::Http }).await,
     }
 }
 
-async fn secure<H, F>(shared: &Arc<Shared<H>>, acceptor: &TlsAcceptor, wire: Wire<TcpStream>, address: SocketAddr)
+async fn secure<H, F>(shared: &Arc<Shared<H>>, acceptor: &TlsAcceptor, wire: Wire<Socket>, remote: Remote)
 where
     H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
@@ -98,14 +95,14 @@ where
         done = handshake => match done {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
-                return (shared.events)(Event::HandshakeFailed { peer: address, cause: error.to_string() });
+                return (shared.events)(Event::HandshakeFailed { peer: remote, cause: error.to_string() });
             }
-            Err(_) => return (shared.events)(Event::HandshakeTimeout { peer: address }),
+            Err(_) => return (shared.events)(Event::HandshakeTimeout { peer: remote }),
         },
         // Nobody has asked for anything yet: there is nothing to finish.
         () = shared.drain.cancelled() => return,
     };
-    let peer = Peer { address, scheme: Scheme::Https };
+    let peer = Peer { remote, scheme: Scheme::Https };
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         speak_http2(shared, stream, peer).await;
     } else {
@@ -141,11 +138,11 @@ where
     loop {
         tokio::select! {
             biased;
-            ended = connection.as_mut() => return report(&shared.events, peer.address, &activity, ended),
+            ended = connection.as_mut() => return report(&shared.events, peer.remote, &activity, ended),
             signal_given = &mut signal => {
                 match signal_given {
-                    Signal::Cut => return (shared.events)(Event::Cut { peer: peer.address }),
-                    Signal::Old => (shared.events)(Event::TooOld { peer: peer.address }),
+                    Signal::Cut => return (shared.events)(Event::Cut { peer: peer.remote }),
+                    Signal::Old => (shared.events)(Event::TooOld { peer: peer.remote }),
                     Signal::Drain | Signal::Idle => {}
                 }
                 connection.as_mut().graceful_shutdown();
@@ -166,7 +163,7 @@ where
     // hyper's own limits on resets (CVE-2023-44487 and its kin) stay as they are.
     let on_stall = {
         let events = Events::clone(&shared.events);
-        Arc::new(move || events(Event::WriteTimeout { peer: peer.address }))
+        Arc::new(move || events(Event::WriteTimeout { peer: peer.remote }))
     };
     let streams = Streams::new(Arc::clone(&activity), shared.tasks.clone(), WRITE_TIMEOUT, on_stall);
     let mut builder = http2::Builder::new(streams);
@@ -190,14 +187,14 @@ where
     loop {
         tokio::select! {
             biased;
-            ended = connection.as_mut() => return report(&shared.events, peer.address, &activity, ended),
+            ended = connection.as_mut() => return report(&shared.events, peer.remote, &activity, ended),
             signal_given = &mut signal => {
                 match signal_given {
-                    Signal::Cut => return (shared.events)(Event::Cut { peer: peer.address }),
+                    Signal::Cut => return (shared.events)(Event::Cut { peer: peer.remote }),
                     // It was asked to leave before and has nothing open: a client that does not answer stays no longer.
                     Signal::Idle if !stage.open => return,
-                    Signal::Idle => (shared.events)(Event::IdleTimeout { peer: peer.address }),
-                    Signal::Old => (shared.events)(Event::TooOld { peer: peer.address }),
+                    Signal::Idle => (shared.events)(Event::IdleTimeout { peer: peer.remote }),
+                    Signal::Old => (shared.events)(Event::TooOld { peer: peer.remote }),
                     Signal::Drain => {}
                 }
                 connection.as_mut().graceful_shutdown();
@@ -259,11 +256,11 @@ async fn next_signal<H>(shared: &Shared<H>, activity: &Activity, stage: Stage) -
 
 /// `age`, less up to a tenth that depends on the client's port, so that what came together does not leave together.
 fn jittered(age: Duration, peer: Peer) -> Duration {
-    age - age / 640 * u32::from(peer.address.port() % 64)
+    age - age / 640 * u32::from(peer.remote.port().unwrap_or_default() % 64)
 }
 
 /// Says which limit ended a connection; a client that simply went away is no event.
-fn report(events: &Events, peer: SocketAddr, activity: &Activity, ended: hyper::Result<()>) {
+fn report(events: &Events, peer: Remote, activity: &Activity, ended: hyper::Result<()>) {
     let Err(error) = ended else { return };
     if error.is_parse_too_large() {
         events(Event::HeadersTooLarge { peer });
@@ -312,12 +309,12 @@ where
         let shared = &self.shared;
         let turn = (request.version() == Version::HTTP_2).then(|| self.activity.announce());
         if has_too_many_fields(&request, shared.limits.headers) {
-            (shared.events)(Event::HeadersTooLarge { peer: self.peer.address });
+            (shared.events)(Event::HeadersTooLarge { peer: self.peer.remote });
             let answer = http::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has too many fields\n");
             return Box::pin(std::future::ready(Ok(answer.map(|body| Sent::new(body, turn)))));
         }
         let limit = shared.limits.body_idle_timeout;
-        let request = request.map(|incoming| body::watch(incoming, limit, &shared.events, self.peer.address));
+        let request = request.map(|incoming| body::watch(incoming, limit, &shared.events, self.peer.remote));
         let (shared, peer) = (Arc::clone(shared), self.peer);
         // The handler's future is made inside the box: made outside, it would be copied there and take room twice.
         Box::pin(async move { Ok((shared.handler)(request, peer).await.map(|body| Sent::new(body, turn))) })

@@ -4,8 +4,9 @@
 //! [`Event::name`] and the caller decides what to log. Raised by the whole `server` family.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
+
+use crate::http::Remote;
 
 /// Receives the events of a door.
 pub type Events = Arc<dyn Fn(Event) + Send + Sync>;
@@ -25,61 +26,61 @@ pub enum Event {
     /// `connections` are open already: turned away.
     TooManyConnections {
         /// Who came.
-        peer: SocketAddr,
+        peer: Remote,
     },
     /// `handshake_timeout` passed during a TLS handshake.
     HandshakeTimeout {
         /// With whom.
-        peer: SocketAddr,
+        peer: Remote,
     },
     /// A TLS handshake failed.
     HandshakeFailed {
         /// With whom.
-        peer: SocketAddr,
+        peer: Remote,
         /// In the words of rustls.
         cause: String,
     },
     /// `header_timeout` passed before a connection's first request was complete.
     HeaderTimeout {
         /// Whose.
-        peer: SocketAddr,
+        peer: Remote,
     },
     /// `header_timeout` or `h2_idle_timeout` passed since the last request.
     IdleTimeout {
         /// Whose.
-        peer: SocketAddr,
+        peer: Remote,
     },
     /// A head beyond `header_size` or `headers`.
     HeadersTooLarge {
         /// Whose.
-        peer: SocketAddr,
+        peer: Remote,
     },
     /// No HTTP, or HTTP that cannot be read in one way only.
     Malformed {
         /// Whose.
-        peer: SocketAddr,
+        peer: Remote,
         /// What hyper says.
         cause: String,
     },
     /// `body_idle_timeout` passed within a request body.
     BodyTimeout {
         /// Whose.
-        peer: SocketAddr,
+        peer: Remote,
     },
     /// The client took nothing of a response for a minute.
     WriteTimeout {
         /// Whose.
-        peer: SocketAddr,
+        peer: Remote,
     },
     /// `connection_age` passed: the connection was asked to end.
     TooOld {
         /// Whose.
-        peer: SocketAddr,
+        peer: Remote,
     },
     /// The drain's deadline ended a connection that was still at work.
     Cut {
         /// Whose.
-        peer: SocketAddr,
+        peer: Remote,
     },
 }
 
@@ -105,7 +106,7 @@ impl Event {
     }
 
     /// The client that it is about, when there is one.
-    pub fn peer(&self) -> Option<SocketAddr> {
+    pub fn peer(&self) -> Option<Remote> {
         match self {
             Self::Accepted | Self::Closed | Self::AcceptFailed { .. } => None,
             Self::TooManyConnections { peer }

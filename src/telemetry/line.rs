@@ -57,8 +57,8 @@ impl Decision {
 pub struct AccessLine<'a> {
     /// Its name, which pages show.
     pub request_id: RequestId,
-    /// The client, behind trusted proxies.
-    pub client: IpAddr,
+    /// The client, behind trusted proxies; none for one that came by a unix socket.
+    pub client: Option<IpAddr>,
     /// The method.
     pub method: &'a Method,
     /// The authority that was asked for.
@@ -104,7 +104,7 @@ impl AccessLine<'_> {
         for text in ["{\"time\":\"", time, "\",\"request_id\":\"", self.request_id.as_str(), "\",\"client\":\""] {
             buffer.extend_from_slice(text.as_bytes());
         }
-        write_address(self.client, buffer);
+        write_client(self.client, buffer);
         buffer.extend_from_slice(b"\",\"method\":");
         quote(cut(self.method.as_str()), buffer)?;
         buffer.extend_from_slice(b",\"host\":");
@@ -139,7 +139,9 @@ impl AccessLine<'_> {
     }
 
     fn write_text(&self, time: &str, buffer: &mut Vec<u8>) -> io::Result<()> {
-        write!(buffer, "{time} {} ", self.client)?;
+        write!(buffer, "{time} ")?;
+        write_client(self.client, buffer);
+        buffer.push(b' ');
         escape(cut(self.method.as_str()), buffer);
         buffer.push(b' ');
         escape(cut(self.host), buffer);
@@ -177,6 +179,14 @@ fn quote(value: &str, buffer: &mut Vec<u8>) -> io::Result<()> {
     buffer.extend_from_slice(value.as_bytes());
     buffer.push(b'"');
     Ok(())
+}
+
+/// Appends who a request came from.
+fn write_client(client: Option<IpAddr>, text: &mut Vec<u8>) {
+    match client {
+        Some(address) => write_address(address, text),
+        None => text.extend_from_slice(b"unix"),
+    }
 }
 
 /// Appends an address as people write it. By hand for IPv4, because each request writes two of them and the
@@ -288,7 +298,7 @@ pub(super) mod tests {
     pub(in super::super) fn line<'a>(id: RequestId, path: &'a str, user: Option<&'a str>) -> AccessLine<'a> {
         AccessLine {
             request_id: id,
-            client: IpAddr::from([192, 0, 2, 7]),
+            client: Some(IpAddr::from([192, 0, 2, 7])),
             method: &Method::GET,
             host: "wiki.example.com",
             path,
@@ -325,6 +335,13 @@ pub(super) mod tests {
              \"upstream_us\":1000,\"bytes\":42}}\n"
         );
         assert_eq!(written(&line, Format::Json), expected);
+    }
+
+    #[test]
+    fn a_client_of_a_unix_socket_has_no_address() {
+        let line = AccessLine { client: None, ..line(RequestIds::new().unwrap().next(), "/", None) };
+        assert!(written(&line, Format::Text).starts_with("2026-11-21T23:04:02.123Z unix GET "));
+        assert!(written(&line, Format::Json).contains("\"client\":\"unix\","));
     }
 
     #[test]

@@ -13,18 +13,18 @@ use crate::browser::Browser;
 use crate::stage::{soon, until};
 use crate::world::{free_port, keys};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis");
 
 /// An org and an app, and a file that says how to stand between them.
-struct Bench {
-    org: emulator::Running,
-    app: App,
-    directory: tempfile::TempDir,
-    url: String,
+pub struct Bench {
+    pub org: emulator::Running,
+    pub app: App,
+    pub directory: tempfile::TempDir,
+    pub url: String,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let org = Emulator::start(Settings { keys: Some(keys()), ..Settings::default() }).await.unwrap();
         let url = format!("http://localhost:{}", free_port());
         org.register(format!("{url}/.portcullis/callback"));
@@ -34,7 +34,7 @@ impl Bench {
     }
 
     /// A good configuration, with these lines at its end.
-    fn toml(&self, more: &str) -> String {
+    pub fn toml(&self, more: &str) -> String {
         format!(
             "public_url = \"{url}\"\nlisten = \"127.0.0.1:{port}\"\nworkers = 2\ndrain = \"1s\"\n\
              [provider.salesforce]\norg = \"{org}\"\nclient_id = \"{id}\"\nclient_secret = {{ file = \"secret\" }}\n\
@@ -50,7 +50,7 @@ impl Bench {
         )
     }
 
-    fn write(&self, toml: &str) -> PathBuf {
+    pub fn write(&self, toml: &str) -> PathBuf {
         let path = self.directory.path().join("gateway.toml");
         std::fs::write(&path, toml).unwrap();
         path
@@ -73,7 +73,7 @@ fn err(output: &Output) -> String {
 }
 
 /// The gateway as a process of its own.
-struct Process {
+pub struct Process {
     child: Child,
     out: PathBuf,
     err: PathBuf,
@@ -83,27 +83,41 @@ impl Process {
     /// Starts it and waits until it listens.
     async fn start(bench: &Bench, toml: &str) -> Self {
         let config = bench.write(toml);
-        let (out, err) = (bench.directory.path().join("out"), bench.directory.path().join("err"));
-        let child = Command::new(PROGRAM)
-            .args(["run", "--config"])
-            .arg(config)
-            .stdin(Stdio::null())
-            .stdout(File::create(&out).unwrap())
-            .stderr(File::create(&err).unwrap())
-            .spawn()
-            .unwrap();
-        let process = Self { child, out, err };
-        until("listening", || async { read(&process.err).contains("listening") }).await;
+        let mut command = Command::new(PROGRAM);
+        command.args(["run", "--config"]).arg(config).stdin(Stdio::null());
+        let process = Self::spawn(bench, command);
+        process.listens().await;
         process
     }
 
-    fn signal(&self, name: &str) {
+    /// Starts it by a command of the test's own.
+    pub fn spawn(bench: &Bench, mut command: Command) -> Self {
+        let (out, err) = (bench.directory.path().join("out"), bench.directory.path().join("err"));
+        command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+        Self { child: command.spawn().unwrap(), out, err }
+    }
+
+    pub async fn listens(&self) {
+        until("listening", || async { self.errors().contains("listening") }).await;
+    }
+
+    /// What it has said.
+    pub fn errors(&self) -> String {
+        read(&self.err)
+    }
+
+    /// Its access log.
+    pub fn output(&self) -> String {
+        read(&self.out)
+    }
+
+    pub fn signal(&self, name: &str) {
         let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().unwrap();
         assert!(status.success());
     }
 
     /// The exit status, once it has ended.
-    async fn ended(&mut self) -> Option<i32> {
+    pub async fn ended(&mut self) -> Option<i32> {
         let child = std::cell::RefCell::new(&mut self.child);
         until("the program's end", || async { child.borrow_mut().try_wait().unwrap().is_some() }).await;
         self.child.wait().unwrap().code()

@@ -14,6 +14,7 @@ mod drain;
 mod first_visit;
 mod headers;
 mod limits;
+mod listeners;
 mod login_oidc;
 mod login_saml;
 mod me;

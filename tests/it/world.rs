@@ -40,6 +40,8 @@ pub struct Builder {
     tls: bool,
     base: Base,
     saml: Option<Saml>,
+    listen: String,
+    workers: usize,
 }
 
 /// How the gateway is set up for SAML.
@@ -94,6 +96,8 @@ impl World {
             tls: false,
             base: Base::MyDomain,
             saml: None,
+            listen: "\"127.0.0.1:{port}\"".to_owned(),
+            workers: 1,
         }
     }
 
@@ -272,7 +276,24 @@ impl Builder {
         self.with_saml(|saml| (saml.key, saml.logout) = (true, Some(binding)))
     }
 
+    /// Replaces the front door's places, in TOML; `{port}` becomes the public address's.
+    pub fn listen(mut self, toml: &str) -> Self {
+        self.listen = toml.to_owned();
+        self
+    }
+
+    /// So many threads.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
     pub async fn start(self) -> World {
+        self.try_start().await.expect("the gateway starts")
+    }
+
+    /// Starts, or says why the gateway does not.
+    pub async fn try_start(self) -> Result<World, String> {
         let org = Emulator::start(self.org.clone()).await.expect("the org starts");
         let app = App::start();
         let directory = tempfile::tempdir().unwrap();
@@ -306,17 +327,19 @@ impl Builder {
             Some(saml) => saml.provider(&org, &url, address, &directory),
         };
         let toml = format!(
-            "public_url = \"{url}\"\nlisten = \"127.0.0.1:{port}\"\nworkers = 1\ndrain = \"2s\"\n{}\n\
+            "public_url = \"{url}\"\nlisten = {}\nworkers = {}\ndrain = \"2s\"\n{}\n\
              [provider.salesforce]\n{provider}\n\
              [operator]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n{tls_table}\n{}\n{}",
+            self.listen.replace("{port}", &port.to_string()),
+            self.workers,
             self.top,
             self.tables,
             routes.replace("{app}", &app.authority),
         );
         let config =
             file::read(&toml, "the test's gateway.toml", &[]).unwrap_or_else(|problems| panic!("{problems}\n{toml}"));
-        let gateway = gateway::start(config).await.expect("the gateway starts");
-        World { org, app, gateway, url, tls, speaks_saml: self.saml.is_some(), _directory: directory }
+        let gateway = gateway::start(config).await.map_err(|problem| problem.to_string())?;
+        Ok(World { org, app, gateway, url, tls, speaks_saml: self.saml.is_some(), _directory: directory })
     }
 }
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::config::problem::Place;
+use crate::config::problem::Place as Where;
 use crate::identity;
 use crate::identity::oidc::{ClientAuthentication, UserTypes};
 use crate::proxy::inject::{Preset, Source};
 use crate::route::Access;
+use crate::server::Place;
 use crate::session::cookie::Policy;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -93,7 +94,7 @@ fn and(table: &str) -> String {
 #[test]
 fn the_smallest_file_is_good_and_has_the_documented_defaults() {
     let config = good(GOOD);
-    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.server.listen.list, [tcp("127.0.0.1:8080")]);
     assert_eq!(config.operator.unwrap().to_string(), "127.0.0.1:9180");
     assert_eq!(config.prefix, "/.portcullis");
     assert_eq!(config.cookies, Policy::Relaxed);
@@ -147,9 +148,9 @@ fn the_environment_wins_over_the_file() {
     );
     assert_eq!(config.session.idle, Duration::from_secs(1800));
     assert_eq!(config.session.capacity, 77);
-    assert_eq!(config.proxy.trusted_proxies.len(), 2);
+    assert_eq!(config.proxy.trusted_proxies.0.len(), 2);
     assert_eq!(*config.provider.user_types(), UserTypes::Any);
-    assert_eq!(config.server.listen.port(), 9);
+    assert_eq!(config.server.listen.list, [tcp("127.0.0.1:9")]);
 }
 
 #[test]
@@ -169,9 +170,9 @@ fn the_environment_alone_is_enough() {
 #[test]
 fn a_complaint_about_the_environment_names_the_variable() {
     let problem = complaint_with(GOOD, &[("PORTCULLIS_SESSION__IDLE", "soon")], "session.idle");
-    assert_eq!(problem.place, Place::Environment("PORTCULLIS_SESSION__IDLE".to_owned()));
+    assert_eq!(problem.place, Where::Environment("PORTCULLIS_SESSION__IDLE".to_owned()));
     let problem = complaint_with(GOOD, &[("PORTCULLIS_SESION__IDLE", "1h")], "sesion");
-    assert_eq!(problem.place, Place::Environment("PORTCULLIS_SESION__IDLE".to_owned()));
+    assert_eq!(problem.place, Where::Environment("PORTCULLIS_SESION__IDLE".to_owned()));
     assert_eq!(problem.instead, "did you mean `session`?");
     let problem = complaint_with(GOOD, &[("PORTCULLIS_LISTEN", "")], "listen");
     assert_eq!(problem.wrong, "is empty");
@@ -292,6 +293,13 @@ fn plain_text_in_public_needs_the_dangerous_key() {
 #[test]
 fn odd_values_at_the_top_are_refused() {
     complaint(&top("listen = \"localhost:80\""), "listen");
+    complaint(&top("listen = []"), "listen");
+    complaint(&top("listen = [\"127.0.0.1:1\", \"127.0.0.1:1\"]"), "listen");
+    complaint(&top("listen = [\"127.0.0.1:1\", \"unix:\"]"), "listen[2]");
+    complaint(&top("listen = \"unix:@abstract\""), "listen");
+    complaint(&top("listen = \"systemd:\""), "listen");
+    complaint(&top("socket_mode = \"u=rw\""), "socket_mode");
+    complaint(&top("socket_mode = \"4755\""), "socket_mode");
     complaint(&top("workers = 0"), "workers");
     complaint(&top("workers = 5000"), "workers");
     complaint(&top("workers = 1.5"), "workers");
@@ -302,6 +310,41 @@ fn odd_values_at_the_top_are_refused() {
         complaint(&top(&format!("prefix = \"{prefix}\"")), "prefix");
     }
     complaint(&top("session = 5"), "session");
+}
+
+fn tcp(address: &str) -> Place {
+    Place::Tcp(address.parse().unwrap())
+}
+
+#[test]
+fn the_front_door_may_be_in_several_places() {
+    let list = r#"listen = ["127.0.0.1:1", "[::1]:1", "unix:front.sock", "systemd", "systemd:web"]"#;
+    let config = good(&top(&format!("{list}\nsocket_mode = \"0600\"")));
+    let [first, second, third, rest @ ..] = &config.server.listen.list[..] else { panic!("too few") };
+    assert_eq!([first, second], [&tcp("127.0.0.1:1"), &tcp("[::1]:1")]);
+    assert!(matches!(third, Place::Unix(path) if path.ends_with("front.sock")));
+    assert_eq!(rest, [Place::Inherited(None), Place::Inherited(Some("web".to_owned()))]);
+    assert_eq!(config.server.listen.mode, 0o600);
+    assert_eq!(good(GOOD).server.listen.mode, 0o660);
+    let from_environment = good_with(GOOD, &[("PORTCULLIS_LISTEN", "127.0.0.1:1, unix:/run/x.sock")]);
+    assert_eq!(from_environment.server.listen.list.len(), 2);
+    let names = good_with(&top("listen = \"systemd:web\""), &[("LISTEN_FDNAMES", "web:other")]).server.inherited;
+    assert_eq!(names, ["web", "other"]);
+    let ourselves = and("[[route]]\npath = \"/b\"\nupstream = \"http://127.0.0.1:2\"\n");
+    complaint(
+        &ourselves
+            .replace("listen", "#")
+            .replace("public_url", "listen = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\npublic_url"),
+        "route[2].upstream",
+    );
+}
+
+#[test]
+fn whoever_may_open_a_public_unix_socket_is_not_believed_in_silence() {
+    let noted = |lines: &str| good(&top(lines)).notes.iter().any(|note| note.contains("everybody on this machine"));
+    let socket = "listen = \"unix:/run/x.sock\"\ntrusted_proxies = [\"unix\"]";
+    assert!(noted(&format!("{socket}\nsocket_mode = \"0666\"")));
+    assert!(!noted(socket));
 }
 
 #[test]
@@ -323,7 +366,7 @@ fn tls_needs_both_files_and_https() {
     let tls = |certificate: &Path, key: &Path| format!("[tls]\ncertificate = {certificate:?}\nprivate_key = {key:?}\n");
     let sound = tls(&one.path().join("crt"), &one.path().join("key"));
     assert_eq!(good(&format!("{https}{sound}")).server.tls.unwrap().private_key, one.path().join("key"));
-    assert_eq!(good(&format!("{https}{sound}")).server.listen.to_string(), "0.0.0.0:443");
+    assert_eq!(good(&format!("{https}{sound}")).server.listen.list, [tcp("0.0.0.0:443")]);
     let mismatched = tls(&one.path().join("crt"), &other.path().join("key"));
     let problems = problems_with(&format!("{https}{mismatched}"), &[]);
     assert_eq!(problems.keys().collect::<Vec<_>>(), ["tls.private_key"], "{problems}");
