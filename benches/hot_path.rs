@@ -101,7 +101,8 @@ impl Desk {
         let org = Emulator::start(emulator::Settings { app, key_size: KeySize::Small, ..Default::default() }).await?;
         let config = configure(&org)?;
         let injector = Injector::new(&config.headers);
-        let provider = Arc::new(Provider::new(config.provider.clone())?);
+        let settings = config.providers.first().context("a provider")?.settings.clone();
+        let provider = Arc::new(Provider::new(settings)?);
         let one = Signed::new(1, &config, &injector, &provider, org.org_url()).await?;
         let began = Instant::now();
         let many = Signed::new(many, &config, &injector, &provider, org.org_url()).await?;

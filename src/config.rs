@@ -11,6 +11,7 @@ mod listen;
 mod org;
 pub mod problem;
 mod provider;
+mod providers;
 mod reader;
 mod routes;
 mod saml;
@@ -21,7 +22,8 @@ mod value;
 use std::net::SocketAddr;
 
 use crate::http::origin::Origin;
-use crate::{identity, proxy, route, server, session, telemetry};
+use crate::identity::Entry;
+use crate::{proxy, route, server, session, telemetry};
 
 pub use problem::{Problem, Problems};
 
@@ -38,8 +40,8 @@ pub struct Config {
     pub server: server::Settings,
     /// The operator's listener, unless it is off.
     pub operator: Option<SocketAddr>,
-    /// Where people sign in.
-    pub provider: identity::Settings,
+    /// Where people sign in, in the order that they are shown; never empty.
+    pub providers: Vec<Entry>,
     /// How long sign-ins last.
     pub session: session::Settings,
     /// What apps are told about people.
@@ -57,12 +59,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// The addresses to enter in Salesforce that sign-ins come back to, one for each origin.
-    pub fn callbacks(&self) -> impl Iterator<Item = String> {
-        let end = match &self.provider {
-            identity::Settings::Oidc(_) => "/callback",
-            identity::Settings::Saml(_) => "/saml/acs",
-        };
+    /// The addresses to enter in Salesforce that sign-ins by a provider come back to, one for each origin.
+    pub fn callbacks(&self, provider: &Entry) -> impl Iterator<Item = String> {
+        let end = provider.paths().answer;
         self.origins.iter().map(move |origin| format!("{origin}{}{end}", self.prefix))
     }
 }

@@ -96,10 +96,12 @@ impl Demo {
         let org = Emulator::start(settings.org).await.map_err(Problem::Org)?;
         let toml = configuration(&address, port, settings.protocol, &org, &app).map_err(Problem::Org)?;
         let config = config::file::read(&toml, ORIGIN, &[]).map_err(Problem::Config)?;
-        for callback in config.callbacks() {
-            match &config.provider {
-                identity::Settings::Oidc(_) => org.register(callback),
-                identity::Settings::Saml(setup) => org.register_saml(setup.entity_id.clone(), callback),
+        for provider in &config.providers {
+            for callback in config.callbacks(provider) {
+                match &provider.settings {
+                    identity::Settings::Oidc(_) => org.register(callback),
+                    identity::Settings::Saml(setup) => org.register_saml(setup.entity_id.clone(), callback),
+                }
             }
         }
         let gateway = gateway::start(config).await?;

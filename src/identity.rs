@@ -5,6 +5,7 @@
 
 pub mod jwt;
 pub mod oidc;
+mod provider;
 pub mod salesforce;
 pub mod saml;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use crate::refusal::salesforce::SalesforceError;
 use crate::secret::NoRandomness;
 
 pub use crate::refusal::ProviderDoubt as ProviderReason;
+pub use provider::{Addresses, Entry, Paths, Provider, Settings, SetupProblem};
 pub use salesforce::{OrgId, UserId};
 
 /// The name of a `[provider.NAME]` table.
@@ -250,110 +252,6 @@ pub enum BrowserReason {
     StateMismatch,
     /// The answer names another issuer than the attempt was sent to (mix-up, RFC 9207).
     IssuerMismatch,
-}
-
-/// An identity provider: a closed set, so that `match` lists the places a new kind touches.
-pub enum Provider {
-    /// OpenID Connect.
-    Oidc(Box<oidc::Provider>),
-    /// SAML.
-    Saml(Box<saml::Provider>),
-}
-
-/// What `[provider.NAME]` says, by protocol.
-#[derive(Clone, Debug)]
-pub enum Settings {
-    /// OpenID Connect.
-    Oidc(Box<oidc::Settings>),
-    /// SAML.
-    Saml(Box<saml::setup::Setup>),
-}
-
-impl Settings {
-    /// The table's name.
-    pub fn name(&self) -> &ProviderName {
-        match self {
-            Self::Oidc(settings) => &settings.name,
-            Self::Saml(setup) => &setup.name,
-        }
-    }
-
-    /// Whose users may sign in; empty means those of whom the provider itself speaks for.
-    pub fn organizations(&self) -> &[OrgId] {
-        match self {
-            Self::Oidc(settings) => &settings.organizations,
-            Self::Saml(_) => &[],
-        }
-    }
-
-    /// Which kinds of users may sign in.
-    pub fn user_types(&self) -> &oidc::UserTypes {
-        match self {
-            Self::Oidc(settings) => &settings.user_types,
-            Self::Saml(setup) => &setup.user_types,
-        }
-    }
-}
-
-/// Why a provider cannot be made of its settings.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupProblem {
-    /// OpenID Connect.
-    #[error(transparent)]
-    Oidc(#[from] oidc::SetupProblem),
-    /// SAML.
-    #[error(transparent)]
-    Saml(#[from] saml::provider::Unusable),
-}
-
-impl Provider {
-    /// Checks the settings; speaks to nobody yet.
-    ///
-    /// # Errors
-    /// [`SetupProblem`] says what to change.
-    pub fn new(settings: Settings) -> Result<Self, SetupProblem> {
-        Ok(match settings {
-            Settings::Oidc(settings) => Self::Oidc(Box::new(oidc::Provider::new(*settings)?)),
-            Settings::Saml(setup) => Self::Saml(Box::new(saml::Provider::new(*setup)?)),
-        })
-    }
-
-    /// Its name in the configuration.
-    pub fn name(&self) -> &ProviderName {
-        match self {
-            Self::Oidc(provider) => provider.name(),
-            Self::Saml(provider) => provider.name(),
-        }
-    }
-
-    /// Has ready what a sign-in needs of it: readiness asks this, and then from time to time.
-    ///
-    /// # Errors
-    /// When that cannot be had or is not to be trusted.
-    pub async fn warm(&self, now: Timestamp) -> Result<(), Fault> {
-        match self {
-            Self::Oidc(provider) => provider.warm().await,
-            Self::Saml(provider) => provider.warm(now).await,
-        }
-    }
-
-    /// Starts an attempt for a browser at `origin` (scheme and authority, no trailing slash) whose answer
-    /// comes back to `callback` (absolute).
-    ///
-    /// # Errors
-    /// When the provider's discovery cannot be had or is not to be trusted.
-    pub async fn begin(
-        &self,
-        origin: &str,
-        callback: &str,
-        return_to: LocalPath,
-        now: Timestamp,
-    ) -> Result<Begun, Fault> {
-        match self {
-            Self::Oidc(provider) => provider.begin(origin, callback, return_to, now).await,
-            Self::Saml(provider) => provider.begin(origin, callback, return_to, now).await,
-        }
-    }
 }
 
 #[cfg(test)]

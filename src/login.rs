@@ -6,6 +6,8 @@
 mod acs;
 mod arrival;
 mod callback;
+mod choice;
+mod entrance;
 mod faults;
 mod kind;
 mod logout;
@@ -24,9 +26,8 @@ use crate::http::origin::Origin;
 use crate::http::path::LocalPath;
 use crate::http::target::Target;
 use crate::http::{Body, Response};
-use crate::identity::Provider;
+use crate::identity::{Provider, ProviderName};
 use crate::pages::{Form, Links, Pages, Visit};
-use crate::policy::SignInRules;
 use crate::proxy::inject::Injector;
 use crate::refusal::Refusal;
 use crate::route::Site;
@@ -36,14 +37,14 @@ use crate::session::once::Once;
 use crate::session::{Session, SessionKey, Sessions};
 use crate::telemetry::Metrics;
 
+use entrance::Arrival;
+pub use entrance::{Entrance, Entrances};
 pub use kind::{Asker, asker, form, form_of};
 
 /// What signing in and out needs. One for the whole gateway, shared by all cores.
 pub struct Login {
-    /// Where people sign in.
-    pub provider: Provider,
-    /// Who may.
-    pub rules: SignInRules,
+    /// Where people sign in, and who may.
+    pub entrances: Entrances,
     /// Who has.
     pub sessions: Sessions,
     /// Who is about to.
@@ -91,13 +92,15 @@ pub struct Declined {
     pub refusal: Refusal,
     /// Where the person wanted to go, for the way onward.
     pub return_to: Option<LocalPath>,
+    /// By which provider they were about to sign in.
+    pub provider: Option<ProviderName>,
     /// `Set-Cookie` lines.
     pub cookies: Vec<HeaderValue>,
 }
 
 impl From<Refusal> for Declined {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, return_to: None, cookies: Vec::new() }
+        Self { refusal, return_to: None, provider: None, cookies: Vec::new() }
     }
 }
 
@@ -133,33 +136,34 @@ impl Login {
         }
     }
 
-    /// The addresses that only one protocol has: where the provider sends browsers back to.
+    /// The addresses that providers send browsers back to.
     async fn answer_provider(&self, rest: &str, body: Body, visitor: &Visitor<'_>) -> Result<Response, Declined> {
         let method = visitor.method;
-        match (&self.provider, rest) {
-            (Provider::Oidc(provider), "/callback") => {
+        let Some((entrance, arrival)) = self.entrances.at(rest) else { return Err(Refusal::UnknownPage.into()) };
+        match (&entrance.provider, arrival) {
+            (Provider::Oidc(provider), Arrival::Answer) => {
                 require(method, &[Method::GET], "GET")?;
-                self.callback(provider, visitor).await
+                self.callback(entrance, provider, visitor).await
             }
-            (Provider::Saml(provider), "/saml/acs") => {
+            (Provider::Saml(provider), Arrival::Answer) => {
                 require(method, &[Method::POST], "POST")?;
-                self.acs(provider, body, visitor).await
+                self.acs(entrance, provider, body, visitor).await
             }
-            (Provider::Saml(provider), "/saml/logout") => {
+            (Provider::Saml(provider), Arrival::Logout) => {
                 require(method, &[Method::GET, Method::POST], "GET, POST")?;
-                self.saml_logout(provider, body, visitor).await
+                self.saml_logout(entrance, provider, body, visitor).await
             }
-            (Provider::Saml(provider), "/saml/metadata") => {
+            (Provider::Saml(provider), Arrival::Metadata) => {
                 require(method, &[Method::GET, Method::HEAD], "GET, HEAD")?;
-                self.saml_metadata(provider, visitor)
+                self.saml_metadata(entrance, provider, visitor)
             }
-            _ => Err(Refusal::UnknownPage.into()),
+            (Provider::Oidc(_), Arrival::Logout | Arrival::Metadata) => Err(Refusal::UnknownPage.into()),
         }
     }
 
     /// The page, or the JSON, of a refusal.
     pub fn decline(&self, declined: Declined, form: Form, visitor: &Visitor<'_>) -> Response {
-        let links = self.links(visitor, declined.return_to.as_ref());
+        let links = self.links(visitor, Some(&declined));
         let mut response = self.pages.refusal(&declined.refusal, form, &self.visit(visitor), &links);
         set_cookies(&mut response, declined.cookies);
         response
@@ -169,21 +173,41 @@ impl Login {
         Visit { request_id: visitor.request_id, host: visitor.site.origin.authority(), now: visitor.now }
     }
 
-    /// The ways onward from a page; `return_to` is where the person wanted to go.
-    fn links(&self, visitor: &Visitor<'_>, return_to: Option<&LocalPath>) -> Links {
+    /// The ways onward from a page, which may say why somebody was declined.
+    fn links(&self, visitor: &Visitor<'_>, declined: Option<&Declined>) -> Links {
         let again = self.wanted(visitor);
-        let start = format!("{}{}/start", visitor.site.origin, self.prefix);
-        let sign_in = match return_to.or(again.as_ref()) {
-            Some(path) => {
-                let query: String = url::form_urlencoded::Serializer::new(String::new())
-                    .append_pair("return_to", path.as_str())
-                    .finish();
-                format!("{start}?{query}")
-            }
-            None => start,
-        };
+        let return_to = declined.and_then(|declined| declined.return_to.as_ref()).or(again.as_ref());
+        let start = |provider| format!("{}{}", visitor.site.origin, self.start_path(provider, return_to));
         let home = "/".to_owned();
-        Links { sign_in, again: again.map_or_else(|| home.clone(), |path| path.to_string()), home }
+        // Where there is no choice, no link has to remember one.
+        let provider = declined.and_then(|declined| declined.provider.as_ref());
+        match provider.filter(|_| self.entrances.only().is_none()) {
+            Some(provider) => {
+                let sign_in = start(Some(provider));
+                Links { again: sign_in.clone(), sign_in, others: Some(start(None)), home }
+            }
+            None => Links {
+                sign_in: start(None),
+                again: again.as_ref().map_or_else(|| home.clone(), LocalPath::to_string),
+                others: None,
+                home,
+            },
+        }
+    }
+
+    /// The path that begins a sign-in: by one provider, or by one that people still have to choose.
+    fn start_path(&self, provider: Option<&ProviderName>, return_to: Option<&LocalPath>) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        let parameters =
+            [("provider", provider.map(|name| name.0.as_str())), ("return_to", return_to.map(LocalPath::as_str))];
+        for (name, value) in parameters {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        let query = query.finish();
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{}/start{mark}{query}", self.prefix)
     }
 
     /// Where this request wanted to go, when that is a page of the app.

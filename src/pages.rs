@@ -5,6 +5,7 @@
 //! broken one stops the start and not a visitor. RFC 9700 sections 4.2 and 4.16 ask for the referrer and framing
 //! headers. Called by `gateway` and `login`.
 
+mod choice;
 mod headers;
 
 use hyper::StatusCode;
@@ -19,6 +20,7 @@ use time::macros::format_description;
 use crate::clock::Timestamp;
 use crate::http::{Response, answer, json, text};
 use crate::refusal::{Onward, Refusal, Words};
+pub use choice::{Choice, WayIn};
 use headers::{Forms, Guard, Referrer};
 
 /// The pages, ready to be filled in.
@@ -62,6 +64,8 @@ pub struct Links {
     pub sign_in: String,
     /// The same page again.
     pub again: String,
+    /// The choice between the ways to sign in, where the visitor had made one.
+    pub others: Option<String>,
     /// The app's start page.
     pub home: String,
 }
@@ -112,6 +116,8 @@ pub struct Me {
     pub user_type: Option<String>,
     /// The provider's name in the configuration.
     pub provider: String,
+    /// What people call it.
+    pub signed_in_by: String,
     /// When the session began.
     pub since: Timestamp,
     /// When it ends without further use.
@@ -137,6 +143,7 @@ struct RefusalPage<'a> {
     administrator: &'a str,
     link: Option<&'a str>,
     label: &'static str,
+    others: Option<&'a str>,
     request_id: &'a str,
     time: Moment,
 }
@@ -151,7 +158,7 @@ struct MePage<'a> {
     user_id: &'a str,
     organization_id: &'a str,
     user_type: Option<&'a str>,
-    provider: &'a str,
+    signed_in_by: &'a str,
     since: Moment,
     idle_until: Moment,
     until: Moment,
@@ -185,6 +192,7 @@ impl Pages {
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
         templates.add_template("layout.html", include_str!("pages/layout.html"))?;
+        templates.add_template("choice.html", include_str!("pages/choice.html"))?;
         templates.add_template("refusal.html", include_str!("pages/refusal.html"))?;
         templates.add_template("sign_out.html", include_str!("pages/sign_out.html"))?;
         templates.add_template("onward.html", include_str!("pages/onward.html"))?;
@@ -271,6 +279,7 @@ impl Pages {
             administrator: &words.administrator,
             link,
             label,
+            others: links.others.as_deref().and_then(local),
             request_id: visit.request_id,
             time: visit.now.into(),
         };
@@ -288,7 +297,7 @@ impl Pages {
             user_id: &me.user_id,
             organization_id: &me.organization_id,
             user_type: me.user_type.as_deref(),
-            provider: &me.provider,
+            signed_in_by: &me.signed_in_by,
             since: me.since.into(),
             idle_until: me.idle_until.into(),
             until: me.until.into(),
@@ -401,6 +410,7 @@ mod tests {
         Links {
             sign_in: "https://wiki.example.com/.portcullis/start?a=1&b=2".into(),
             again: "/a".into(),
+            others: None,
             home: "/".into(),
         }
     }
@@ -414,6 +424,7 @@ mod tests {
             organization_id: "00D5g00000ABCDEEA4".into(),
             user_type: Some("STANDARD".into()),
             provider: "salesforce".into(),
+            signed_in_by: "Acme <staff>".into(),
             since: Timestamp(1_791_381_802),
             idle_until: Timestamp(1_791_385_402),
             until: Timestamp(1_791_410_602),
@@ -565,7 +576,8 @@ mod tests {
     fn a_link_that_could_run_a_script_or_leave_by_stealth_is_left_out() {
         let pages = Pages::new().unwrap();
         for link in ["javascript:alert(1)", "//evil.example", "/\\evil.example", "data:text/html,x", ""] {
-            let links = Links { sign_in: link.into(), again: link.into(), home: link.into() };
+            let others = Some(link.into());
+            let links = Links { sign_in: link.into(), again: link.into(), others, home: link.into() };
             let (_, page) = read(pages.refusal(&Refusal::AttemptExpired, Form::Page, &VISIT, &links));
             assert!(!page.contains("class=\"button\""), "{link}");
             let (_, body) = read(pages.refusal(&Refusal::AttemptExpired, Form::Json, &VISIT, &links));

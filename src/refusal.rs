@@ -31,6 +31,8 @@ pub enum Refusal {
     WrongHost,
     /// A path under our own prefix where there is nothing.
     UnknownPage,
+    /// A sign-in was asked for by a provider that there is not.
+    UnknownProvider,
     /// No route covers this host and path.
     NoRoute,
     /// A page of ours was asked with a method that it does not have; `allow` is the `Allow` header.
@@ -232,6 +234,7 @@ impl Refusal {
             Self::BadTarget(detail) | Self::BadRequest(detail) => (*detail).to_owned(),
             Self::WrongHost
             | Self::UnknownPage
+            | Self::UnknownProvider
             | Self::NoRoute
             | Self::MethodNotAllowed { .. }
             | Self::SignInRequired
@@ -278,6 +281,7 @@ impl Refusal {
             Self::BadRequest("there are two Host headers"),
             Self::WrongHost,
             Self::UnknownPage,
+            Self::UnknownProvider,
             Self::NoRoute,
             Self::MethodNotAllowed { allow: "GET, HEAD" },
             Self::SignInRequired,
@@ -331,6 +335,7 @@ impl Refusal {
             Self::BadRequest(_) => browser::BAD_REQUEST,
             Self::WrongHost => browser::WRONG_HOST,
             Self::UnknownPage => browser::UNKNOWN_PAGE,
+            Self::UnknownProvider => browser::UNKNOWN_PROVIDER,
             Self::NoRoute => browser::NO_ROUTE,
             Self::MethodNotAllowed { .. } => browser::METHOD_NOT_ALLOWED,
             Self::SignInRequired => browser::SIGN_IN_REQUIRED,

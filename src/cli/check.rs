@@ -14,8 +14,8 @@ use std::process::ExitCode;
 use super::{FAILED, complain, refuse, runtime, say};
 use crate::clock::Timestamp;
 use crate::config::{Config, file};
-use crate::identity;
 use crate::identity::oidc::{self, ClientAuthentication, UserTypes};
+use crate::identity::{Entry, Settings};
 use crate::route::Access;
 
 /// How far a check goes.
@@ -35,7 +35,7 @@ pub(super) fn run(path: &Path, reach: Reach) -> ExitCode {
     };
     say(format_args!("{}: the configuration is good\n", path.display()));
     say(summary(&config));
-    say(for_salesforce(&config));
+    config.providers.iter().for_each(|provider| say(for_salesforce(provider, &config)));
     if reach == Reach::FileOnly {
         return ExitCode::SUCCESS;
     }
@@ -67,12 +67,15 @@ fn summary(config: &Config) -> String {
         Some(operator) => line("operator", &operator),
         None => line("operator", &"off"),
     }
-    let place = match &config.provider {
-        identity::Settings::Oidc(settings) => settings.org.as_str().trim_end_matches('/').to_owned(),
-        identity::Settings::Saml(setup) => saml::place(setup),
-    };
-    line("provider", &format_args!("{} at {place}", config.provider.name()));
-    line("who may", &who(config));
+    for provider in &config.providers {
+        let place = match &provider.settings {
+            Settings::Oidc(settings) => settings.org.as_str().trim_end_matches('/').to_owned(),
+            Settings::Saml(setup) => saml::place(setup),
+        };
+        let title = if config.providers.len() > 1 { format!(", shown as {:?}", provider.title) } else { String::new() };
+        line("provider", &format_args!("{} at {place}{title}", provider.settings.name()));
+        line("who may", &who(&provider.settings));
+    }
     let span = |span| humantime::format_duration(span);
     line("sessions", &format_args!("{}, {} when unused", span(config.session.lifetime), span(config.session.idle)));
     for route in &config.routes {
@@ -91,22 +94,29 @@ fn summary(config: &Config) -> String {
     text
 }
 
-fn who(config: &Config) -> String {
-    let orgs: Vec<&str> = config.provider.organizations().iter().map(|org| org.as_str()).collect();
+fn who(provider: &Settings) -> String {
+    let orgs: Vec<&str> = provider.organizations().iter().map(|org| org.as_str()).collect();
     let orgs = if orgs.is_empty() { "of that org".to_owned() } else { format!("of {}", orgs.join(", ")) };
-    match config.provider.user_types() {
+    match provider.user_types() {
         UserTypes::Only(types) => format!("users {orgs} of type {}", types.join(", ")),
         UserTypes::Any => format!("users {orgs}, partners and customers included"),
     }
 }
 
-/// What to enter in Salesforce, by the words of its pages.
-fn for_salesforce(config: &Config) -> String {
-    match &config.provider {
-        identity::Settings::Oidc(settings) => for_oauth(settings, config),
-        identity::Settings::Saml(setup) => {
-            let mut text = "Enter in the app's SAML settings in Salesforce:\n".to_owned();
-            for (name, value) in saml::entries(setup, config) {
+/// What to enter in Salesforce for a provider, by the words of its pages.
+fn for_salesforce(provider: &Entry, config: &Config) -> String {
+    let whose = if config.providers.len() > 1 {
+        format!("For {}, enter", provider.settings.name())
+    } else {
+        "Enter".to_owned()
+    };
+    match &provider.settings {
+        Settings::Oidc(settings) => {
+            format!("{whose} in the app's OAuth settings in Salesforce:\n{}", for_oauth(settings, provider, config))
+        }
+        Settings::Saml(setup) => {
+            let mut text = format!("{whose} in the app's SAML settings in Salesforce:\n");
+            for (name, value) in saml::entries(setup, provider, config) {
                 let _ = writeln!(text, "  {name:<38} {value}");
             }
             text
@@ -114,12 +124,12 @@ fn for_salesforce(config: &Config) -> String {
     }
 }
 
-fn for_oauth(settings: &oidc::Settings, config: &Config) -> String {
-    let mut text = "Enter in the app's OAuth settings in Salesforce:\n".to_owned();
+fn for_oauth(settings: &oidc::Settings, provider: &Entry, config: &Config) -> String {
+    let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:<38} {value}");
     };
-    for (index, callback) in config.callbacks().enumerate() {
+    for (index, callback) in config.callbacks(provider).enumerate() {
         line(if index == 0 { "Callback URL" } else { "" }, &callback);
     }
     line("Selected OAuth Scopes", &settings.scopes.join(", "));
@@ -158,13 +168,13 @@ upstream = "http://127.0.0.1:3001"
     #[test]
     fn every_callback_address_and_scope_is_printed_to_be_entered() {
         let config = file::read(TEXT, "gateway.toml", &[]).unwrap();
-        let text = for_salesforce(&config);
+        let text = for_salesforce(&config.providers[0], &config);
         assert!(text.contains("https://wiki.example.com/.portcullis/callback\n"), "{text}");
         assert!(text.contains("https://grafana.example.com/.portcullis/callback\n"), "{text}");
         assert!(text.contains("openid, profile, email"), "{text}");
         assert!(text.contains("Require Secret for Web Server Flow     on\n"), "{text}");
         let public = file::read(&TEXT.replace("client_secret", "#"), "gateway.toml", &[]).unwrap();
-        assert!(for_salesforce(&public).contains("off (there is no client_secret)"));
+        assert!(for_salesforce(&public.providers[0], &public).contains("off (there is no client_secret)"));
     }
 
     #[test]
@@ -174,6 +184,6 @@ upstream = "http://127.0.0.1:3001"
         assert!(text.contains("wiki.example.com/ -> http://127.0.0.1:3000 (signed in)"), "{text}");
         assert!(text.contains("grafana.example.com/assets -> http://127.0.0.1:3001 (public)"), "{text}");
         assert!(text.contains("users of that org of type STANDARD"), "{text}");
-        assert!(!text.contains("hunter2") && !for_salesforce(&config).contains("hunter2"));
+        assert!(!text.contains("hunter2") && !for_salesforce(&config.providers[0], &config).contains("hunter2"));
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::problem::{Place, Problem, Problems};
 use super::reader::Reader;
 use super::source::{PREFIX, Sources};
-use super::{Config, front, headers, provider, routes, upstream};
+use super::{Config, front, headers, providers, routes, upstream};
 use crate::proxy;
 
 /// Reads the file at `path` and the process's environment.
@@ -59,7 +59,7 @@ fn sections(reader: &Reader) -> Option<Config> {
     let mut notes = Vec::new();
     let limits = front::limits(&root);
     let front = front::read(&root, &mut notes);
-    let provider = provider::read(&root, &front);
+    let providers = providers::read(&root, &front);
     let session = routes::session(&root);
     let headers = headers::read(&root);
     let upstream = upstream::read(&root);
@@ -74,7 +74,7 @@ fn sections(reader: &Reader) -> Option<Config> {
         prefix: front.prefix?,
         server,
         operator: front.operator?,
-        provider: provider?,
+        providers: providers?,
         session: session?,
         headers: headers?,
         routes: routes.routes,

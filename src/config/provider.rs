@@ -1,86 +1,22 @@
-//! `[provider.NAME]`: the Salesforce org and how the gateway is known there.
+//! `[provider.NAME]` with `protocol = "oidc"`: the Salesforce org and how the gateway is known there.
 //!
 //! Settings that exclude each other, ask for too much or let in more people than meant are refused here, in
-//! words of the configuration. Called by `config::file`.
+//! words of the configuration. Called by `config::providers`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::credential::{Shape, secret};
-use super::front::Front;
+use super::org;
 use super::problem::Wrong;
 use super::reader::{Table, Written};
 use super::value::{choice, duration, words};
-use super::{org, saml};
-use crate::http::Scheme;
-use crate::http::origin::Origin;
 use crate::identity::oidc::{ClientAuthentication, MAX_CLOCK_SKEW, Settings, UserInfoMethod, UserTypes};
 use crate::identity::salesforce::{OrgId, is_shared_login_host};
-use crate::identity::{self, ProviderName, salesforce};
+use crate::identity::{ProviderName, salesforce};
 
-/// The protocols that there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Protocol {
-    Oidc,
-    Saml,
-}
-
-const PROTOCOLS: [(&str, Protocol); 2] = [("oidc", Protocol::Oidc), ("saml", Protocol::Saml)];
-
-/// The one provider.
-pub(super) fn read(root: &Table<'_>, front: &Front) -> Option<identity::Settings> {
-    let providers = root.table("provider");
-    let mut named = providers.named().into_iter();
-    let Some((name, table)) = named.next() else {
-        if !root.has("provider") || providers.is_present() {
-            root.complain(
-                "provider",
-                "is missing: nobody could sign in",
-                "write [provider.salesforce] with org and client_id below",
-            );
-        }
-        return None;
-    };
-    for (other, _) in named {
-        providers.complain(&other, "is a second provider", format!("keep one provider for now: {name} or {other}"));
-    }
-    let good =
-        !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
-    if !good {
-        providers.complain(&name, "is not a name for a provider", "use lower-case letters, digits, _ and -");
-    }
-    let name = ProviderName(name);
-    match table.get("protocol", Some("oidc"), Written::Text, |text| choice(text, &PROTOCOLS)) {
-        Some(Protocol::Saml) => {
-            travels(&table, front);
-            let (public, prefix) = (front.public.as_ref(), front.prefix.as_deref());
-            let entity_id =
-                format!("{}{}/saml/metadata", public.map_or("", Origin::as_str), prefix.unwrap_or_default());
-            let settings = saml::settings(&table, name, entity_id);
-            table.finish();
-            settings.map(|setup| identity::Settings::Saml(Box::new(setup)))
-        }
-        Some(Protocol::Oidc) => {
-            let settings = settings(&table, name);
-            table.finish();
-            settings.map(|settings| identity::Settings::Oidc(Box::new(settings)))
-        }
-        // The other keys depend on it.
-        None => None,
-    }
-}
-
-/// SAML's answer is a form posted by another site, and browsers let a cookie come along only if it is `Secure`.
-fn travels(table: &Table<'_>, front: &Front) {
-    if let Some(public) =
-        front.public.as_ref().filter(|public| public.scheme() == Scheme::Http && !public.is_loopback())
-    {
-        let what = format!("\"saml\" does not work at {public}: browsers keep its cookie on https alone");
-        table.complain("protocol", what, "give public_url https, or write \"oidc\"");
-    }
-}
-
-fn settings(table: &Table<'_>, name: ProviderName) -> Option<Settings> {
+/// The keys of OpenID Connect.
+pub(super) fn settings(table: &Table<'_>, name: ProviderName) -> Option<Settings> {
     table.require("org", "write the org's address: org = \"https://NAME.my.salesforce.com\"");
     let org = table.get("org", None, Written::Text, org::read);
     table.require("client_id", "write the consumer key of the app in Salesforce");

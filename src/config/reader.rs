@@ -139,6 +139,11 @@ impl<'r> Table<'r> {
         self.reader.sources.place(&self.path.key(key))
     }
 
+    /// How far into the file `key` was written.
+    pub(super) fn rank(&self, key: &str) -> usize {
+        self.reader.sources.rank(&self.path.key(key))
+    }
+
     /// The value of `key` by `read`, or its default by the same reader; `None` after a complaint, or when it
     /// is neither written nor has a default.
     pub(super) fn get<T>(

@@ -32,7 +32,12 @@ pub(super) fn settings(table: &Table<'_>, name: ProviderName, entity_id: String)
     let (signed, again, unsolicited) = (flag("sign_requests"), flag("force_authn"), flag("allow_idp_initiated"));
     let sha1 = flag("dangerous_accept_sha1");
     let key = key(table, signed == Some(true));
+    let organizations = table.list("organizations", &[], organization);
     let organization = whose(table);
+    if table.has("organizations") && !table.has("organization_attribute") {
+        let what = "says what organization already says";
+        table.complain("organizations", what, "leave it out: it bounds what organization_attribute may name");
+    }
     let user_types = table.list("user_types", &["STANDARD"], user_type).and_then(|types| kinds(table, types));
     let skew = |text: &str| duration(text, Duration::ZERO, MAX_CLOCK_SKEW);
     let clock_skew = table.get("clock_skew", Some("60s"), Written::Text, skew);
@@ -49,6 +54,7 @@ pub(super) fn settings(table: &Table<'_>, name: ProviderName, entity_id: String)
         reauthentication: if again? { Reauthentication::Required } else { Reauthentication::Unneeded },
         unsolicited: if unsolicited? { Unsolicited::Accepted } else { Unsolicited::Refused },
         organization: organization?,
+        organizations: organizations?,
         user_types: user_types?,
         clock_skew: clock_skew?,
         sha1: if sha1? { Sha1::DangerouslyBelieved } else { Sha1::Refused },

@@ -130,6 +130,18 @@ impl Sources {
         }
     }
 
+    /// How far into the file `path` is written; what only the environment speaks of comes after all of it.
+    pub(super) fn rank(&self, path: &KeyPath) -> usize {
+        let mut found = usize::MAX;
+        let mut here = self.document.as_item();
+        for step in &path.0 {
+            let Some((start, item)) = next(here, step) else { return usize::MAX };
+            found = start.unwrap_or(found);
+            here = item;
+        }
+        found
+    }
+
     /// A table that only the environment speaks of: the first variable inside it.
     fn variable_below(&self, path: &KeyPath) -> Option<Place> {
         let inside = self.variables.iter().find(|variable| {
@@ -207,11 +219,7 @@ fn offset(root: &Item, steps: &[Step]) -> Option<usize> {
     let mut found = None;
     let mut here = root;
     for step in steps {
-        let next = match step {
-            Step::Key(name) => here.as_table_like().and_then(|table| entry(table, name)),
-            Step::Index(index) => element(here, *index),
-        };
-        let Some((start, item)) = next else { break };
+        let Some((start, item)) = next(here, step) else { break };
         found = start.or(found);
         here = item;
     }
@@ -219,6 +227,13 @@ fn offset(root: &Item, steps: &[Step]) -> Option<usize> {
 }
 
 type Found<'a> = (Option<usize>, &'a Item);
+
+fn next<'a>(here: &'a Item, step: &Step) -> Option<Found<'a>> {
+    match step {
+        Step::Key(name) => here.as_table_like().and_then(|table| entry(table, name)),
+        Step::Index(index) => element(here, *index),
+    }
+}
 
 fn entry<'a>(table: &'a dyn TableLike, name: &str) -> Option<Found<'a>> {
     let (key, item) = table.get_key_value(name)?;

@@ -19,11 +19,9 @@ use super::Gateway;
 use crate::admin::Operator;
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::identity::oidc::UserTypes;
-use crate::identity::{self, Provider, SetupProblem};
-use crate::login::Login;
+use crate::identity::SetupProblem;
+use crate::login::{Entrance, Entrances, Login};
 use crate::pages::{BrokenTemplate, Pages};
-use crate::policy::SignInRules;
 use crate::proxy::inject::Injector;
 use crate::proxy::upgrade::Tunnels;
 use crate::proxy::{self, Proxy};
@@ -33,7 +31,6 @@ use crate::server::listen::{self, Inherited, Listener, Opened, SocketFile};
 use crate::server::{self, Door, Drain, Event, Events, Limits, Place, tls};
 use crate::session::Sessions;
 use crate::session::attempt::Attempts;
-use crate::session::cookie::Travel;
 use crate::session::once::Once;
 use crate::telemetry::{AccessLog, Metrics, RequestIds};
 
@@ -198,13 +195,7 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
 }
 
 fn build_house(config: &Config, metrics: &Arc<Metrics>) -> Result<House, StartProblem> {
-    let rules = SignInRules {
-        organizations: config.provider.organizations().to_vec(),
-        user_types: match config.provider.user_types() {
-            UserTypes::Only(types) => Some(types.clone()),
-            UserTypes::Any => None,
-        },
-    };
+    let entrances = Entrances::new(&config.providers)?;
     let on_evicted = {
         let metrics = Arc::clone(metrics);
         move || {
@@ -212,15 +203,10 @@ fn build_house(config: &Config, metrics: &Arc<Metrics>) -> Result<House, StartPr
             tracing::warn!("session.capacity is reached: the session that was unused for longest has ended");
         }
     };
-    let travel = match &config.provider {
-        identity::Settings::Oidc(_) => Travel::Links,
-        identity::Settings::Saml(_) => Travel::Forms,
-    };
     let login = Login {
-        provider: Provider::new(config.provider.clone())?,
-        rules,
         sessions: Sessions::new(config.session.clone(), on_evicted),
-        attempts: Attempts::new(config.cookies, config.session.login_timeout, travel)?,
+        attempts: Attempts::new(config.cookies, config.session.login_timeout, entrances.travel())?,
+        entrances,
         once: Once::default(),
         origins: config.origins.clone(),
         pages: Pages::new()?,
@@ -315,18 +301,31 @@ async fn attend_operator(listener: Option<Listener>, house: Arc<House>, ready: A
     }
 }
 
-/// Fetches discovery and keys before the first visitor needs them. The gateway is ready once it has them.
+/// Fetches discovery and keys, or metadata, before the first visitor needs them. The gateway is ready once one of the
+/// providers has answered: another that does not must keep nobody from signing in there.
 async fn keep_warm(house: Arc<House>, ready: Arc<AtomicBool>) {
+    let entrances = house.login.entrances.iter();
+    futures_util::future::join_all(entrances.map(|entrance| keep_one_warm(entrance, &house.drain, &ready))).await;
+}
+
+async fn keep_one_warm(entrance: &Entrance, drain: &Drain, ready: &AtomicBool) {
+    let provider = entrance.name();
+    let mut answers = false;
     loop {
-        let pause = match house.login.provider.warm(Timestamp::now()).await {
+        let pause = match entrance.provider.warm(Timestamp::now()).await {
             Ok(()) => {
-                if !house.drain.is_draining() && !ready.swap(true, Ordering::AcqRel) {
-                    tracing::info!("ready: the identity provider answers");
+                if !answers {
+                    tracing::info!(%provider, "the identity provider answers");
+                }
+                answers = true;
+                if !drain.is_draining() && !ready.swap(true, Ordering::AcqRel) {
+                    tracing::info!("ready: people can sign in");
                 }
                 KEEP_WARM
             }
             Err(fault) => {
-                tracing::warn!(%fault, "the identity provider does not answer; trying again");
+                answers = false;
+                tracing::warn!(%provider, %fault, "the identity provider does not answer; trying again");
                 WARM_UP_PAUSE
             }
         };

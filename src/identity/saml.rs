@@ -40,6 +40,9 @@ pub use time::{read_time, write_time};
 
 pub use crate::refusal::SamlDoubt as Reason;
 
+/// How the address of our metadata ends, which is our entity id.
+pub const OUR_METADATA: &str = "/saml/metadata";
+
 /// What is not declared once and for all has this format.
 const UNSPECIFIED: &str = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified";
 const ENTITY: &str = "urn:oasis:names:tc:SAML:2.0:nameid-format:entity";

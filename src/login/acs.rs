@@ -11,12 +11,13 @@ use hyper::HeaderMap;
 use hyper::header::CONTENT_TYPE;
 
 use super::callback::already_signed_in;
-use super::{Declined, Login, Visitor, faults};
+use super::{Declined, Entrance, Login, Visitor, faults};
 use crate::http::path::LocalPath;
 use crate::http::{Body, Response};
 use crate::identity::{Attempt, saml};
 use crate::refusal::{Refusal, SamlDoubt};
 use crate::session::attempt::AttemptId;
+use crate::session::cookie::Travel;
 
 /// The length of an attempt's `state`.
 const STATE: usize = 43;
@@ -35,20 +36,18 @@ pub(super) struct Fields {
 impl Login {
     pub(super) async fn acs(
         &self,
+        entrance: &Entrance,
         provider: &saml::Provider,
         body: Body,
         visitor: &Visitor<'_>,
     ) -> Result<Response, Declined> {
-        let outcome = self.consume(provider, body, visitor).await;
-        match &outcome {
-            Ok(_) => self.metrics.sign_in("signed_in"),
-            Err(declined) => self.metrics.sign_in(declined.refusal.code()),
-        }
-        outcome
+        let outcome = self.consume(entrance, provider, body, visitor).await;
+        self.record(entrance, outcome)
     }
 
     async fn consume(
         &self,
+        entrance: &Entrance,
         provider: &saml::Provider,
         body: Body,
         visitor: &Visitor<'_>,
@@ -57,7 +56,7 @@ impl Login {
         let response = fields.response.ok_or_else(|| doubted(SamlDoubt::Unreadable, "there is no SAMLResponse"))?;
         let relay_state = fields.relay_state.as_deref();
         let Some(state) = relay_state.filter(|text| is_state(text)) else {
-            return Ok(self.admit(provider, None, &response, relay_state, visitor)?);
+            return Ok(self.admit(entrance, provider, None, &response, relay_state, visitor)?);
         };
         let id = AttemptId::of(state);
         if self.attempts.is_spent(id) {
@@ -65,36 +64,39 @@ impl Login {
         }
         let attempt = match self.attempts.open(state, visitor.headers, visitor.now) {
             Ok(attempt) => attempt,
-            Err(why) => return Err(self.without(state, Refusal::from(why).into())),
+            Err(why) => return Err(self.without(state, Travel::Forms, Refusal::from(why).into())),
         };
         if attempt.origin != visitor.site.origin.as_str() {
-            return Err(self.without(state, Refusal::AttemptForged.into()));
+            return Err(self.without(state, Travel::Forms, Refusal::AttemptForged.into()));
         }
         if let Err(why) = self.attempts.spend(id, visitor.now) {
             return already_signed_in(visitor, Some(id), why.into());
         }
-        self.admit(provider, Some(&attempt), &response, relay_state, visitor).map_err(|refusal| {
-            let return_to = Some(attempt.return_to.clone());
-            self.without(state, Declined { refusal, return_to, cookies: Vec::new() })
+        self.admit(entrance, provider, Some(&attempt), &response, relay_state, visitor).map_err(|refusal| {
+            let (return_to, provider) = (Some(attempt.return_to.clone()), Some(attempt.provider.clone()));
+            let declined = Declined { refusal, return_to, provider, cookies: Vec::new() };
+            self.without(state, Travel::of(&attempt.secrets), declined)
         })
     }
 
     fn admit(
         &self,
+        entrance: &Entrance,
         provider: &saml::Provider,
         attempt: Option<&Attempt>,
         response: &str,
         relay_state: Option<&str>,
         visitor: &Visitor<'_>,
     ) -> Result<Response, Refusal> {
-        let here = self.callback_address(visitor);
+        let here = self.callback_address(entrance, visitor);
         let accepted =
             provider.complete(attempt, response, relay_state, &here, visitor.now).map_err(faults::refusal)?;
         let used = |_| doubted(SamlDoubt::Replayed, "an assertion that was used before");
-        self.once.claim(&accepted.assertion_id, accepted.remember_until, visitor.now).map_err(used)?;
+        let id = entrance.own(&accepted.assertion_id);
+        self.once.claim(&id, accepted.remember_until, visitor.now).map_err(used)?;
         let return_to = attempt.map(|attempt| attempt.return_to.clone()).or(accepted.return_to);
         let state = attempt.map(|attempt| attempt.state.as_str());
-        self.arrive(accepted.signed_in, state, &return_to.unwrap_or_else(LocalPath::root), visitor)
+        self.arrive(entrance, accepted.signed_in, state, &return_to.unwrap_or_else(LocalPath::root), visitor)
     }
 
     /// The fields of a posted form. Others are ignored.

@@ -5,7 +5,7 @@
 
 use hyper::header::{HeaderValue, REFERRER_POLICY};
 
-use super::{Login, Visitor, faults, loop_breaker, set_cookies};
+use super::{Entrance, Login, Visitor, faults, loop_breaker, set_cookies};
 use crate::http::path::LocalPath;
 use crate::http::{Response, see_other};
 use crate::identity::SignedIn;
@@ -17,16 +17,18 @@ use crate::session::cookie::{self, Keep};
 use crate::session::memory::Beginning;
 
 impl Login {
-    /// Lets somebody in whom the provider vouches for, if the rules do. `state` names the attempt, when there was
+    /// Lets somebody in whom the entrance's provider vouches for, if its rules do. `state` names the attempt, when there was
     /// one.
     pub(super) fn arrive(
         &self,
+        entrance: &Entrance,
         signed_in: SignedIn,
         state: Option<&str>,
         return_to: &LocalPath,
         visitor: &Visitor<'_>,
     ) -> Result<Response, Refusal> {
-        may_sign_in(signed_in.identity(), &self.rules).map_err(|why| faults::not_allowed(why, signed_in.identity()))?;
+        let rules = &entrance.rules;
+        may_sign_in(signed_in.identity(), rules).map_err(|why| faults::not_allowed(why, signed_in.identity()))?;
         let headers = self.injector.render(signed_in.identity());
         let beginning = Beginning {
             site: SiteIndex(visitor.site.index),
@@ -41,7 +43,8 @@ impl Login {
         tracing::info!(user = %new.session.person.key(), provider = %new.session.provider, "signed in");
         let mut response = back_to(return_to);
         let session = cookie::line(self.cookies, self.cookies.session_name(), new.id.expose(), Keep::UntilClosed);
-        let forgotten = state.and_then(|state| self.attempts.forget(state));
+        let travel = entrance.travel();
+        let forgotten = state.and_then(|state| self.attempts.forget(state, travel));
         let counted = loop_breaker::count_one(visitor.headers, self.cookies, self.attempts.travel());
         set_cookies(&mut response, [session, forgotten, counted].into_iter().flatten());
         Ok(response)

@@ -7,13 +7,14 @@
 //! by `login`.
 
 use super::arrival::back_to;
-use super::{Declined, Login, Visitor, faults};
+use super::{Declined, Entrance, Login, Visitor, faults};
 use crate::http::Response;
 use crate::http::path::LocalPath;
 use crate::identity::{Answer, Attempt, oidc};
 use crate::refusal::Refusal;
 use crate::refusal::salesforce::SalesforceError;
 use crate::session::attempt::AttemptId;
+use crate::session::cookie::Travel;
 
 /// The longest parameter that is read, in bytes; Salesforce's are under 200.
 const LONGEST_PARAMETER: usize = 4096;
@@ -21,18 +22,34 @@ const LONGEST_PARAMETER: usize = 4096;
 impl Login {
     pub(super) async fn callback(
         &self,
+        entrance: &Entrance,
         provider: &oidc::Provider,
         visitor: &Visitor<'_>,
     ) -> Result<Response, Declined> {
-        let outcome = self.finish(provider, visitor).await;
-        match &outcome {
-            Ok(_) => self.metrics.sign_in("signed_in"),
-            Err(declined) => self.metrics.sign_in(declined.refusal.code()),
-        }
-        outcome
+        let outcome = self.finish(entrance, provider, visitor).await;
+        self.record(entrance, outcome)
     }
 
-    async fn finish(&self, provider: &oidc::Provider, visitor: &Visitor<'_>) -> Result<Response, Declined> {
+    /// Counts how a sign-in ended, and remembers for the way onward by whom it was.
+    pub(super) fn record(
+        &self,
+        entrance: &Entrance,
+        outcome: Result<Response, Declined>,
+    ) -> Result<Response, Declined> {
+        let count = |outcome| self.metrics.sign_in(&entrance.name().0, outcome);
+        outcome.inspect(|_| count("signed_in")).map_err(|declined| {
+            count(declined.refusal.code());
+            let provider = declined.provider.or_else(|| Some(entrance.name().clone()));
+            Declined { provider, ..declined }
+        })
+    }
+
+    async fn finish(
+        &self,
+        entrance: &Entrance,
+        provider: &oidc::Provider,
+        visitor: &Visitor<'_>,
+    ) -> Result<Response, Declined> {
         let answer = read_answer(visitor.target.query().unwrap_or_default())?;
         let Some(state) = answer.state.clone() else {
             // Some of Salesforce's errors come without a state. Their words are ours, so showing them is safe.
@@ -52,23 +69,28 @@ impl Login {
         let attempt = match self.attempts.open(&state, visitor.headers, visitor.now) {
             Ok(attempt) => attempt,
             Err(why) => {
-                return already_signed_in(visitor, None, why.into()).map_err(|declined| self.without(&state, declined));
+                return already_signed_in(visitor, None, why.into())
+                    .map_err(|declined| self.without(&state, Travel::Links, declined));
             }
         };
         if attempt.origin != visitor.site.origin.as_str() {
-            return Err(self.without(&state, Refusal::AttemptForged.into()));
+            return Err(self.without(&state, Travel::Links, Refusal::AttemptForged.into()));
         }
         if let Err(why) = self.attempts.spend(id, visitor.now) {
             return already_signed_in(visitor, Some(id), why.into());
         }
-        let return_to = attempt.return_to.clone();
-        self.sign_in(provider, attempt, answer, &state, visitor).await.map_err(|refusal| {
-            self.without(&state, Declined { refusal, return_to: Some(return_to), cookies: Vec::new() })
-        })
+        let travel = Travel::of(&attempt.secrets);
+        let (return_to, provider_name) = (Some(attempt.return_to.clone()), Some(attempt.provider.clone()));
+        let declined = |refusal| {
+            let declined = Declined { refusal, return_to, provider: provider_name, cookies: Vec::new() };
+            self.without(&state, travel, declined)
+        };
+        self.sign_in(entrance, provider, attempt, answer, &state, visitor).await.map_err(declined)
     }
 
     async fn sign_in(
         &self,
+        entrance: &Entrance,
         provider: &oidc::Provider,
         attempt: Attempt,
         answer: Answer,
@@ -76,14 +98,14 @@ impl Login {
         visitor: &Visitor<'_>,
     ) -> Result<Response, Refusal> {
         let return_to = attempt.return_to.clone();
-        let callback = self.callback_address(visitor);
+        let callback = self.callback_address(entrance, visitor);
         let signed_in = provider.complete(attempt, &callback, answer, visitor.now).await.map_err(faults::refusal)?;
-        self.arrive(signed_in, Some(state), &return_to, visitor)
+        self.arrive(entrance, signed_in, Some(state), &return_to, visitor)
     }
 
     /// With the attempt's cookie deleted.
-    pub(super) fn without(&self, state: &str, mut declined: Declined) -> Declined {
-        declined.cookies.extend(self.attempts.forget(state));
+    pub(super) fn without(&self, state: &str, travel: Travel, mut declined: Declined) -> Declined {
+        declined.cookies.extend(self.attempts.forget(state, travel));
         declined
     }
 }

@@ -9,13 +9,16 @@ use std::time::Duration;
 use hyper::Method;
 
 use super::acs::doubted;
-use super::{Declined, Login, Visitor, faults, set_cookies};
+use super::{Declined, Entrance, Login, Visitor, faults, set_cookies};
+use crate::clock::Timestamp;
+use crate::http::origin::Origin;
 use crate::http::{Body, Response, answer, see_other};
 use crate::identity::saml::logout::{Arrived, Logout, Outcome};
 use crate::identity::saml::{self, Parameter};
 use crate::identity::{Handle, Provider, Way};
 use crate::pages::PostOnward;
 use crate::refusal::SamlDoubt;
+use crate::session::Session;
 
 /// Longer than any logout message is believed.
 const REMEMBERED: Duration = Duration::from_secs(900);
@@ -24,12 +27,13 @@ impl Login {
     /// `/saml/logout`, by either binding.
     pub(super) async fn saml_logout(
         &self,
+        entrance: &Entrance,
         provider: &saml::Provider,
         body: Body,
         visitor: &Visitor<'_>,
     ) -> Result<Response, Declined> {
         let nothing = || doubted(SamlDoubt::Logout, "there is neither one SAMLRequest nor one SAMLResponse");
-        let here = self.logout_address(visitor.site.origin.as_str());
+        let here = self.logout_address(entrance, visitor.site.origin.as_str());
         let logout = if *visitor.method == Method::POST {
             let fields = self.read_form(body, visitor.headers).await?;
             let (parameter, message) = match (&fields.request, &fields.response) {
@@ -47,8 +51,8 @@ impl Login {
             Logout::Request { id, name_id, session_indexes, relay_state } => {
                 let until = visitor.now.after(REMEMBERED);
                 let used = |_| doubted(SamlDoubt::Replayed, "a logout request that was used before");
-                self.once.claim(&id, until, visitor.now).map_err(used)?;
-                let ended = self.sessions.end_all(&name_id.value, &session_indexes);
+                self.once.claim(&entrance.own(&id), until, visitor.now).map_err(used)?;
+                let ended = self.sessions.end_all(provider.name(), &name_id.value, &session_indexes);
                 tracing::info!(sessions = ended, provider = %provider.name(), "the provider signed somebody out");
                 let way = provider.answer(&id, relay_state.as_deref(), visitor.now).map_err(faults::refusal)?;
                 Ok(way.map_or_else(|| self.to_signed_out(), |way| self.onward_after_sign_out(way, visitor)))
@@ -63,32 +67,43 @@ impl Login {
     }
 
     /// `/saml/metadata`: what Salesforce has to know about us.
-    pub(super) fn saml_metadata(&self, provider: &saml::Provider, visitor: &Visitor<'_>) -> Result<Response, Declined> {
+    pub(super) fn saml_metadata(
+        &self,
+        entrance: &Entrance,
+        provider: &saml::Provider,
+        visitor: &Visitor<'_>,
+    ) -> Result<Response, Declined> {
+        let origins = || self.origins.iter().map(Origin::as_str);
         let callbacks: Vec<String> =
-            self.origins.iter().map(|origin| format!("{origin}{}/saml/acs", self.prefix)).collect();
-        let logouts: Vec<String> = self.origins.iter().map(|origin| self.logout_address(origin.as_str())).collect();
+            origins().map(|origin| format!("{origin}{}{}", self.prefix, entrance.paths.answer)).collect();
+        let logouts: Vec<String> = origins().map(|origin| self.logout_address(entrance, origin)).collect();
         let metadata = provider.our_metadata(&callbacks, &logouts, visitor.now).map_err(faults::refusal)?;
         Ok(answer(hyper::StatusCode::OK, "application/samlmetadata+xml", metadata))
     }
 
-    /// The way to sign out at the provider too, for a session that it can end; what keeps somebody from it is
+    /// The way to sign out at the session's own provider too, when that can end it; what keeps somebody from it is
     /// logged, for here they are signed out already.
-    pub(super) fn sign_out_there(&self, handle: Option<&Handle>, visitor: &Visitor<'_>) -> Option<Way> {
-        let (Provider::Saml(provider), Some(handle)) = (&self.provider, handle) else { return None };
-        match provider.sign_out(handle, visitor.now) {
+    pub(super) fn sign_out_there(&self, session: &Session, now: Timestamp) -> Option<Way> {
+        let (provider, handle) = self.ends(session)?;
+        match provider.sign_out(handle, now) {
             Ok(way) => way,
             Err(fault) => {
-                tracing::warn!(%fault, "nobody can be signed out at the provider");
+                tracing::warn!(%fault, provider = %provider.name(), "nobody can be signed out at the provider");
                 None
             }
         }
     }
 
     /// Where the form that signs out may lead, beside this origin.
-    pub(super) fn sign_out_leads_to(&self, handle: Option<&Handle>, visitor: &Visitor<'_>) -> Option<String> {
-        match (&self.provider, handle) {
-            (Provider::Saml(provider), Some(_)) => provider.sign_out_address(visitor.now),
-            (Provider::Saml(_), None) | (Provider::Oidc(_), _) => None,
+    pub(super) fn sign_out_leads_to(&self, session: &Session, now: Timestamp) -> Option<String> {
+        self.ends(session).and_then(|(provider, _)| provider.sign_out_address(now))
+    }
+
+    /// The provider that made a session and knows it by a handle.
+    fn ends<'a>(&'a self, session: &'a Session) -> Option<(&'a saml::Provider, &'a Handle)> {
+        match &self.entrances.named(&session.provider.0)?.provider {
+            Provider::Saml(provider) => Some((provider, session.handle.as_ref()?)),
+            Provider::Oidc(_) => None,
         }
     }
 
@@ -115,7 +130,7 @@ impl Login {
         response
     }
 
-    fn logout_address(&self, origin: &str) -> String {
-        format!("{origin}{}/saml/logout", self.prefix)
+    fn logout_address(&self, entrance: &Entrance, origin: &str) -> String {
+        format!("{origin}{}{}", self.prefix, entrance.paths.logout.as_deref().unwrap_or_default())
     }
 }

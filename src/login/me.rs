@@ -19,6 +19,7 @@ impl Login {
             (name.to_string(), value.to_str().unwrap_or_default().to_owned())
         };
         let person = &session.person;
+        let entrance = self.entrances.named(&session.provider.0);
         let me = Me {
             name: text(&person.name),
             username: person.username.to_string(),
@@ -27,6 +28,7 @@ impl Login {
             organization_id: person.organization().to_owned(),
             user_type: text(&person.user_type),
             provider: session.provider.to_string(),
+            signed_in_by: entrance.map_or_else(|| session.provider.to_string(), |entrance| entrance.title.clone()),
             since: session.began,
             idle_until: session.idle_until(self.sessions.settings().idle),
             until: session.ends,

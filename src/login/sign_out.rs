@@ -22,7 +22,7 @@ impl Login {
             return see_other(&format!("{}/signed-out", self.prefix));
         };
         let who = session.person.name.as_ref().unwrap_or(&session.person.username).to_string();
-        let onward = self.sign_out_leads_to(session.handle.as_ref(), visitor);
+        let onward = self.sign_out_leads_to(session, visitor.now);
         let page = SignOut { who, action: format!("{}/sign-out", self.prefix), home: "/".to_owned(), onward };
         self.pages.sign_out(&page, &self.visit(visitor))
     }
@@ -37,12 +37,12 @@ impl Login {
         for key in cookie::read_session(visitor.headers, self.cookies) {
             self.sessions.end(&key);
         }
-        if let Some((_, session)) = &visitor.session {
+        let session = visitor.session.as_ref().map(|(_, session)| session);
+        if let Some(session) = session {
             tracing::info!(user = %session.person.key(), "signed out");
         }
-        let handle = visitor.session.as_ref().and_then(|(_, session)| session.handle.as_ref());
         let mut response = match form(visitor.headers) {
-            Form::Page => match self.sign_out_there(handle, visitor) {
+            Form::Page => match session.and_then(|session| self.sign_out_there(session, visitor.now)) {
                 Some(way) => self.onward_after_sign_out(way, visitor),
                 None => see_other(&format!("{}/signed-out", self.prefix)),
             },

@@ -53,6 +53,17 @@ pub(super) const UNKNOWN_PAGE: Entry = Entry {
                     the app. If the app needs such paths, choose another prefix.",
 };
 
+pub(super) const UNKNOWN_PROVIDER: Entry = Entry {
+    code: "unknown_provider",
+    status: StatusCode::NOT_FOUND,
+    onward: Onward::SignIn,
+    title: "There is no such way to sign in",
+    happened: "The link that brought you here names a way to sign in that this site does not have, or no longer has.",
+    you: "Sign in again, and choose one of the ways that there are.",
+    administrator: "The link's provider parameter is the name of none in the configuration. If a provider was \
+                    renamed or removed, correct the links that lead here.",
+};
+
 pub(super) const NO_ROUTE: Entry = Entry {
     code: "no_route",
     status: StatusCode::NOT_FOUND,

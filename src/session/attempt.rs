@@ -45,8 +45,8 @@ pub enum NoAttempt {
 }
 
 impl Attempts {
-    /// With a fresh sealing key: attempts do not outlive the process, as sessions do not. `travel` says how the
-    /// provider's answers arrive.
+    /// With a fresh sealing key: attempts do not outlive the process, as sessions do not. `travel` says how answers
+    /// may arrive at most.
     ///
     /// # Errors
     /// [`NoRandomness`] when no key can be drawn.
@@ -68,20 +68,21 @@ impl Attempts {
         let plain = serde_json::to_vec(attempt).unwrap_or_default();
         let sealed = self.sealer.seal(&name, &plain)?;
         let mut lines = Vec::with_capacity(2);
-        lines.extend(self.line(&name, &sealed, Keep::Seconds(self.lifetime.as_secs())));
-        let mut kept: Vec<(Timestamp, &str)> = Vec::new();
+        let travel = Travel::of(&attempt.secrets);
+        lines.extend(self.line(&name, &sealed, Keep::Seconds(self.lifetime.as_secs()), travel));
+        let mut kept: Vec<(Timestamp, &str, Travel)> = Vec::new();
         for (other, value) in cookie::read_family(request, self.policy.attempt_prefix()) {
             match self.read(other, value, now) {
-                Ok(attempt) => kept.push((attempt.started, other)),
+                Ok(attempt) => kept.push((attempt.started, other, Travel::of(&attempt.secrets))),
                 Err(_) if lines.len() <= MAX_DELETIONS => {
-                    lines.extend(self.line(other, "", Keep::Not));
+                    lines.extend(self.line(other, "", Keep::Not, self.travel));
                 }
                 Err(_) => {}
             }
         }
-        kept.sort_unstable_by(|left, right| right.cmp(left));
-        for (_, other) in kept.into_iter().skip(MAX_ATTEMPTS - 1).take(MAX_DELETIONS) {
-            lines.extend(self.line(other, "", Keep::Not));
+        kept.sort_unstable_by(|left, right| (right.0, right.1).cmp(&(left.0, left.1)));
+        for (_, other, travel) in kept.into_iter().skip(MAX_ATTEMPTS - 1).take(MAX_DELETIONS) {
+            lines.extend(self.line(other, "", Keep::Not, travel));
         }
         Ok(lines)
     }
@@ -102,9 +103,9 @@ impl Attempts {
         Err(worst)
     }
 
-    /// The line that deletes the cookie of `state`.
-    pub fn forget(&self, state: &str) -> Option<HeaderValue> {
-        self.line(&self.name(state), "", Keep::Not)
+    /// The line that deletes the cookie of `state`, which travelled so.
+    pub fn forget(&self, state: &str, travel: Travel) -> Option<HeaderValue> {
+        self.line(&self.name(state), "", Keep::Not, travel)
     }
 
     /// Takes the one use of an attempt.
@@ -120,11 +121,11 @@ impl Attempts {
         self.spent.lock().unwrap_or_else(PoisonError::into_inner).contains(attempt)
     }
 
-    fn line(&self, name: &str, value: &str, keep: Keep) -> Option<HeaderValue> {
-        cookie::travelling_line(self.policy, name, value, keep, self.travel)
+    fn line(&self, name: &str, value: &str, keep: Keep, travel: Travel) -> Option<HeaderValue> {
+        cookie::travelling_line(self.policy, name, value, keep, travel)
     }
 
-    /// How the cookies travel.
+    /// How cookies travel that have to be there whichever provider answers.
     pub fn travel(&self) -> Travel {
         self.travel
     }

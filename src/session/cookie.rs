@@ -11,6 +11,7 @@ use hyper::HeaderMap;
 use hyper::header::{COOKIE, HeaderValue, SET_COOKIE};
 
 use super::SessionKey;
+use crate::identity::Secrets;
 
 /// What our cookies demand of the browser's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,6 +193,16 @@ pub enum Travel {
     /// With posted forms as well: `SameSite=None`, which browsers take only with `Secure`. Browsers hold
     /// `http://localhost` for secure enough.
     Forms,
+}
+
+impl Travel {
+    /// What the cookie of an attempt needs, so that it is there when the answer comes.
+    pub fn of(secrets: &Secrets) -> Self {
+        match secrets {
+            Secrets::Oidc { .. } => Self::Links,
+            Secrets::Saml { .. } => Self::Forms,
+        }
+    }
 }
 
 /// A `Set-Cookie` line of ours: `HttpOnly`, `SameSite=Lax`, `Path=/`, no `Domain`, and `Secure` by policy.

@@ -16,7 +16,7 @@ use super::table::Table;
 use super::{IdentityHeaders, Person, Session, SessionKey, Settings, SiteIndex};
 use crate::clock::Timestamp;
 use crate::http::path::LocalPath;
-use crate::identity::SignedIn;
+use crate::identity::{ProviderName, SignedIn};
 use crate::secret::{NoRandomness, Secret, random_token};
 
 /// In how many steps the store is looked through once.
@@ -124,9 +124,10 @@ impl Sessions {
         }
     }
 
-    /// Ends the sessions of whom the provider calls `subject`: those that it names in `indexes`, and those that it
-    /// gave no index; all of them when it names none. Returns how many there were.
-    pub fn end_all(&self, subject: &str, indexes: &[String]) -> usize {
+    /// Ends the sessions of whom `provider` calls `subject`: those that it names in `indexes`, and those that it
+    /// gave no index; all of them when it names none. Another provider's sessions are not its to end, whatever it
+    /// calls people. Returns how many there were.
+    pub fn end_all(&self, provider: &ProviderName, subject: &str, indexes: &[String]) -> usize {
         let named = |session: &Session| {
             let index = session.handle.as_ref().and_then(|handle| handle.index.as_deref());
             indexes.is_empty() || index.is_none_or(|index| indexes.iter().any(|theirs| theirs == index))
@@ -134,7 +135,7 @@ impl Sessions {
         let is_meant = |key: &SessionKey| {
             let session = self.table.get(key)?;
             let theirs = session.handle.as_ref().is_some_and(|handle| handle.name.value == subject);
-            (theirs && named(&session)).then_some(())
+            (theirs && session.provider == *provider && named(&session)).then_some(())
         };
         let meant: Vec<SessionKey> =
             self.roll.keys(subject).into_iter().filter(|key| is_meant(key).is_some()).collect();
@@ -270,10 +271,13 @@ pub(crate) mod tests {
         let bob = create_as(&sessions, "bob", Some("1"));
         let other = create(&sessions).key;
         let alive = |key: &SessionKey| sessions.load(key, SITE, START).is_some();
-        assert_eq!(sessions.end_all("ad", &[]), 0);
-        assert_eq!(sessions.end_all("ada", &["1".to_owned()]), 2, "the one without an index may be meant");
+        let org = ProviderName("salesforce".to_owned());
+        let stranger = ProviderName("other".to_owned());
+        assert_eq!(sessions.end_all(&stranger, "ada", &[]), 0, "another provider may call somebody else so");
+        assert_eq!(sessions.end_all(&org, "ad", &[]), 0);
+        assert_eq!(sessions.end_all(&org, "ada", &["1".to_owned()]), 2, "the one without an index may be meant");
         assert_eq!(ada.each_ref().map(alive), [false, true, false]);
-        assert_eq!(sessions.end_all("ada", &[]), 1);
+        assert_eq!(sessions.end_all(&org, "ada", &[]), 1);
         assert!(!alive(&ada[1]) && alive(&bob) && alive(&other));
     }
 

@@ -31,13 +31,15 @@ const BOUNDS: [u64; 14] = [
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 type Labelled = Family<[(&'static str, &'static str); 1], Counter>;
+/// By provider and outcome.
+type SignIns = Family<[(&'static str, String); 2], Counter>;
 type Callback = Box<dyn Fn() -> u64 + Send + Sync>;
 
 /// Every counter of one process.
 pub struct Metrics {
     registry: Registry,
     house: Arc<House>,
-    sign_ins: Labelled,
+    sign_ins: SignIns,
     refusals: Labelled,
     server: Labelled,
     upstream: Labelled,
@@ -49,9 +51,10 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("portcullis");
         let house = Arc::new(House::default());
-        let (sign_ins, refusals, server, upstream) = <(Labelled, Labelled, Labelled, Labelled)>::default();
+        let (refusals, server, upstream) = <(Labelled, Labelled, Labelled)>::default();
+        let sign_ins = SignIns::default();
         let connections = Gauge::default();
-        registry.register("sign_ins", "Sign-ins by how they ended", sign_ins.clone());
+        registry.register("sign_ins", "Sign-ins by provider and how they ended", sign_ins.clone());
         registry.register("refusals", "Requests that were declined, by the refusal's code", refusals.clone());
         registry.register("server_events", "What happened at the listeners, by event", server.clone());
         registry.register("upstream_events", "What happened towards the apps, by event", upstream.clone());
@@ -68,9 +71,10 @@ impl Metrics {
         RouteMetrics(cells)
     }
 
-    /// A sign-in ended with `outcome`: `signed_in`, or a refusal's code.
-    pub fn sign_in(&self, outcome: &'static str) {
-        self.sign_ins.get_or_create(&[("outcome", outcome)]).inc();
+    /// A sign-in by `provider` (empty before one was chosen) ended with `outcome`: `signed_in`, or a refusal's code.
+    pub fn sign_in(&self, provider: &str, outcome: &'static str) {
+        let labels = [("provider", provider.to_owned()), ("outcome", outcome.to_owned())];
+        self.sign_ins.get_or_create(&labels).inc();
     }
 
     /// A request was declined.
@@ -269,7 +273,7 @@ mod tests {
     #[test]
     fn rarer_things_are_counted_by_name() {
         let metrics = Metrics::new();
-        metrics.sign_in("signed_in");
+        metrics.sign_in("salesforce", "signed_in");
         metrics.refusal("no_route");
         metrics.upstream_event("connected");
         for name in ["accepted", "accepted", "closed", "header_timeout"] {
@@ -279,7 +283,7 @@ mod tests {
         metrics.watch_dropped_lines(|| 3);
         let text = metrics.encode();
         for expected in [
-            "portcullis_sign_ins_total{outcome=\"signed_in\"} 1\n",
+            "portcullis_sign_ins_total{provider=\"salesforce\",outcome=\"signed_in\"} 1\n",
             "portcullis_refusals_total{code=\"no_route\"} 1\n",
             "portcullis_upstream_events_total{event=\"connected\"} 1\n",
             "portcullis_server_events_total{event=\"header_timeout\"} 1\n",

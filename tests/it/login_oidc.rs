@@ -398,7 +398,12 @@ async fn salesforces_own_errors_have_their_own_pages() {
         let world = World::with().mischief(mischief).start().await;
         let reply = world.browser().try_sign_in(&world.at("/page"), STANDARD, "allow").await;
         assert_eq!((explained(&reply).as_str(), reply.status.as_u16()), (code.code(), status), "{mischief}");
-        assert_eq!(world.metric(&format!("portcullis_sign_ins_total{{outcome=\"{}\"}}", code.code())).await, 1);
+        assert_eq!(
+            world
+                .metric(&format!("portcullis_sign_ins_total{{provider=\"salesforce\",outcome=\"{}\"}}", code.code()))
+                .await,
+            1
+        );
     }
 }
 

@@ -24,14 +24,14 @@ async fn a_gateway_is_alive_at_once_and_ready_when_the_org_answers() {
 #[tokio::test]
 async fn what_happens_is_counted() {
     let world = World::new().await;
-    assert_eq!(world.metric("portcullis_sign_ins_total{outcome=\"signed_in\"}").await, 0);
+    assert_eq!(world.metric("portcullis_sign_ins_total{provider=\"salesforce\",outcome=\"signed_in\"}").await, 0);
     world.browser().fetch(Method::GET, world.at("/"), &[], "").await;
     let mut browser = world.signed_in().await;
     browser.get(world.at("/teapot")).await;
     browser.get(world.at("/.portcullis/nothing")).await;
     let route = world.authority();
     for (name, count) in [
-        ("portcullis_sign_ins_total{outcome=\"signed_in\"}".to_owned(), 1),
+        ("portcullis_sign_ins_total{provider=\"salesforce\",outcome=\"signed_in\"}".to_owned(), 1),
         ("portcullis_refusals_total{code=\"sign_in_required\"}".to_owned(), 1),
         ("portcullis_refusals_total{code=\"unknown_page\"}".to_owned(), 1),
         (format!("portcullis_requests_total{{route=\"{route}/\",decision=\"pass\",status=\"2xx\"}}"), 1),

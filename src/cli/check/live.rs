@@ -49,6 +49,14 @@ impl fmt::Display for Finding {
     }
 }
 
+impl Finding {
+    /// The same, with the name of the provider that it is of.
+    fn of(self, name: &identity::ProviderName) -> Self {
+        let named = self.text.starts_with(&format!("provider {name}:"));
+        Self { text: if named { self.text } else { format!("provider {name}: {}", self.text) }, ..self }
+    }
+}
+
 pub(super) fn good(text: impl Into<String>) -> Finding {
     Finding { outcome: Outcome::Good, text: text.into() }
 }
@@ -63,10 +71,16 @@ pub(super) fn failed(text: impl Into<String>) -> Finding {
 
 /// Asks everything, one after the other.
 pub(super) async fn ask(config: &Config, now: Timestamp) -> Vec<Finding> {
-    let mut findings = match &config.provider {
-        identity::Settings::Oidc(settings) => provider(settings, now).await,
-        identity::Settings::Saml(setup) => saml::ask(setup, now).await,
-    };
+    let mut findings = Vec::new();
+    for entry in &config.providers {
+        let of_it = match &entry.settings {
+            identity::Settings::Oidc(settings) => provider(settings, now).await,
+            identity::Settings::Saml(setup) => saml::ask(setup, now).await,
+        };
+        let several = config.providers.len() > 1;
+        let whose = |finding: Finding| if several { finding.of(entry.settings.name()) } else { finding };
+        findings.extend(of_it.into_iter().map(whose));
+    }
     for route in &config.routes {
         findings.push(app(&route.name, &route.upstream, config.proxy.upstream.connect_timeout).await);
     }
@@ -187,7 +201,7 @@ mod tests {
     }
 
     fn settings() -> Settings {
-        match config("").provider {
+        match config("").providers.remove(0).settings {
             identity::Settings::Oidc(settings) => *settings,
             identity::Settings::Saml(_) => panic!("another protocol"),
         }

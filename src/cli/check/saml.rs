@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::live::{Finding, date, failed, good, warning};
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::identity::Entry;
 use crate::identity::saml::provider::Provider;
 use crate::identity::saml::setup::{Setup, Source};
 use crate::identity::saml::{Binding, Organization, Requests, Unsolicited};
@@ -26,9 +27,9 @@ pub(super) fn place(setup: &Setup) -> String {
 }
 
 /// What to enter in Salesforce, by the words of its pages: name and value.
-pub(super) fn entries(setup: &Setup, config: &Config) -> Vec<(&'static str, String)> {
+pub(super) fn entries(setup: &Setup, provider: &Entry, config: &Config) -> Vec<(&'static str, String)> {
     let mut entries = vec![("Entity Id", setup.entity_id.clone())];
-    for (index, callback) in config.callbacks().enumerate() {
+    for (index, callback) in config.callbacks(provider).enumerate() {
         entries.push((if index == 0 { "ACS URL" } else { "" }, callback));
     }
     entries.push(("Start URL", start_url(setup)));
@@ -54,7 +55,8 @@ pub(super) fn entries(setup: &Setup, config: &Config) -> Vec<(&'static str, Stri
     };
     if logs_out {
         let origin = config.origins.first().map_or("", |origin| origin.as_str());
-        entries.push(("Single Logout URL", format!("{origin}{}/saml/logout", config.prefix)));
+        let path = provider.paths().logout.unwrap_or_default();
+        entries.push(("Single Logout URL", format!("{origin}{}{path}", config.prefix)));
         let binding = match setup.binding {
             Binding::Redirect => "HTTP Redirect",
             Binding::Post => "HTTP POST",

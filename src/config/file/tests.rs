@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::config::problem::Place as Where;
-use crate::identity;
 use crate::identity::oidc::{ClientAuthentication, UserTypes};
+use crate::identity::{self, Entry};
 use crate::proxy::inject::{Preset, Source};
 use crate::route::Access;
 use crate::server::Place;
@@ -39,7 +39,7 @@ fn problems_with(text: &str, pairs: &[(&str, &str)]) -> Problems {
 }
 
 fn oidc(config: &Config) -> &identity::oidc::Settings {
-    match &config.provider {
+    match &config.providers[0].settings {
         identity::Settings::Oidc(settings) => settings,
         identity::Settings::Saml(_) => panic!("another protocol"),
     }
@@ -102,7 +102,7 @@ fn the_smallest_file_is_good_and_has_the_documented_defaults() {
     assert_eq!(config.session.idle, Duration::from_secs(3600));
     assert_eq!(config.session.capacity, 100_000);
     assert_eq!(oidc(&config).scopes, ["openid", "profile", "email"]);
-    assert_eq!(*config.provider.user_types(), UserTypes::default());
+    assert_eq!(*config.providers[0].settings.user_types(), UserTypes::default());
     assert!(matches!(oidc(&config).client, ClientAuthentication::Public));
     assert_eq!(config.headers.presets, [Preset::Forwarded, Preset::Salesforce]);
     assert_eq!(config.routes.len(), 1);
@@ -112,7 +112,10 @@ fn the_smallest_file_is_good_and_has_the_documented_defaults() {
     assert_eq!(config.routes[0].upstream.to_string(), "http://127.0.0.1:3000");
     assert_eq!(config.login_body, 65_536);
     assert_eq!(config.server.limits.header_size, 65_536);
-    assert_eq!(config.callbacks().collect::<Vec<_>>(), ["http://localhost:8080/.portcullis/callback"]);
+    assert_eq!(
+        config.callbacks(&config.providers[0]).collect::<Vec<_>>(),
+        ["http://localhost:8080/.portcullis/callback"]
+    );
     assert!(config.notes.iter().any(|note| note.contains("development")), "{:?}", config.notes);
 }
 
@@ -149,7 +152,7 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(config.session.idle, Duration::from_secs(1800));
     assert_eq!(config.session.capacity, 77);
     assert_eq!(config.proxy.trusted_proxies.0.len(), 2);
-    assert_eq!(*config.provider.user_types(), UserTypes::Any);
+    assert_eq!(*config.providers[0].settings.user_types(), UserTypes::Any);
     assert_eq!(config.server.listen.list, [tcp("127.0.0.1:9")]);
 }
 
@@ -387,12 +390,90 @@ fn files() -> tempfile::TempDir {
 }
 
 #[test]
-fn there_is_exactly_one_provider_with_a_name() {
+fn there_is_a_provider_with_a_name() {
     complaint("public_url = \"http://localhost\"\n[[route]]\nupstream = \"http://127.0.0.1:1\"\n", "provider");
-    let second = "[provider.second]\norg = \"https://a.my.salesforce.com\"\nclient_id = \"x\"\n";
-    complaint(&and(second), "provider.second");
     complaint(&GOOD.replace("[provider.salesforce]", "[provider.Sales]"), "provider.Sales");
     complaint(&GOOD.replace("[provider.salesforce]", "[provider.\"a b\"]"), "provider.\"a b\"");
+}
+
+/// The ordinary configuration, with the lines of its provider and those of `[provider.b]` and `[provider.a]`.
+fn several(first: &str, b: &str, a: &str) -> String {
+    let table = |name: &str, lines: &str| {
+        format!("[provider.{name}]\norg = \"https://{name}.my.salesforce.com\"\nclient_id = \"x\"\n{lines}\n")
+    };
+    let ours = "organizations = [\"00D5g00000ABCDE\"]\n";
+    let both = format!("{}{}", table("b", &format!("{ours}{b}")), table("a", &format!("{ours}{a}")));
+    provider(&format!("{ours}{first}")) + &both
+}
+
+#[test]
+fn providers_are_kept_in_the_order_of_the_file() {
+    let config = good(&several("", "title = \"Partners\"", ""));
+    let shown = |config: &Config| -> Vec<(String, String)> {
+        let shown = |entry: &Entry| (entry.settings.name().to_string(), entry.title.clone());
+        config.providers.iter().map(shown).collect()
+    };
+    let pair = |name: &str, title: &str| (name.to_owned(), title.to_owned());
+    let expected =
+        [pair("salesforce", "acme.my.salesforce.com"), pair("b", "Partners"), pair("a", "a.my.salesforce.com")];
+    assert_eq!(shown(&config), expected);
+    let more = [
+        ("PORTCULLIS_PROVIDER__ZED__ORG", "https://zed.my.salesforce.com"),
+        ("PORTCULLIS_PROVIDER__ZED__CLIENT_ID", "x"),
+        ("PORTCULLIS_PROVIDER__ZED__ORGANIZATIONS", "00D5g00000ABCDE"),
+    ];
+    let config = good_with(&several("", "title = \"Partners\"", ""), &more);
+    assert_eq!(shown(&config)[3], pair("zed", "zed.my.salesforce.com"), "from the environment alone: last");
+}
+
+#[test]
+fn several_providers_of_a_protocol_have_addresses_of_their_own() {
+    let paths =
+        |config: &Config| -> Vec<String> { config.providers.iter().map(|entry| entry.paths().answer).collect() };
+    assert_eq!(paths(&good(GOOD)), ["/callback"]);
+    assert_eq!(paths(&good(&provider("addresses = \"named\""))), ["/callback/salesforce"]);
+    let all_named = ["/callback/salesforce", "/callback/b", "/callback/a"];
+    assert_eq!(paths(&good(&several("", "", ""))), all_named);
+    assert_eq!(paths(&good(&several("addresses = \"named\"", "", ""))), all_named);
+    let one_short = ["/callback", "/callback/b", "/callback/a"];
+    assert_eq!(paths(&good(&several("addresses = \"short\"", "", ""))), one_short);
+    let short = "addresses = \"short\"";
+    let problem = complaint(&several(short, "", short), "provider.a.addresses");
+    assert!(problem.wrong.contains("as for salesforce"), "{problem}");
+    complaint(&provider("addresses = \"long\""), "provider.salesforce.addresses");
+}
+
+#[test]
+fn beside_others_a_provider_speaks_for_named_orgs_alone() {
+    let second = "[provider.b]\norg = \"https://b.my.salesforce.com\"\nclient_id = \"x\"\n";
+    let pinned = provider("organizations = [\"00D5g00000ABCDE\"]") + second;
+    let problem = complaint(&pinned, "provider.b.organizations");
+    assert!(problem.wrong.contains("other providers"), "{problem}");
+    let both = problems_with(&and(second), &[]);
+    assert_eq!(both.keys().collect::<Vec<_>>(), ["provider.salesforce.organizations", "provider.b.organizations"]);
+    let shared = "[provider.b]\norg = \"https://login.salesforce.com\"\nclient_id = \"x\"\n";
+    complaint(&(provider("organizations = [\"00D5g00000ABCDE\"]") + shared), "provider.b.organizations");
+}
+
+#[test]
+fn people_can_tell_providers_apart() {
+    let problem = complaint(&several("title = \"Acme\"", "", "title = \"ACME\""), "provider.a.title");
+    assert!(problem.wrong.contains("that of salesforce"), "{problem}");
+    let same_org = "[provider.b]\norg = \"https://acme.my.salesforce.com\"\nclient_id = \"x\"\n\
+                    organizations = [\"00D5g00000ABCDE\"]\n";
+    complaint(&(provider("organizations = [\"00D5g00000ABCDE\"]") + same_org), "provider.b.title");
+    complaint(&provider(&format!("title = {:?}", "a".repeat(61))), "provider.salesforce.title");
+    complaint(&provider("title = \"a\\tb\""), "provider.salesforce.title");
+    complaint(&provider("title = \" \""), "provider.salesforce.title");
+    assert_eq!(good(&provider(&format!("title = {:?}", "ä".repeat(60)))).providers[0].title.chars().count(), 60);
+}
+
+#[test]
+fn each_provider_is_checked_by_itself() {
+    let text = several("clock_skew = \"4m\"", "scopez = []", "protocol = \"ldap\"\nclient_idd = \"x\"");
+    let problems = problems_with(&text, &[]);
+    let keys = ["provider.salesforce.clock_skew", "provider.b.scopez", "provider.a.protocol"];
+    assert_eq!(problems.keys().collect::<Vec<_>>(), keys, "{problems}");
 }
 
 #[test]
@@ -426,7 +507,7 @@ fn an_organization_is_an_orgs_id() {
     complaint(&provider("organizations = [\"acme\"]"), key);
     let user = complaint(&provider("organizations = [\"0055g00000ABCDE\"]"), key);
     assert!(user.wrong.ends_with("is the id of a user"), "{user}");
-    assert_eq!(good(&provider("organizations = [\"00D5g00000ABCDE\"]")).provider.organizations().len(), 1);
+    assert_eq!(good(&provider("organizations = [\"00D5g00000ABCDE\"]")).providers[0].settings.organizations().len(), 1);
 }
 
 #[test]
@@ -434,7 +515,7 @@ fn a_shared_login_host_needs_organizations() {
     let shared = provider("org = \"https://login.salesforce.com\"");
     complaint(&shared, "provider.salesforce.organizations");
     let pinned = provider("org = \"https://login.salesforce.com\"\norganizations = [\"00D5g00000ABCDE\"]");
-    assert_eq!(good(&pinned).provider.organizations().len(), 1);
+    assert_eq!(good(&pinned).providers[0].settings.organizations().len(), 1);
 }
 
 #[test]

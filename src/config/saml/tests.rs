@@ -49,7 +49,7 @@ fn load(directory: &Path, lines: &[&str]) -> Result<Config, Vec<Problem>> {
 
 #[track_caller]
 fn good(directory: &Path, lines: &[&str]) -> Setup {
-    match load(directory, lines).unwrap_or_else(|problems| panic!("{problems:?}")).provider {
+    match load(directory, lines).unwrap_or_else(|problems| panic!("{problems:?}")).providers.remove(0).settings {
         identity::Settings::Saml(setup) => *setup,
         identity::Settings::Oidc(_) => panic!("another protocol"),
     }
@@ -78,7 +78,10 @@ fn three_values_of_salesforces_page_and_the_org_are_enough() {
     assert_eq!(setup.user_types, UserTypes::default());
     assert!(matches!(setup.organization, Organization::Known(_)));
     let config = load(files.path(), &[]).unwrap();
-    assert_eq!(config.callbacks().collect::<Vec<_>>(), ["https://wiki.example.com/.portcullis/saml/acs"]);
+    assert_eq!(
+        config.callbacks(&config.providers[0]).collect::<Vec<_>>(),
+        ["https://wiki.example.com/.portcullis/saml/acs"]
+    );
 }
 
 #[test]
@@ -178,4 +181,50 @@ fn plain_text_is_for_this_machine_alone() {
     assert!(at("http://localhost:8080").is_ok());
     let problems = at("http://wiki.example.com").expect_err("a complaint");
     assert_eq!(problems.keys().collect::<Vec<_>>(), ["provider.sf.protocol"], "{problems}");
+}
+
+#[test]
+fn each_of_several_is_another_service_provider() {
+    let files = files();
+    let partners = GOOD.join("\n").replace("00D5g00000ABCDE", "00D5g00000FGHIJ");
+    let second = format!("[provider.partners]\nprotocol = \"saml\"\n{partners}\ntitle = \"Partners\"\n");
+    let origin = files.path().join("gateway.toml").display().to_string();
+    let load = |first: &[&str]| read(&(text(first) + &second), &origin, &[]).unwrap();
+    let entity_ids = |config: &Config| -> Vec<String> {
+        let ids = config.providers.iter().map(|entry| match &entry.settings {
+            identity::Settings::Saml(setup) => {
+                let path = entry.paths().metadata.unwrap();
+                assert_eq!(setup.entity_id, format!("https://wiki.example.com/.portcullis{path}"));
+                path
+            }
+            identity::Settings::Oidc(_) => panic!("another protocol"),
+        });
+        ids.collect()
+    };
+    let both = load(&[]);
+    assert_eq!(entity_ids(&both), ["/saml/metadata/sf", "/saml/metadata/partners"]);
+    assert_eq!(
+        both.providers.iter().flat_map(|entry| both.callbacks(entry)).collect::<Vec<_>>(),
+        ["https://wiki.example.com/.portcullis/saml/acs/sf", "https://wiki.example.com/.portcullis/saml/acs/partners"]
+    );
+    let kept = load(&["addresses = \"short\""]);
+    assert_eq!(entity_ids(&kept), ["/saml/metadata", "/saml/metadata/partners"]);
+}
+
+#[test]
+fn an_attribute_names_one_of_the_orgs_that_are_listed() {
+    let files = files();
+    let attribute = ["organization", "organization_attribute = \"org\""];
+    let with = |more: &'static str| [attribute[0], attribute[1], more];
+    let listed = with("organizations = [\"00D5g00000ABCDE\"]");
+    assert_eq!(good(files.path(), &listed).organizations.len(), 1);
+    complaint(files.path(), &["organizations = [\"00D5g00000ABCDE\"]"], "organizations");
+    complaint(files.path(), &with("organizations = [\"acme\"]"), "organizations[1]");
+
+    let origin = files.path().join("gateway.toml").display().to_string();
+    let other = "[provider.b]\norg = \"https://b.my.salesforce.com\"\nclient_id = \"x\"\n\
+                 organizations = [\"00D5g00000ABCDE\"]\n";
+    let problems = read(&(text(&attribute) + other), &origin, &[]).unwrap_err();
+    assert_eq!(problems.keys().collect::<Vec<_>>(), ["provider.sf.organizations"], "{problems}");
+    read(&(text(&listed) + other), &origin, &[]).unwrap();
 }

@@ -11,9 +11,9 @@ use url::Url;
 
 use super::metadata::Metadata;
 use super::{Binding, Organization, OurKey, Reauthentication, Requests, Settings, SignOut, Unsolicited};
-use crate::identity::ProviderName;
 use crate::identity::oidc::UserTypes;
 use crate::identity::xmldsig::{Certificate, Sha1};
+use crate::identity::{OrgId, ProviderName};
 
 /// What a `[provider.NAME]` of `protocol = "saml"` says.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub struct Setup {
     pub unsolicited: Unsolicited,
     /// Whose users they are.
     pub organization: Organization,
+    /// Which of those that an attribute names may sign in; empty means each, as where there is no attribute.
+    pub organizations: Vec<OrgId>,
     /// Which kinds of users may sign in.
     pub user_types: UserTypes,
     /// How far Salesforce's clock and ours may differ.

@@ -92,6 +92,7 @@ async fn a_hostile_person_is_shown_as_text() {
             organization_id: text(),
             user_type: Some(text()),
             provider: text(),
+            signed_in_by: text(),
             since: visit.now,
             idle_until: visit.now,
             until: visit.now,
@@ -100,7 +101,7 @@ async fn a_hostile_person_is_shown_as_text() {
             home: text(),
         };
         let sign_out = SignOut { who: text(), action: "/.portcullis/sign-out".to_owned(), home: text(), onward: None };
-        let links = Links { sign_in: text(), again: text(), home: text() };
+        let links = Links { sign_in: text(), again: text(), others: Some(text()), home: text() };
         for response in [
             pages.me(&me, Form::Page, &visit),
             pages.sign_out(&sign_out, &visit),
