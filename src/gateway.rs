@@ -266,6 +266,8 @@ fn upstream_refusal(fault: UpstreamFault) -> Refusal {
     let cause = fault.to_string();
     match fault {
         UpstreamFault::Unreachable { .. } => Refusal::UpstreamUnreachable { cause },
+        UpstreamFault::Certificate { .. } => Refusal::UpstreamCertificate { cause },
+        UpstreamFault::Handshake { .. } => Refusal::UpstreamHandshake { cause },
         UpstreamFault::ConnectTimeout { .. } => Refusal::UpstreamConnectTimeout { cause },
         UpstreamFault::FirstByteTimeout { .. } => Refusal::UpstreamFirstByteTimeout { cause },
         UpstreamFault::Misbehaved { .. } => Refusal::UpstreamMisbehaved { cause },

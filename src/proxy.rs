@@ -28,7 +28,7 @@ use headers::Forwarding;
 use inject::{Injector, Managed};
 use stream::{Progress, RequestBody, ResponseBody};
 use upgrade::{Bounds, Tunnels};
-use upstream::{Upstream, UpstreamFault};
+use upstream::{Connector, Upstream, UpstreamFault};
 
 /// How requests are forwarded.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Settings {
     pub trusted_proxies: Neighbours,
     /// Deadlines and limits towards the app.
     pub upstream: upstream::Settings,
+    /// TLS towards the app, where it is spoken; by the place of the route.
+    pub connectors: Vec<Option<Connector>>,
 }
 
 /// What one core needs to forward requests.
@@ -75,13 +77,15 @@ impl Proxy {
         tunnels: Tunnels,
         cores: usize,
     ) -> Self {
-        let upstream =
-            |route: &route::Settings| Arc::new(Upstream::new(route.upstream.clone(), settings.upstream.clone(), cores));
+        let upstream = |(index, route): (usize, &route::Settings)| {
+            let connector = settings.connectors.get(index).cloned().flatten();
+            Arc::new(Upstream::new(route.upstream.clone(), settings.upstream.clone(), connector, cores))
+        };
         Self {
             trusted: settings.trusted_proxies.clone(),
             managed: Arc::new(injector.managed().clone()),
             tunnels,
-            upstreams: routes.iter().map(upstream).collect(),
+            upstreams: routes.iter().enumerate().map(upstream).collect(),
         }
     }
 

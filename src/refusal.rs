@@ -131,6 +131,16 @@ pub enum Refusal {
         /// What went wrong on the way.
         cause: String,
     },
+    /// The app's certificate is not believed.
+    UpstreamCertificate {
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// There is no TLS to be had with the app.
+    UpstreamHandshake {
+        /// What went wrong.
+        cause: String,
+    },
     /// The app did not accept the connection in time.
     UpstreamConnectTimeout {
         /// Which address, after how long.
@@ -265,6 +275,8 @@ impl Refusal {
             | Self::SamlDoubted { cause, .. }
             | Self::Salesforce { cause, .. }
             | Self::UpstreamUnreachable { cause }
+            | Self::UpstreamCertificate { cause }
+            | Self::UpstreamHandshake { cause }
             | Self::UpstreamConnectTimeout { cause }
             | Self::UpstreamFirstByteTimeout { cause }
             | Self::UpstreamMisbehaved { cause }
@@ -312,6 +324,8 @@ impl Refusal {
         all.extend(SalesforceError::ALL.iter().map(|&error| Self::Salesforce { error, cause: cause() }));
         all.extend([
             Self::UpstreamUnreachable { cause: cause() },
+            Self::UpstreamCertificate { cause: cause() },
+            Self::UpstreamHandshake { cause: cause() },
             Self::UpstreamConnectTimeout { cause: cause() },
             Self::UpstreamFirstByteTimeout { cause: cause() },
             Self::UpstreamMisbehaved { cause: cause() },
@@ -364,6 +378,8 @@ impl Refusal {
             Self::SamlDoubted { doubt, .. } => doubt.entry(),
             Self::Salesforce { error, .. } => error.entry(),
             Self::UpstreamUnreachable { .. } => service::UPSTREAM_UNREACHABLE,
+            Self::UpstreamCertificate { .. } => service::UPSTREAM_CERTIFICATE,
+            Self::UpstreamHandshake { .. } => service::UPSTREAM_HANDSHAKE,
             Self::UpstreamConnectTimeout { .. } => service::UPSTREAM_CONNECT_TIMEOUT,
             Self::UpstreamFirstByteTimeout { .. } => service::UPSTREAM_FIRST_BYTE_TIMEOUT,
             Self::UpstreamMisbehaved { .. } => service::UPSTREAM_MISBEHAVED,

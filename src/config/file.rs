@@ -78,7 +78,11 @@ fn sections(reader: &Reader) -> Option<Config> {
         session: session?,
         headers: headers?,
         routes: routes.routes,
-        proxy: proxy::Settings { trusted_proxies: front.trusted_proxies?, upstream: upstream? },
+        proxy: proxy::Settings {
+            trusted_proxies: front.trusted_proxies?,
+            upstream: upstream?,
+            connectors: routes.connectors,
+        },
         log: log?,
         login_body,
         notes,

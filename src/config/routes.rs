@@ -13,6 +13,7 @@ use super::reader::{Table, Written};
 use super::upstream;
 use super::value::{duration, number, truth, words};
 use crate::http::origin::Origin;
+use crate::proxy::upstream::Connector;
 use crate::route::{Access, Settings};
 use crate::session;
 
@@ -22,6 +23,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub(super) struct Routes {
     pub(super) routes: Vec<Settings>,
     pub(super) origins: Vec<Origin>,
+    /// By the place of their route.
+    pub(super) connectors: Vec<Option<Connector>>,
 }
 
 /// Reads `[[route]]`.
@@ -37,9 +40,11 @@ pub(super) fn read(root: &Table<'_>, front: &Front, notes: &mut Vec<String>) -> 
     let mut routes: Vec<Settings> = Vec::new();
     let mut origins: Vec<Origin> = front.public.iter().cloned().collect();
     let mut taken: Vec<(Option<String>, String, &Table<'_>)> = Vec::new();
+    let mut connectors = Vec::new();
+    let system = upstream::tls::System::default();
     let mut sound = true;
     for table in &tables {
-        let Some(route) = one(table, front, &mut origins) else {
+        let Some((route, connector)) = one(table, front, &mut origins, &system, notes) else {
             sound = false;
             continue;
         };
@@ -52,20 +57,29 @@ pub(super) fn read(root: &Table<'_>, front: &Front, notes: &mut Vec<String>) -> 
         }
         taken.push((route.host.clone(), route.path.clone(), table));
         routes.push(route);
+        connectors.push(connector);
     }
     if !routes.is_empty() && routes.iter().all(|route| route.access == Access::Public) {
         notes.push("every route is public: nobody is ever asked to sign in".to_owned());
     }
-    (sound && !routes.is_empty()).then_some(Routes { routes, origins })
+    (sound && !routes.is_empty()).then_some(Routes { routes, origins, connectors })
 }
 
-fn one(table: &Table<'_>, front: &Front, origins: &mut Vec<Origin>) -> Option<Settings> {
+fn one(
+    table: &Table<'_>,
+    front: &Front,
+    origins: &mut Vec<Origin>,
+    system: &upstream::tls::System,
+    notes: &mut Vec<String>,
+) -> Option<(Settings, Option<Connector>)> {
     let host = table.get("host", None, Written::Text, |text| host(text, front.public.as_ref()));
     let path = table.get("path", Some("/"), Written::Text, |text| path(text, front.prefix.as_deref()));
     table.require("upstream", upstream::EXAMPLE);
     let upstream = table.get("upstream", None, Written::Text, |text| upstream::address(text, &front.addresses()));
     let public = table.get("public", Some("false"), Written::Truth, truth);
     let name = table.get("name", None, Written::Text, words);
+    let called = name.as_deref().or(path.as_deref()).unwrap_or_default();
+    let connector = upstream::tls::read(table, called, upstream.as_slice(), system, notes);
     table.finish();
     if (table.has("host") && host.is_none()) || (table.has("name") && name.is_none()) {
         return None;
@@ -78,7 +92,7 @@ fn one(table: &Table<'_>, front: &Front, origins: &mut Vec<Origin>) -> Option<Se
     }
     let host = (origin != *public_origin).then(|| origin.authority().to_owned());
     let access = if public? { Access::Public } else { Access::SignedIn };
-    Some(Settings { name, host, path, upstream: upstream?, access })
+    Some((Settings { name, host, path, upstream: upstream?, access }, connector?))
 }
 
 /// A public host, with the scheme of `public_url` and, unless it names one, its port.

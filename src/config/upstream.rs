@@ -3,6 +3,8 @@
 //! An address names a place and nothing after it: the app receives paths as they were asked for. Called by
 //! `config::file` and `config::routes`.
 
+pub(super) mod tls;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,50 +21,74 @@ const DAY: Duration = Duration::from_secs(86_400);
 const MOMENT: Duration = Duration::from_millis(10);
 /// What to write where there is no address.
 pub(super) const EXAMPLE: &str = "write where the app listens: \"http://127.0.0.1:8080\"";
+/// What fits into `sockaddr_un`, less its end.
+const LONGEST_SOCKET: usize = 107;
 
 /// An address of an app, as a route names it.
 pub(super) fn address(text: &str, ours: &[SocketAddr]) -> Result<Address, Wrong> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Ok(Address { transport: Transport::Http, place: socket(path, "unix:")? });
+    }
     let Some(url) = Url::parse(text).ok().filter(|url| url.has_host()) else {
         let guess = !text.contains("://") && Url::parse(&format!("http://{text}")).is_ok() && !text.contains('@');
         let host = text.split(['/', '?', '#']).next().unwrap_or_default();
-        let instead = if guess { format!("write \"http://{host}\"") } else { EXAMPLE.to_owned() };
+        let instead = if guess && !host.is_empty() { format!("write \"http://{host}\"") } else { EXAMPLE.to_owned() };
         return Err(Wrong::new("is not an address", instead));
     };
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Wrong::new("contains a user name or password", EXAMPLE));
     }
+    let scheme = url.scheme();
+    let (transport, default) = match scheme {
+        "http" => (Transport::Http, 80),
+        "https" => (Transport::Https, 443),
+        _ => {
+            let instead = "write http://, https:// or unix:";
+            return Err(Wrong::new(format!("begins with {scheme}://"), instead));
+        }
+    };
     let host = url.host_str().unwrap_or_default();
-    if url.scheme() != "http" {
-        let instead = "write http:// (TLS towards apps is not offered yet: keep the app on this machine or a network of your own)";
-        return Err(Wrong::new(format!("begins with {}://", url.scheme()), instead));
-    }
-    let port = url.port_or_known_default().unwrap_or(80);
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        let instead = format!("write \"http://{host}:{port}\": the app receives paths as they were asked for");
+    let port = url.port().unwrap_or(default);
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        let instead = format!("write \"{scheme}://{host}:{port}\": the app receives paths as they were asked for");
         return Err(Wrong::new("has something after the host and port", instead));
     }
     if port == 0 {
         return Err(Wrong::new("names port 0", EXAMPLE));
     }
-    let ourselves = ours.iter().any(|listen| {
-        let here = match url.host() {
-            Some(url::Host::Domain(name)) => {
-                name == "localhost" && (listen.ip().is_unspecified() || listen.ip().is_loopback())
-            }
-            Some(url::Host::Ipv4(ip)) => listen.ip() == ip || (listen.ip().is_unspecified() && ip.is_loopback()),
-            Some(url::Host::Ipv6(ip)) => listen.ip() == ip || (listen.ip().is_unspecified() && ip.is_loopback()),
-            None => false,
-        };
-        here && listen.port() == port
-    });
-    if ourselves {
+    if ours.iter().any(|listen| is_here(&url, *listen) && listen.port() == port) {
         return Err(Wrong::new(
-            format!("http://{host}:{port} is this gateway itself"),
+            format!("{scheme}://{host}:{port} is this gateway itself"),
             "write where the app listens, or move listen",
         ));
     }
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    Ok(Address { transport: Transport::Http, place: Place::Tcp { host, port } })
+    Ok(Address { transport, place: Place::Tcp { host, port } })
+}
+
+/// Whether a host is where `listen` listens.
+fn is_here(url: &Url, listen: SocketAddr) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => {
+            name == "localhost" && (listen.ip().is_unspecified() || listen.ip().is_loopback())
+        }
+        Some(url::Host::Ipv4(ip)) => listen.ip() == ip || (listen.ip().is_unspecified() && ip.is_loopback()),
+        Some(url::Host::Ipv6(ip)) => listen.ip() == ip || (listen.ip().is_unspecified() && ip.is_loopback()),
+        None => false,
+    }
+}
+
+/// A socket in the file system. It need not be there yet: apps start in their own time.
+fn socket(path: &str, scheme: &str) -> Result<Place, Wrong> {
+    let instead = format!("write the whole path: \"{scheme}/run/app.sock\"");
+    if !path.starts_with('/') || path.starts_with("//") || path.ends_with('/') {
+        return Err(Wrong::new(format!("{path:?} is not the path of a socket"), instead));
+    }
+    if path.len() > LONGEST_SOCKET {
+        let what = format!("is longer than the {LONGEST_SOCKET} bytes that the path of a socket may have");
+        return Err(Wrong::new(what, "move the socket to a shorter path"));
+    }
+    Ok(Place::Unix(path.into()))
 }
 
 /// Reads `[upstream]`.
@@ -85,3 +111,6 @@ pub(super) fn read(root: &Table<'_>) -> Option<upstream::Settings> {
         connections: usize::try_from(connections?).ok()?,
     })
 }
+
+#[cfg(test)]
+mod tests;

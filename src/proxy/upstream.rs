@@ -9,6 +9,7 @@ mod connection;
 mod dial;
 mod fault;
 mod pool;
+pub mod tls;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,10 +23,12 @@ use super::stream::Progress;
 use crate::http::{Body, Request};
 use crate::route::Address;
 use connection::{Connection, Failed, Why};
+use dial::{DialFault, Stream, dial};
 use pool::Pool;
 
 pub use body::AppBody;
 pub use fault::{Unanswered, UpstreamFault};
+pub use tls::Connector;
 
 /// Deadlines and limits towards an app.
 #[derive(Clone, Debug)]
@@ -48,6 +51,7 @@ pub struct Settings {
 pub struct Upstream {
     address: Address,
     settings: Settings,
+    connector: Option<Connector>,
     /// How many requests this core may have under way.
     bound: usize,
     busy: AtomicUsize,
@@ -85,10 +89,10 @@ impl Drop for Lease {
 const STALE: Duration = Duration::from_millis(500);
 
 impl Upstream {
-    /// An address that one of `cores` cores talks to.
-    pub fn new(address: Address, settings: Settings, cores: usize) -> Self {
+    /// An address that one of `cores` cores talks to, with `connector` where that needs TLS.
+    pub fn new(address: Address, settings: Settings, connector: Option<Connector>, cores: usize) -> Self {
         let bound = settings.connections.div_ceil(cores.max(1));
-        Self { address, settings, bound, busy: AtomicUsize::new(0), pool: Pool::default() }
+        Self { address, settings, connector, bound, busy: AtomicUsize::new(0), pool: Pool::default() }
     }
 
     /// Where it is.
@@ -178,13 +182,14 @@ impl Upstream {
     }
 
     async fn connect(&self) -> Result<Connection, UpstreamFault> {
-        let stream = connect(&self.address, self.settings.connect_timeout).await?;
+        let stream = connect(&self.address, self.connector.as_ref(), self.settings.connect_timeout).await?;
         Connection::open(stream).await.map_err(|why| self.fault(why))
     }
 
     fn fault(&self, why: Why) -> UpstreamFault {
         match why {
             Why::ClientBody(cause) => UpstreamFault::ClientBody { cause },
+            Why::Handshake(cause) => UpstreamFault::Handshake { address: self.address.clone(), cause },
             Why::Ended(cause) | Why::Misbehaved(cause) => {
                 UpstreamFault::Misbehaved { address: self.address.clone(), cause }
             }
@@ -197,19 +202,27 @@ impl Upstream {
     }
 }
 
-/// Connects to an address and closes the connection again.
+/// Connects to an address, TLS included, and closes the connection again.
 ///
 /// # Errors
 /// [`UpstreamFault`] when that takes longer than `patience`, or fails.
-pub async fn reach(address: &Address, patience: Duration) -> Result<(), UpstreamFault> {
-    connect(address, patience).await.map(drop)
+pub async fn reach(address: &Address, connector: Option<&Connector>, patience: Duration) -> Result<(), UpstreamFault> {
+    connect(address, connector, patience).await.map(drop)
 }
 
-async fn connect(address: &Address, patience: Duration) -> Result<dial::Stream, UpstreamFault> {
-    match timeout(patience, dial::dial(&address.place)).await {
+async fn connect(
+    address: &Address,
+    connector: Option<&Connector>,
+    patience: Duration,
+) -> Result<Stream, UpstreamFault> {
+    let dialled = timeout(patience, dial(address, connector)).await;
+    let address = || address.clone();
+    match dialled {
         Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(cause)) => Err(UpstreamFault::Unreachable { address: address.clone(), cause }),
-        Err(_) => Err(UpstreamFault::ConnectTimeout { address: address.clone() }),
+        Ok(Err(DialFault::Unreachable(cause))) => Err(UpstreamFault::Unreachable { address: address(), cause }),
+        Ok(Err(DialFault::Certificate(cause))) => Err(UpstreamFault::Certificate { address: address(), cause }),
+        Ok(Err(DialFault::Handshake(cause))) => Err(UpstreamFault::Handshake { address: address(), cause }),
+        Err(_) => Err(UpstreamFault::ConnectTimeout { address: address() }),
     }
 }
 

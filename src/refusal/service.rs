@@ -84,6 +84,29 @@ pub(super) const UPSTREAM_UNREACHABLE: Entry = Entry {
                     answering. Check that the app runs and listens there.",
 };
 
+pub(super) const UPSTREAM_CERTIFICATE: Entry = Entry {
+    code: "upstream_certificate",
+    status: StatusCode::BAD_GATEWAY,
+    onward: Onward::TryAgain,
+    title: "The app cannot be trusted right now",
+    happened: "The app behind this page could not prove that it is the right one, so nothing was sent to it.",
+    you: "Tell your administrator. Trying again helps only after the certificate was changed.",
+    administrator: "The app's certificate is not believed; the log line with this request id says why: an unknown \
+                    authority (ca in [route.tls]), another name (server_name), or its dates.",
+};
+
+pub(super) const UPSTREAM_HANDSHAKE: Entry = Entry {
+    code: "upstream_handshake",
+    status: StatusCode::BAD_GATEWAY,
+    onward: Onward::TryAgain,
+    title: "The app cannot be reached",
+    happened: "No encrypted connection to the app behind this page could be made.",
+    you: "Wait a moment and try again. If it keeps happening, tell your administrator.",
+    administrator: "The log line with this request id says what went wrong. Check that the upstream address is a TLS \
+                    port (TLS 1.2 or 1.3), and, if the app asks for a certificate, certificate and private_key in \
+                    [route.tls].",
+};
+
 pub(super) const UPSTREAM_CONNECT_TIMEOUT: Entry = Entry {
     code: "upstream_connect_timeout",
     status: StatusCode::GATEWAY_TIMEOUT,

@@ -5,10 +5,12 @@
 
 mod app;
 mod attacks;
+mod authority;
 mod browser;
 mod stage;
 mod world;
 
+mod apps;
 mod check;
 mod drain;
 mod first_visit;

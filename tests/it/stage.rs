@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// How long anything may take before its test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,19 +28,25 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -
     .await;
 }
 
+/// What bytes come and go over.
+pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Wire for S {}
+
 /// One end of a connection that speaks HTTP/1.1 as it is written.
 pub struct Line {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Wire>>,
 }
 
 impl Line {
     pub async fn to(authority: &str) -> Self {
         let port = authority.rsplit(':').next().unwrap();
-        Self::over(TcpStream::connect(format!("127.0.0.1:{port}")).await.unwrap())
+        let stream = TcpStream::connect(format!("127.0.0.1:{port}")).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self::over(Box::new(stream))
     }
 
-    fn over(stream: TcpStream) -> Self {
-        stream.set_nodelay(true).unwrap();
+    pub fn over(stream: Box<dyn Wire>) -> Self {
         Self { stream: BufReader::new(stream) }
     }
 
@@ -117,8 +124,42 @@ pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     Some(first.trim())
 }
 
+/// Where a stage listens.
+pub enum Ear {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+    Tls(TcpListener, TlsAcceptor),
+}
+
+impl Ear {
+    /// A loopback port, and its authority.
+    pub async fn tcp() -> (TcpListener, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let authority = listener.local_addr().unwrap().to_string();
+        (listener, authority)
+    }
+
+    /// The next connection; `None` when it did not come to speak TLS, or never will.
+    async fn hear(&self) -> Option<Box<dyn Wire>> {
+        match self {
+            Self::Unix(listener) => Some(Box::new(listener.accept().await.ok()?.0)),
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await.ok()?;
+                stream.set_nodelay(true).unwrap();
+                Some(Box::new(stream))
+            }
+            Self::Tls(listener, acceptor) => {
+                let (stream, _) = listener.accept().await.ok()?;
+                stream.set_nodelay(true).unwrap();
+                Some(Box::new(acceptor.accept(stream).await.ok()?))
+            }
+        }
+    }
+}
+
 /// An app that follows a script for each connection.
 pub struct Stage {
+    /// Where it listens, as a TCP client says it.
     pub authority: String,
     connections: Arc<AtomicUsize>,
     play: JoinHandle<()>,
@@ -131,15 +172,25 @@ impl Stage {
         F: Fn(Line, usize) -> P + Send + 'static,
         P: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let authority = listener.local_addr().unwrap().to_string();
+        let (listener, authority) = Ear::tcp().await;
+        Self::listen(Ear::Tcp(listener), authority, move |wire, number| script(Line::over(wire), number))
+    }
+
+    /// The script gets what comes in at `ear`, and its number, from 0.
+    pub fn listen<F, P>(ear: Ear, authority: String, script: F) -> Self
+    where
+        F: Fn(Box<dyn Wire>, usize) -> P + Send + 'static,
+        P: Future<Output = ()> + Send + 'static,
+    {
         let connections = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&connections);
         let play = tokio::spawn(async move {
             let mut acts = tokio::task::JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let number = counter.fetch_add(1, Ordering::SeqCst);
-                acts.spawn(script(Line::over(stream), number));
+            loop {
+                if let Some(wire) = ear.hear().await {
+                    let number = counter.fetch_add(1, Ordering::SeqCst);
+                    acts.spawn(script(wire, number));
+                }
             }
         });
         Self { authority, connections, play }

@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::identity;
 use crate::identity::oidc::{Inspection, Provider, Settings};
-use crate::proxy::upstream;
+use crate::proxy::upstream::{self, Connector};
 use crate::route::Address;
 use crate::server::tls;
 
@@ -81,8 +81,10 @@ pub(super) async fn ask(config: &Config, now: Timestamp) -> Vec<Finding> {
         let whose = |finding: Finding| if several { finding.of(entry.settings.name()) } else { finding };
         findings.extend(of_it.into_iter().map(whose));
     }
-    for route in &config.routes {
-        findings.push(app(&route.name, &route.upstream, config.proxy.upstream.connect_timeout).await);
+    for (index, route) in config.routes.iter().enumerate() {
+        let connector = config.proxy.connectors.get(index).and_then(Option::as_ref);
+        let patience = config.proxy.upstream.connect_timeout;
+        findings.push(app(&route.name, &route.upstream, connector, patience).await);
     }
     if let Some(tls) = &config.server.tls {
         findings.extend(certificates(tls, config, now));
@@ -136,8 +138,8 @@ fn clock(ahead: Option<i64>, allowed: Duration) -> Finding {
     }
 }
 
-async fn app(name: &str, address: &Address, patience: Duration) -> Finding {
-    match upstream::reach(address, patience).await {
+async fn app(name: &str, address: &Address, connector: Option<&Connector>, patience: Duration) -> Finding {
+    match upstream::reach(address, connector, patience).await {
         Ok(()) => good(format!("app {name}: {address} accepts connections")),
         Err(fault) => failed(format!("app {name}: {fault}")),
     }
@@ -261,7 +263,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let place = Place::Tcp { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port() };
         let address = Address { transport: Transport::Http, place };
-        assert_eq!(app("wiki", &address, Duration::from_secs(5)).await.outcome, Outcome::Good);
+        assert_eq!(app("wiki", &address, None, Duration::from_secs(5)).await.outcome, Outcome::Good);
     }
 
     fn judge_certificate(host: &str, begins: (i32, u8, u8), ends: (i32, u8, u8)) -> Vec<Finding> {

@@ -758,7 +758,7 @@ fn routes_have_one_reading() {
     complaint(&GOOD.replace("[[route]]\nupstream = \"http://127.0.0.1:3000\"", ""), "route");
     complaint(&GOOD.replace("[[route]]", "[route]"), "route");
     complaint(&GOOD.replace("upstream", "#"), "route[1].upstream");
-    wrong("upstream = \"https://127.0.0.1:3000\"", "upstream");
+    wrong("upstream = \"ftp://127.0.0.1:3000\"", "upstream");
     wrong("upstream = \"http://127.0.0.1:3000/wiki\"", "upstream");
     assert_eq!(wrong("upstream = \"127.0.0.1:3000\"", "upstream").instead, "write \"http://127.0.0.1:3000\"");
     assert_eq!(wrong("upstream = \"localhost:3000\"", "upstream").instead, "write \"http://localhost:3000\"");

@@ -36,6 +36,8 @@ pub(super) struct Failed {
 pub(super) enum Why {
     /// The connection ended before the answer began.
     Ended(String),
+    /// The app ended TLS with an alert, as it does when it misses our certificate (RFC 8446 section 4.4.2.4).
+    Handshake(String),
     /// What came is not HTTP, or it broke off within the head.
     Misbehaved(String),
     /// The client's own body broke off.
@@ -91,6 +93,22 @@ fn why(error: &hyper::Error) -> Why {
             std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string),
         );
     }
+    if let Some(alert) = alert_in(error) {
+        return Why::Handshake(alert);
+    }
     let cause = error.to_string();
     if error.is_incomplete_message() { Why::Ended(cause) } else { Why::Misbehaved(cause) }
+}
+
+/// The alert that the app ended TLS with, when that is what happened.
+fn alert_in(error: &dyn std::error::Error) -> Option<String> {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let io = inner.downcast_ref::<std::io::Error>();
+        if let Some(fault @ rustls::Error::AlertReceived(_)) = io.and_then(|io| io.get_ref()?.downcast_ref()) {
+            return Some(fault.to_string());
+        }
+        source = inner.source();
+    }
+    None
 }

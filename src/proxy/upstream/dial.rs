@@ -1,16 +1,20 @@
 //! Connecting to an app's address.
 //!
-//! One stream type for all places, an enum, so that whoever speaks over it is compiled once and a plain TCP
-//! connection costs one comparison. Called by `proxy::upstream`.
+//! One stream type for all places and transports, an enum, so that whoever speaks over it is compiled once and a
+//! plain TCP connection costs one comparison. Called by `proxy::upstream`.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use crate::route::Place;
+use super::tls::{self, Connector};
+use crate::route::{Address, Place, Transport};
 
 /// A connection to an app, before anything is spoken over it.
 #[derive(Debug)]
@@ -19,10 +23,47 @@ pub(super) enum Stream {
     Tcp(TcpStream),
     /// Within this machine.
     Unix(UnixStream),
+    /// Encrypted, over one of the others.
+    Tls(Box<TlsStream<Self>>),
 }
 
-/// Connects, however long it takes.
-pub(super) async fn dial(place: &Place) -> io::Result<Stream> {
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum DialFault {
+    /// Nobody there, or not for us.
+    Unreachable(io::Error),
+    /// The app's certificate was not believed.
+    Certificate(String),
+    /// The TLS handshake failed otherwise.
+    Handshake(String),
+}
+
+/// Connects, however long it takes; with TLS by `connector` when the address says so.
+pub(super) async fn dial(address: &Address, connector: Option<&Connector>) -> Result<Stream, DialFault> {
+    let plain = connect(&address.place).await.map_err(DialFault::Unreachable)?;
+    if address.transport != Transport::Https {
+        return Ok(plain);
+    }
+    let without = || DialFault::Handshake("the route has no name to verify its certificate by".to_owned());
+    let connector = connector.ok_or_else(without)?;
+    let name = connector.name_for(&address.place).ok_or_else(without)?;
+    match TlsConnector::from(Arc::clone(&connector.http1)).connect(name, plain).await {
+        Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+        Err(error) => Err(refused(error)),
+    }
+}
+
+fn refused(error: io::Error) -> DialFault {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(fault) => match tls::words(fault) {
+            Some(words) => DialFault::Certificate(words),
+            None => DialFault::Handshake(fault.to_string()),
+        },
+        None => DialFault::Handshake(error.to_string()),
+    }
+}
+
+async fn connect(place: &Place) -> io::Result<Stream> {
     match place {
         Place::Tcp { host, port } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
@@ -38,6 +79,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buffer),
         }
     }
 }
@@ -47,6 +89,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, bytes),
         }
     }
 
@@ -58,6 +101,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, pieces),
         }
     }
 
@@ -65,6 +109,7 @@ impl AsyncWrite for Stream {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Unix(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -72,6 +117,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
     }
 
@@ -79,6 +125,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
     }
 }

@@ -17,6 +17,22 @@ pub enum UpstreamFault {
         /// Why.
         cause: std::io::Error,
     },
+    /// Its certificate was not believed.
+    #[error("the certificate of {address} is not believed: {cause}")]
+    Certificate {
+        /// Where.
+        address: Address,
+        /// Why, and what answers it.
+        cause: String,
+    },
+    /// The TLS handshake failed for another reason.
+    #[error("no TLS with {address}: {cause}")]
+    Handshake {
+        /// Where.
+        address: Address,
+        /// Why.
+        cause: String,
+    },
     /// Connecting took longer than `upstream.connect_timeout`.
     #[error("connecting to {address} took longer than upstream.connect_timeout")]
     ConnectTimeout {

@@ -1,0 +1,189 @@
+//! TLS towards apps: whom an app's certificate has to convince, and what is shown to the app.
+//!
+//! Verified always, by the machine's certificate authorities or by a route's own, and to the name that the route
+//! says; the one way around is a key with `dangerous` in its name. Versions 1.2 and 1.3, and sessions are resumed
+//! across all cores. Loaded by `config`, used by `dial`.
+
+mod trust;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, InconsistentKeys, RootCertStore};
+
+use crate::route::Place;
+
+pub(super) use trust::words;
+
+/// What TLS to an app demands, and what it shows.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// PEM files with the authorities that are believed, in place of the system's.
+    pub authorities: Vec<PathBuf>,
+    /// The name that the certificate has to be for; default: the address's host.
+    pub server_name: Option<ServerName<'static>>,
+    /// What we show when the app asks who we are.
+    pub identity: Option<Identity>,
+    /// Whether the certificate is looked at.
+    pub verification: Verification,
+}
+
+/// Our certificate towards an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// PEM: our certificate, then the intermediate ones.
+    pub certificate: PathBuf,
+    /// PEM: its private key.
+    pub private_key: PathBuf,
+}
+
+/// Whether an app's certificate is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verification {
+    /// Its authority, its dates and its name.
+    #[default]
+    Full,
+    /// Not at all: whoever stands in between is believed to be the app.
+    DangerousNone,
+}
+
+/// Why TLS to an app cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// A file is not there or not ours to read.
+    #[error("{} cannot be read: {cause}", file.display())]
+    Unreadable {
+        /// Which.
+        file: PathBuf,
+        /// The system's words.
+        cause: io::Error,
+    },
+    /// A file is no PEM file, or does not hold what it should.
+    #[error("{} holds no {what} in PEM", file.display())]
+    Missing {
+        /// Which.
+        file: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+    },
+    /// A certificate cannot be an authority.
+    #[error("{} holds a certificate that cannot be read: {cause}", file.display())]
+    Authority {
+        /// Which.
+        file: PathBuf,
+        /// In the words of rustls.
+        cause: rustls::Error,
+    },
+    /// The machine has no list of authorities.
+    #[error("this machine has no certificate authorities to verify an app by")]
+    NoAuthorities,
+    /// The key is not the certificate's.
+    #[error("the private key in {} does not belong to the first certificate in {}", private_key.display(), certificate.display())]
+    Mismatch {
+        /// The certificate file.
+        certificate: PathBuf,
+        /// The key file.
+        private_key: PathBuf,
+    },
+    /// rustls refuses all of it.
+    #[error("TLS cannot be set up: {0}")]
+    Refused(rustls::Error),
+}
+
+/// What connections to the addresses of one route speak TLS with.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    /// Offers HTTP/1.1.
+    pub(super) http1: Arc<ClientConfig>,
+    server_name: Option<ServerName<'static>>,
+}
+
+/// The certificate authorities of this machine.
+pub fn system_authorities() -> Arc<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    Arc::new(roots)
+}
+
+impl Connector {
+    /// Reads the files. `system` is asked only when the route has no authorities of its own.
+    ///
+    /// # Errors
+    /// [`Problem`], which names the file and what is wrong with it.
+    pub fn load(settings: &Settings, system: impl FnOnce() -> Arc<RootCertStore>) -> Result<Self, Problem> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(Problem::Refused)?;
+        let builder = match settings.verification {
+            Verification::DangerousNone => {
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(trust::Anybody::new(&provider)))
+            }
+            Verification::Full => {
+                let roots = if settings.authorities.is_empty() { system() } else { own(&settings.authorities)? };
+                if roots.is_empty() {
+                    return Err(Problem::NoAuthorities);
+                }
+                builder.with_root_certificates(roots)
+            }
+        };
+        let mut config = match &settings.identity {
+            None => builder.with_no_client_auth(),
+            Some(Identity { certificate, private_key }) => {
+                let chain = certificates(certificate)?;
+                builder.with_client_auth_cert(chain, key(private_key)?).map_err(|cause| match cause {
+                    rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                        Problem::Mismatch { certificate: certificate.clone(), private_key: private_key.clone() }
+                    }
+                    cause => Problem::Refused(cause),
+                })?
+            }
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { http1: Arc::new(config), server_name: settings.server_name.clone() })
+    }
+
+    /// The name that a certificate from there has to be for; `None` when the place is not one that certificates
+    /// name.
+    pub(super) fn name_for(&self, place: &Place) -> Option<ServerName<'static>> {
+        match (&self.server_name, place) {
+            (Some(name), _) => Some(name.clone()),
+            (None, Place::Tcp { host, .. }) => ServerName::try_from(host.clone()).ok(),
+            (None, Place::Unix(_)) => None,
+        }
+    }
+}
+
+fn own(files: &[PathBuf]) -> Result<Arc<RootCertStore>, Problem> {
+    let mut roots = RootCertStore::empty();
+    for file in files {
+        for certificate in certificates(file)? {
+            roots.add(certificate).map_err(|cause| Problem::Authority { file: file.clone(), cause })?;
+        }
+    }
+    Ok(Arc::new(roots))
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
+    let pem = read(file)?;
+    let missing = || Problem::Missing { file: file.to_owned(), what: "certificate" };
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    certificates.ok().filter(|certificates| !certificates.is_empty()).ok_or_else(missing)
+}
+
+fn key(file: &Path) -> Result<PrivateKeyDer<'static>, Problem> {
+    let mut pem = read(file)?;
+    // The words of an error could quote a line of the file, which may be the key.
+    let key = PrivateKeyDer::from_pem_slice(&pem)
+        .map_err(|_: pem::Error| Problem::Missing { file: file.to_owned(), what: "unencrypted private key" });
+    zeroize::Zeroize::zeroize(&mut pem);
+    key
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Problem> {
+    std::fs::read(file).map_err(|cause| Problem::Unreadable { file: file.to_owned(), cause })
+}

@@ -1,0 +1,81 @@
+//! A certificate authority of the tests' own, and what servers and clients need of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// An authority; its files live as long as it does.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    directory: tempfile::TempDir,
+}
+
+/// A certificate, its key, and the files that hold them.
+pub struct Issued {
+    pub certificate: PathBuf,
+    pub private_key: PathBuf,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let made = params.self_signed(&key).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("ca.pem"), made.pem()).unwrap();
+        Self { certificate: made.der().clone(), issuer: Issuer::new(params, key), directory }
+    }
+
+    /// The file with the authority's own certificate.
+    pub fn file(&self) -> PathBuf {
+        self.directory.path().join("ca.pem")
+    }
+
+    /// A certificate for these names, changed before it is signed.
+    pub fn issue(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Issued {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let file = |kind: &str| self.directory.path().join(format!("{}.{kind}", names.join("-")));
+        let (certificate, private_key) = (file("crt"), file("key"));
+        let mut params = CertificateParams::new(names.clone()).unwrap();
+        change(&mut params);
+        let made = params.signed_by(&key, &self.issuer).unwrap();
+        std::fs::write(&certificate, made.pem()).unwrap();
+        std::fs::write(&private_key, key.serialize_pem()).unwrap();
+        let der = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        Issued { certificate, private_key, chain: vec![made.der().clone()], key: der }
+    }
+
+    fn roots(&self) -> Arc<rustls::RootCertStore> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        Arc::new(roots)
+    }
+}
+
+impl Issued {
+    /// What a server with this certificate speaks, which offers `protocols` and asks clients for a certificate of
+    /// `clients`, if it does.
+    pub fn server(&self, protocols: &[&str], clients: Option<&Authority>) -> rustls::ServerConfig {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => builder.with_client_cert_verifier(
+                rustls::server::WebPkiClientVerifier::builder_with_provider(authority.roots(), provider)
+                    .build()
+                    .unwrap(),
+            ),
+        };
+        let mut config = builder.with_single_cert(self.chain.clone(), self.key.clone_key()).unwrap();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        config
+    }
+}
