@@ -4,5 +4,6 @@ mod attacks;
 mod checks;
 mod logout;
 mod mutants;
+mod schedule;
 mod sign_in;
 mod vectors;
