@@ -42,17 +42,22 @@ pub(super) fn entries(setup: &Setup, provider: &Entry, config: &Config) -> Vec<(
             Sha1::DangerouslyBelieved => "SHA256 (SHA1 is believed too, dangerously)".to_owned(),
         },
     ));
-    entries.push((
-        "Verify Request Signatures",
-        match setup.requests {
-            Requests::Signed => "on, with the certificate of request_certificate".to_owned(),
-            Requests::Unsigned => "off".to_owned(),
-        },
-    ));
     let logs_out = match &setup.source {
         Source::Pinned { slo_url, .. } => slo_url.is_some(),
         Source::Metadata { .. } => setup.key.is_some(),
     };
+    entries.push((
+        "Verify Request Signatures",
+        match (setup.requests, logs_out) {
+            (Requests::Signed, _) => "on, with the certificate of request_certificate".to_owned(),
+            // The certificate is uploaded there and nowhere else, and logout requests are always signed.
+            (Requests::Unsigned, true) => {
+                "on, with the certificate of request_certificate, for single logout; then write sign_requests = true"
+                    .to_owned()
+            }
+            (Requests::Unsigned, false) => "off".to_owned(),
+        },
+    ));
     if logs_out {
         let origin = config.origins.first().map_or("", |origin| origin.as_str());
         let path = provider.paths().logout.unwrap_or_default();
@@ -152,6 +157,39 @@ mod tests {
 
     fn outcomes(made: &[Certificate]) -> Vec<Outcome> {
         certificates(made, NOW).iter().map(|finding| finding.outcome).collect()
+    }
+
+    /// What is to be ticked for a provider with these lines.
+    fn verify_request_signatures(lines: &str) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        let made = rcgen::CertificateParams::new(["org.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+        std::fs::write(directory.path().join("org.crt"), made.pem()).unwrap();
+        std::fs::write(directory.path().join("ours.key"), key.serialize_pem()).unwrap();
+        let text = format!(
+            "public_url = \"https://wiki.example.com\"\n[provider.sf]\nprotocol = \"saml\"\n\
+             issuer = \"https://acme.example\"\nsso_url = \"https://acme.example/idp/endpoint/HttpRedirect\"\n\
+             certificate = \"org.crt\"\norganization = \"00D5g00000ABCDE\"\nrequest_key = {{ file = \"ours.key\" }}\n\
+             request_certificate = \"org.crt\"\n{lines}\n[[route]]\nupstream = \"http://127.0.0.1:3000\"\n"
+        );
+        let origin = directory.path().join("gateway.toml").display().to_string();
+        let config = crate::config::file::read(&text, &origin, &[]).unwrap_or_else(|problems| panic!("{problems}"));
+        let provider = &config.providers[0];
+        let crate::identity::Settings::Saml(setup) = &provider.settings else { panic!("another protocol") };
+        let entries = entries(setup, provider, &config);
+        entries.into_iter().find(|(name, _)| *name == "Verify Request Signatures").unwrap().1
+    }
+
+    #[test]
+    fn single_logout_needs_our_certificate_at_the_org_as_signed_requests_do() {
+        let (signed, slo) = ("sign_requests = true", "slo_url = \"https://acme.example/logout\"");
+        assert_eq!(verify_request_signatures(""), "off");
+        let on = "on, with the certificate of request_certificate";
+        assert_eq!(verify_request_signatures(signed), on);
+        assert_eq!(verify_request_signatures(&format!("{signed}\n{slo}")), on);
+        let logout = verify_request_signatures(slo);
+        assert!(logout.starts_with(on) && logout.contains("single logout"), "{logout}");
+        assert!(logout.ends_with("sign_requests = true"), "unsigned questions are refused then: {logout}");
     }
 
     #[test]
