@@ -19,9 +19,18 @@ use crate::identity::{Handle, Provider, Way};
 use crate::pages::PostOnward;
 use crate::refusal::SamlDoubt;
 use crate::session::Session;
+use crate::telemetry::Direction;
 
 /// Longer than any logout message is believed.
 const REMEMBERED: Duration = Duration::from_secs(900);
+
+/// A request of the provider is its own beginning, an answer belongs to a request of ours.
+fn direction_of(parameter: Parameter) -> Direction {
+    match parameter {
+        Parameter::Request => Direction::Incoming,
+        Parameter::Response => Direction::Outgoing,
+    }
+}
 
 impl Login {
     /// `/saml/logout`, by either binding.
@@ -32,6 +41,23 @@ impl Login {
         body: Body,
         visitor: &Visitor<'_>,
     ) -> Result<Response, Declined> {
+        // Whatever is no answer to us counts as a question, even if it is neither.
+        let mut direction = Direction::Incoming;
+        let followed = self.follow_logout(entrance, provider, body, visitor, &mut direction).await;
+        let outcome = followed.as_ref().map_or_else(|declined| declined.refusal.code(), |(_, outcome)| outcome);
+        self.metrics.single_logout(&provider.name().0, direction, outcome);
+        followed.map(|(response, _)| response)
+    }
+
+    /// Does what a message says: the answer, and how it is counted.
+    async fn follow_logout(
+        &self,
+        entrance: &Entrance,
+        provider: &saml::Provider,
+        body: Body,
+        visitor: &Visitor<'_>,
+        direction: &mut Direction,
+    ) -> Result<(Response, &'static str), Declined> {
         let nothing = || doubted(SamlDoubt::Logout, "there is neither one SAMLRequest nor one SAMLResponse");
         let here = self.logout_address(entrance, visitor.site.origin.as_str());
         let logout = if *visitor.method == Method::POST {
@@ -41,10 +67,14 @@ impl Login {
                 (None, Some(message)) => (Parameter::Response, message),
                 (None, None) | (Some(_), Some(_)) => return Err(nothing().into()),
             };
+            *direction = direction_of(parameter);
             let arrived = Arrived::Form { parameter, message, relay_state: fields.relay_state.as_deref() };
             provider.receive(arrived, &here, visitor.now)
         } else {
             let query = visitor.target.query().filter(|query| !query.is_empty()).ok_or_else(nothing)?;
+            if query.split('&').any(|pair| pair.starts_with("SAMLResponse=")) {
+                *direction = direction_of(Parameter::Response);
+            }
             provider.receive(Arrived::Query(query), &here, visitor.now)
         };
         match logout.map_err(faults::refusal)? {
@@ -55,13 +85,18 @@ impl Login {
                 let ended = self.sessions.end_all(provider.name(), &name_id.value, &session_indexes);
                 tracing::info!(sessions = ended, provider = %provider.name(), "the provider signed somebody out");
                 let way = provider.answer(&id, relay_state.as_deref(), visitor.now).map_err(faults::refusal)?;
-                Ok(way.map_or_else(|| self.to_signed_out(), |way| self.onward_after_sign_out(way, visitor)))
+                let onward = way.map_or_else(|| self.to_signed_out(), |way| self.onward_after_sign_out(way, visitor));
+                Ok((onward, if ended > 0 { "signed_out" } else { "nobody_here" }))
             }
             Logout::Response { outcome, .. } => {
-                if outcome == Outcome::Failed {
-                    tracing::warn!(provider = %provider.name(), "the provider did not sign somebody out");
-                }
-                Ok(self.to_signed_out())
+                let outcome = match outcome {
+                    Outcome::SignedOut => "signed_out",
+                    Outcome::Failed => {
+                        tracing::warn!(provider = %provider.name(), "the provider did not sign somebody out");
+                        "failed"
+                    }
+                };
+                Ok((self.to_signed_out(), outcome))
             }
         }
     }
@@ -85,9 +120,16 @@ impl Login {
     /// logged, for here they are signed out already.
     pub(super) fn sign_out_there(&self, session: &Session, now: Timestamp) -> Option<Way> {
         let (provider, handle) = self.ends(session)?;
+        let count = |outcome| self.metrics.single_logout(&provider.name().0, Direction::Outgoing, outcome);
         match provider.sign_out(handle, now) {
-            Ok(way) => way,
+            Ok(way) => {
+                if way.is_some() {
+                    count("asked");
+                }
+                way
+            }
             Err(fault) => {
+                count("cannot_ask");
                 tracing::warn!(%fault, provider = %provider.name(), "nobody can be signed out at the provider");
                 None
             }

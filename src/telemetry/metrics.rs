@@ -33,13 +33,25 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 type Labelled = Family<[(&'static str, &'static str); 1], Counter>;
 /// By provider and outcome.
 type SignIns = Family<[(&'static str, String); 2], Counter>;
+/// By provider, who began it, and outcome.
+type SingleLogouts = Family<[(&'static str, String); 3], Counter>;
 type Callback = Box<dyn Fn() -> u64 + Send + Sync>;
+
+/// Who began a single logout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Somebody signed out here, and the provider is asked to follow.
+    Outgoing,
+    /// Somebody signed out there, and we are asked to follow.
+    Incoming,
+}
 
 /// Every counter of one process.
 pub struct Metrics {
     registry: Registry,
     house: Arc<House>,
     sign_ins: SignIns,
+    single_logouts: SingleLogouts,
     refusals: Labelled,
     server: Labelled,
     upstream: Labelled,
@@ -53,15 +65,18 @@ impl Metrics {
         let house = Arc::new(House::default());
         let (refusals, server, upstream) = <(Labelled, Labelled, Labelled)>::default();
         let sign_ins = SignIns::default();
+        let single_logouts = SingleLogouts::default();
         let connections = Gauge::default();
         registry.register("sign_ins", "Sign-ins by provider and how they ended", sign_ins.clone());
+        let help = "Messages of single logout by provider, who began it and what came of them";
+        registry.register("single_logouts", help, single_logouts.clone());
         registry.register("refusals", "Requests that were declined, by the refusal's code", refusals.clone());
         registry.register("server_events", "What happened at the listeners, by event", server.clone());
         registry.register("upstream_events", "What happened towards the apps, by event", upstream.clone());
         registry.register("connections", "Open client connections, tunnels included", connections.clone());
         registry.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register_collector(Box::new(Arc::clone(&house)));
-        Self { registry, house, sign_ins, refusals, server, upstream, connections }
+        Self { registry, house, sign_ins, single_logouts, refusals, server, upstream, connections }
     }
 
     /// Counters for one route, for one worker to keep: each call makes new ones, all are summed.
@@ -75,6 +90,16 @@ impl Metrics {
     pub fn sign_in(&self, provider: &str, outcome: &'static str) {
         let labels = [("provider", provider.to_owned()), ("outcome", outcome.to_owned())];
         self.sign_ins.get_or_create(&labels).inc();
+    }
+
+    /// A message of single logout was sent or arrived, with `outcome`: a word of its own, or a refusal's code.
+    pub fn single_logout(&self, provider: &str, direction: Direction, outcome: &'static str) {
+        let direction = match direction {
+            Direction::Outgoing => "outgoing",
+            Direction::Incoming => "incoming",
+        };
+        let labels = [("provider", provider), ("direction", direction), ("outcome", outcome)];
+        self.single_logouts.get_or_create(&labels.map(|(name, value)| (name, value.to_owned()))).inc();
     }
 
     /// A request was declined.
@@ -274,6 +299,8 @@ mod tests {
     fn rarer_things_are_counted_by_name() {
         let metrics = Metrics::new();
         metrics.sign_in("salesforce", "signed_in");
+        metrics.single_logout("salesforce", Direction::Outgoing, "asked");
+        metrics.single_logout("salesforce", Direction::Incoming, "signed_out");
         metrics.refusal("no_route");
         metrics.upstream_event("connected");
         for name in ["accepted", "accepted", "closed", "header_timeout"] {
@@ -284,6 +311,8 @@ mod tests {
         let text = metrics.encode();
         for expected in [
             "portcullis_sign_ins_total{provider=\"salesforce\",outcome=\"signed_in\"} 1\n",
+            "portcullis_single_logouts_total{provider=\"salesforce\",direction=\"outgoing\",outcome=\"asked\"} 1\n",
+            "portcullis_single_logouts_total{provider=\"salesforce\",direction=\"incoming\",outcome=\"signed_out\"} 1\n",
             "portcullis_refusals_total{code=\"no_route\"} 1\n",
             "portcullis_upstream_events_total{event=\"connected\"} 1\n",
             "portcullis_server_events_total{event=\"header_timeout\"} 1\n",

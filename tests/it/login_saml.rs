@@ -384,6 +384,12 @@ async fn an_exchanged_certificate_is_refused_until_it_is_known() {
 
 // Signing out.
 
+/// How often a single logout of that direction ended so.
+async fn single_logouts(world: &World, direction: &str, outcome: &str) -> u64 {
+    let labels = format!("provider=\"salesforce\",direction=\"{direction}\",outcome=\"{outcome}\"");
+    world.metric(&format!("portcullis_single_logouts_total{{{labels}}}")).await
+}
+
 async fn sign_out_here(world: &World, browser: &mut Browser) -> Reply {
     let address = Url::parse(&world.at("/.portcullis/sign-out")).unwrap();
     let page = browser.get(&address).await;
@@ -411,6 +417,9 @@ async fn signing_out_here_signs_out_at_salesforce() {
         }
         assert_eq!(reply.url.as_str(), world.at("/.portcullis/signed-out"), "{}", reply.body);
         assert_eq!(world.org.count("saml-logout"), 2, "the request, and the page after it");
+        for outcome in ["asked", "signed_out"] {
+            assert_eq!(single_logouts(&world, "outgoing", outcome).await, 1, "{outcome}");
+        }
         let mut again = browser.visit(world.at("/page")).await;
         if again.carries("SAMLRequest") {
             let sent = browser.submit(&again).await;
@@ -427,6 +436,7 @@ async fn without_an_address_there_people_sign_out_here_alone() {
     let reply = sign_out_here(&world, &mut browser).await;
     assert_eq!(reply.location().path(), "/.portcullis/signed-out");
     assert_eq!(world.metric("portcullis_sessions").await, 0);
+    assert!(!world.metrics().await.contains("portcullis_single_logouts_total{"), "nobody was asked");
 }
 
 /// Signs out at the org and carries its messages until nobody sends any more.
@@ -454,6 +464,7 @@ async fn signing_out_at_salesforce_signs_out_here() {
         sign_out_there(&world, &mut browser).await;
         assert_eq!(world.org.count("saml-logout-answered"), 1, "we answer");
         assert_eq!(world.metric("portcullis_sessions").await, 1, "the others stay");
+        assert_eq!(single_logouts(&world, "incoming", "signed_out").await, 1);
         let hits = world.app.hits();
         browser.get(world.at("/page")).await;
         assert_eq!(world.app.hits(), hits);
@@ -470,6 +481,7 @@ async fn a_logout_message_that_is_wrong_signs_nobody_out() {
             world.org.set(mischief);
             let reply = sign_out_there(&world, &mut browser).await;
             assert!(reply.refusal().starts_with("saml_"), "{}: {}", mischief.name(), reply.body);
+            assert_eq!(single_logouts(&world, "incoming", &reply.refusal()).await, 1, "{}", mischief.name());
             assert_eq!(world.metric("portcullis_sessions").await, 1, "{}", mischief.name());
             assert_eq!(browser.get(world.at("/page")).await.status, 200, "{}", mischief.name());
         }
