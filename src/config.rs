@@ -16,6 +16,7 @@ mod reader;
 mod routes;
 mod saml;
 mod source;
+mod tls;
 mod upstream;
 mod value;
 

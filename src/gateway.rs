@@ -4,6 +4,7 @@
 //! the whole policy of the product as a ladder. Neither knows anything of sockets; `house` wires them to the
 //! doors. Called by `server` for every request of the front door.
 
+mod certificates;
 mod house;
 mod record;
 
@@ -26,6 +27,7 @@ use crate::refusal::Refusal;
 use crate::route::{Found, Routes, Site};
 use crate::session::{Session, SessionKey, SiteIndex, cookie};
 use crate::telemetry::{self, AccessWriter, Metrics, RequestIds, RouteMetrics};
+use certificates::Transport;
 use record::Record;
 
 pub use house::{Running, StartProblem, start};
@@ -40,6 +42,7 @@ pub struct Gateway {
     route_metrics: Vec<RouteMetrics>,
     access: AccessWriter,
     ids: RequestIds,
+    transport: Transport,
 }
 
 impl Gateway {
@@ -48,10 +51,11 @@ impl Gateway {
         let now = Timestamp::now();
         let client = self.proxy.client_address(request.headers(), peer.remote);
         let mut record = Record::open(self, &request, client);
-        let response = match self.respond(request, peer, now, &mut record).await {
+        let mut response = match self.respond(request, peer, now, &mut record).await {
             Ok(response) => response,
             Err(declined) => self.decline(declined, now, &mut record),
         };
+        self.transport.harden(peer, &mut response);
         record.close(response)
     }
 
@@ -67,6 +71,10 @@ impl Gateway {
         let host = authority(request.version(), request.uri(), request.headers()).map_err(bad_target)?;
         let site = self.routes.site(host).ok_or(Refusal::WrongHost)?;
         record.site = Some(site);
+        // A proxy that we trust brings many hosts over one connection, and has judged whom it speaks to.
+        if !self.transport.fits(peer, site.index) && !self.proxy.trusts(peer.remote) {
+            return Err(Refusal::Misdirected.into());
+        }
         let target = Target::parse(request.method(), request.uri()).map_err(bad_target)?;
         record.target = Some(target.clone());
         let route = match self.routes.find(site, &target).map_err(bad_target)? {

@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{HeaderMap, StatusCode};
 
-pub use peer::{Neighbour, Neighbours, Peer, Remote};
+pub use peer::{Neighbour, Neighbours, Peer, Remote, Shown};
 
 /// A request as it came through a door.
 pub type Request = hyper::Request<Body>;

@@ -101,6 +101,11 @@ impl Proxy {
         headers::client_address(headers, peer, &self.trusted)
     }
 
+    /// Whether what this peer says about its clients is believed.
+    pub fn trusts(&self, peer: Remote) -> bool {
+        self.trusted.hold(peer)
+    }
+
     /// Forwards one request that may pass, and answers with what the app says.
     ///
     /// # Errors

@@ -29,6 +29,8 @@ pub enum Refusal {
     BadRequest(&'static str),
     /// The request names a host that this gateway does not serve (RFC 9110 section 7.4).
     WrongHost,
+    /// The request names a host that its connection was not made for (RFC 9110 section 7.4).
+    Misdirected,
     /// A path under our own prefix where there is nothing.
     UnknownPage,
     /// A sign-in was asked for by a provider that there is not.
@@ -243,6 +245,7 @@ impl Refusal {
         match self {
             Self::BadTarget(detail) | Self::BadRequest(detail) => (*detail).to_owned(),
             Self::WrongHost
+            | Self::Misdirected
             | Self::UnknownPage
             | Self::UnknownProvider
             | Self::NoRoute
@@ -292,6 +295,7 @@ impl Refusal {
             Self::BadTarget("the path holds an encoded slash"),
             Self::BadRequest("there are two Host headers"),
             Self::WrongHost,
+            Self::Misdirected,
             Self::UnknownPage,
             Self::UnknownProvider,
             Self::NoRoute,
@@ -348,6 +352,7 @@ impl Refusal {
             Self::BadTarget(_) => browser::BAD_TARGET,
             Self::BadRequest(_) => browser::BAD_REQUEST,
             Self::WrongHost => browser::WRONG_HOST,
+            Self::Misdirected => browser::MISDIRECTED,
             Self::UnknownPage => browser::UNKNOWN_PAGE,
             Self::UnknownProvider => browser::UNKNOWN_PROVIDER,
             Self::NoRoute => browser::NO_ROUTE,

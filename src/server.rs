@@ -31,6 +31,7 @@ pub use listen::{Listener, Place, Places, bind};
 use crate::http::{Peer, Request, Response};
 use connection::Shared;
 use socket::Socket;
+use tls::Tls;
 use wire::Ledger;
 
 /// How long `accept` rests after an error that the next call would meet again, such as no free descriptors.
@@ -122,7 +123,7 @@ impl Limits {
 /// Listeners and how to treat who comes in through them.
 pub struct Door {
     listeners: Vec<Listener>,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Arc<Tls>>,
     limits: Limits,
     events: Events,
     drain: Drain,
@@ -132,7 +133,7 @@ impl Door {
     /// A door; `limits` are this core's share ([`Limits::share`]).
     pub fn new(
         listener: impl Into<Listener>,
-        tls: Option<Arc<rustls::ServerConfig>>,
+        tls: Option<Arc<Tls>>,
         limits: &Limits,
         events: Events,
         drain: Drain,
@@ -141,13 +142,7 @@ impl Door {
     }
 
     /// The same for several listeners, which share the limits.
-    pub fn of(
-        listeners: Vec<Listener>,
-        tls: Option<Arc<rustls::ServerConfig>>,
-        limits: &Limits,
-        events: Events,
-        drain: Drain,
-    ) -> Self {
+    pub fn of(listeners: Vec<Listener>, tls: Option<Arc<Tls>>, limits: &Limits, events: Events, drain: Drain) -> Self {
         Self { listeners, tls, limits: limits.within_reason(), events, drain }
     }
 }

@@ -36,21 +36,24 @@ pub(super) fn run(path: &Path, reach: Reach) -> ExitCode {
     say(format_args!("{}: the configuration is good\n", path.display()));
     say(summary(&config));
     config.providers.iter().for_each(|provider| say(for_salesforce(provider, &config)));
-    if reach == Reach::FileOnly {
+    let now = Timestamp::now();
+    let tls = config.server.tls.iter();
+    let mut findings: Vec<_> = tls.flat_map(|tls| certificate::judge(tls, &config.origins, now)).collect();
+    if reach == Reach::Live {
+        match runtime() {
+            Ok(runtime) => findings.extend(runtime.block_on(live::ask(&config, now))),
+            Err(error) => {
+                complain(format_args!("the system gives no runtime: {error}"));
+                return ExitCode::from(FAILED);
+            }
+        }
+    }
+    findings.iter().for_each(say);
+    let failed = findings.iter().filter(|finding| finding.outcome == live::Outcome::Failed).count();
+    if failed == 0 {
         return ExitCode::SUCCESS;
     }
-    match runtime() {
-        Ok(runtime) => {
-            let findings = runtime.block_on(live::ask(&config, Timestamp::now()));
-            findings.iter().for_each(say);
-            let failed = findings.iter().filter(|finding| finding.outcome == live::Outcome::Failed).count();
-            if failed == 0 {
-                return ExitCode::SUCCESS;
-            }
-            complain(format_args!("\n{failed} of {} live checks failed", findings.len()));
-        }
-        Err(error) => complain(format_args!("the system gives no runtime: {error}")),
-    }
+    complain(format_args!("\n{failed} of {} checks failed", findings.len()));
     ExitCode::from(FAILED)
 }
 

@@ -1,7 +1,7 @@
 //! `portcullis run`: read the configuration, start the gateway, stop it when asked.
 //!
 //! The first SIGTERM or SIGINT drains, a second one cuts what still runs, a third ends the process where it
-//! stands. Called by `cli`.
+//! stands. SIGHUP has the certificates read again. Called by `cli`.
 
 use std::io;
 use std::path::Path;
@@ -55,6 +55,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
 
 async fn serve(config: Config) -> anyhow::Result<End> {
     let mut signals = Signals::new().context("signals cannot be heard")?;
+    let mut hang_ups = signal(SignalKind::hangup()).context("signals cannot be heard")?;
     let version = env!("CARGO_PKG_VERSION");
     let origins: Vec<&str> = config.origins.iter().map(crate::http::origin::Origin::as_str).collect();
     info!(version, workers = config.server.workers, origins = origins.join(" "), "starting");
@@ -71,7 +72,15 @@ async fn serve(config: Config) -> anyhow::Result<End> {
         Some(operator) => info!(address = places, %operator, "listening"),
         None => info!(address = places, "listening"),
     }
-    let name = signals.next().await;
+    let name = loop {
+        tokio::select! {
+            name = signals.next() => break name,
+            _ = hang_ups.recv() => {
+                info!("SIGHUP: reading the certificates again");
+                running.reread_certificates();
+            }
+        }
+    };
     info!("{name}: draining; a second signal cuts what still runs");
     let cut = running.cutter();
     let mut shutdown = std::pin::pin!(running.shutdown());

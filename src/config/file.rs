@@ -8,7 +8,7 @@ use std::path::Path;
 use super::problem::{Place, Problem, Problems};
 use super::reader::Reader;
 use super::source::{PREFIX, Sources};
-use super::{Config, front, headers, providers, routes, upstream};
+use super::{Config, front, headers, providers, routes, tls, upstream};
 use crate::proxy;
 
 /// Reads the file at `path` and the process's environment.
@@ -68,6 +68,9 @@ fn sections(reader: &Reader) -> Option<Config> {
     root.finish();
     let (limits, login_body) = limits?;
     let (server, routes) = (front.server(limits)?, routes?);
+    if let Some(settings) = &server.tls {
+        tls::notes(settings, &routes.origins, &mut notes);
+    }
     Some(Config {
         origins: routes.origins,
         cookies: front::cookies(&front.public?),

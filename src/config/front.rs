@@ -1,11 +1,10 @@
-//! The top-level keys and `[tls]`, `[limits]`, `[log]`: how the gateway is reached.
+//! The top-level keys and `[limits]`, `[log]`: how the gateway is reached.
 //!
 //! `public_url` is what people type; everything printed begins with it, so it is required and never guessed
 //! from headers. Called by `config::file`.
 
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::listen;
@@ -69,7 +68,7 @@ pub(super) fn read(root: &Table<'_>, notes: &mut Vec<String>) -> Front {
     root.require("public_url", "write the address that people type: public_url = \"https://wiki.example.com\"");
     let public = root.get("public_url", None, Written::Text, public_url);
     let dangerous = root.get("dangerous_plain_text_public_url", Some("false"), Written::Truth, truth);
-    let tls = tls(root);
+    let tls = super::tls::read(root);
     let default = if root.has("tls") { "0.0.0.0:443" } else { "127.0.0.1:8080" };
     let places = listen::places(root, default, listen::socket_mode(root));
     let workers = root.get("workers", None, Written::Number, |text| number(text, 1, 1024));
@@ -147,53 +146,6 @@ fn weigh(root: &Table<'_>, public: &Origin, dangerous: bool, notes: &mut Vec<Str
             format!("write \"https://{}\" (with [tls], or behind something that ends TLS)", public.authority()),
         );
     }
-}
-
-fn tls(root: &Table<'_>) -> Option<Option<tls::Settings>> {
-    let table = root.table("tls");
-    let certificate = file(&table, "certificate", "write the PEM file with the certificate and its chain");
-    let private_key = file(&table, "private_key", "write the PEM file with the certificate's private key");
-    table.finish();
-    if !root.has("tls") {
-        return Some(None);
-    }
-    let settings = tls::Settings { certificate: certificate?, private_key: private_key? };
-    match settings.load() {
-        Ok(_) => Some(Some(settings)),
-        Err(problem) => {
-            let key = match &problem {
-                tls::Problem::Unreadable { file, .. }
-                | tls::Problem::NotPem { file }
-                | tls::Problem::NoCertificate { file }
-                | tls::Problem::NoKey { file }
-                    if *file == settings.certificate =>
-                {
-                    "certificate"
-                }
-                tls::Problem::Refused { .. } => "certificate",
-                _ => "private_key",
-            };
-            table.complain(
-                key,
-                problem.to_string(),
-                "name the certificate and the key that were made for each other, both in PEM",
-            );
-            None
-        }
-    }
-}
-
-fn file(table: &Table<'_>, key: &str, instead: &str) -> Option<PathBuf> {
-    if table.is_present() {
-        table.require(key, instead);
-    }
-    table.get(key, None, Written::Text, |text| {
-        let path = table.reader.sources.resolve(text);
-        match std::fs::File::open(&path) {
-            Ok(_) => Ok(path),
-            Err(error) => Err(Wrong::new(format!("the file {} cannot be read: {error}", path.display()), instead)),
-        }
-    })
 }
 
 fn cores() -> usize {

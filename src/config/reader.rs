@@ -4,13 +4,13 @@
 //! with "did you mean". Defaults are written as a user would write them and go through the same readers, so
 //! the reference file can be held against them. Called by the sections of `config`.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use figment::value::{Dict, Value};
 
 use super::problem::{Place, Problem, Problems, Wrong};
-use super::source::{KeyPath, Sources, Step, parse_value};
+use super::source::{KeyPath, Parsed, Sources, Step, parse_value};
 use super::value::nearest;
 
 /// A key that the code asks for.
@@ -40,14 +40,14 @@ pub(super) struct Reader {
     problems: RefCell<Vec<Problem>>,
     known: RefCell<BTreeSet<Known>>,
     strangers: RefCell<Vec<(KeyPath, Vec<String>)>>,
-    /// The routes, when the environment holds them.
-    parsed: OnceCell<Value>,
+    /// The lists of tables that the environment holds.
+    parsed: Parsed,
 }
 
 impl Reader {
     pub(super) fn new(sources: Sources, root: Dict) -> Self {
         let (problems, known, strangers) = (RefCell::default(), RefCell::default(), RefCell::default());
-        Self { sources, root, problems, known, strangers, parsed: OnceCell::new() }
+        Self { sources, root, problems, known, strangers, parsed: Parsed::default() }
     }
 
     /// The table of top-level keys.
@@ -286,7 +286,7 @@ impl<'r> Table<'r> {
             && self.reader.sources.is_from_environment(given)
         {
             match parse_value(text) {
-                Ok(list) => value = Some(self.reader.parsed.get_or_init(|| list)),
+                Ok(list) => value = Some(self.reader.parsed.keep(&path, list)),
                 Err(wrong) => {
                     self.reader.complain(&path, wrong);
                     return Vec::new();

@@ -4,6 +4,7 @@
 //! (`toml_edit`). Environment values stay text until their key is known: figment's own reader would turn a
 //! secret of digits into a number. Called by `config::file` and `config::reader`.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -288,4 +289,22 @@ pub(super) fn parse_value(text: &str) -> Result<Value, Wrong> {
     // Two keys would mean that the text ended the value and began another.
     let mut table = data.find_value("").ok().and_then(Value::into_dict).filter(|table| table.len() == 1);
     table.as_mut().and_then(|table| table.remove("value")).ok_or_else(wrong)
+}
+
+/// Lists of tables as they were read from the environment, each found at its path.
+#[derive(Default)]
+pub(super) struct Parsed(OnceCell<Box<(KeyPath, Value, Parsed)>>);
+
+impl Parsed {
+    /// The list at `path`: `list`, unless one is there already.
+    pub(super) fn keep(&self, path: &KeyPath, list: Value) -> &Value {
+        let mut here = self;
+        loop {
+            let (at, value, rest) = &**here.0.get_or_init(|| Box::new((path.clone(), list.clone(), Self::default())));
+            if at == path {
+                return value;
+            }
+            here = rest;
+        }
+    }
 }

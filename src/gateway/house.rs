@@ -14,8 +14,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime;
+use tokio::sync::Notify;
 
 use super::Gateway;
+use super::certificates::{self, Transport, keep_fresh};
 use crate::admin::Operator;
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -28,7 +30,8 @@ use crate::proxy::{self, Proxy};
 use crate::route::{self, Routes};
 use crate::secret::NoRandomness;
 use crate::server::listen::{self, Inherited, Listener, Opened, SocketFile};
-use crate::server::{self, Door, Drain, Event, Events, Limits, Place, tls};
+use crate::server::tls::{self, Reloader, Tls};
+use crate::server::{self, Door, Drain, Event, Events, Limits, Place};
 use crate::session::Sessions;
 use crate::session::attempt::Attempts;
 use crate::session::once::Once;
@@ -93,6 +96,7 @@ pub struct Running {
     access: AccessLog,
     /// Those of unix sockets that are still there.
     files: Vec<SocketFile>,
+    reread: Arc<Notify>,
 }
 
 impl Running {
@@ -118,6 +122,11 @@ impl Running {
         self.access.stop();
     }
 
+    /// Reads the certificates again, at once and whether or not their files have changed: for SIGHUP.
+    pub fn reread_certificates(&self) {
+        self.reread.notify_one();
+    }
+
     /// Cuts what still runs, at once: for a second signal.
     pub fn cutter(&self) -> impl Fn() + Send + 'static {
         let drain = self.drain.clone();
@@ -141,6 +150,8 @@ struct House {
     proxy: proxy::Settings,
     cores: usize,
     drain: Drain,
+    tls_settings: Option<tls::Settings>,
+    tls: Option<Arc<Tls>>,
 }
 
 /// Opens the doors.
@@ -150,7 +161,7 @@ struct House {
 pub async fn start(config: Config) -> Result<Running, StartProblem> {
     let metrics = Arc::new(Metrics::new());
     let access = AccessLog::start(&config.log).map_err(StartProblem::Thread)?;
-    let tls = config.server.tls.as_ref().map(tls::Settings::load).transpose()?;
+    let (tls, reloader) = certificates::open(&config, &metrics)?.unzip();
     let cores = config.server.workers.max(1);
     let mut inherited = Inherited::receive(&config.server.listen.list, &config.server.inherited)?;
     let front = listen::open(&config.server.listen, cores, &mut inherited)?;
@@ -162,7 +173,7 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
     let operator_listener = operator.and_then(|mut opened| opened.listeners.pop()?.pop());
 
     let ready = Arc::new(AtomicBool::new(false));
-    let house = Arc::new(build_house(&config, &metrics)?);
+    let house = Arc::new(build_house(&config, &metrics, tls.clone())?);
     let events = events(Arc::clone(&metrics));
     let mut running = Running {
         address: front.address().unwrap_or(NOWHERE),
@@ -176,6 +187,7 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
         operator: None,
         access,
         files: front.files,
+        reread: Arc::new(Notify::new()),
     };
     metrics.watch_sessions({
         let login = Arc::clone(&house.login);
@@ -189,12 +201,18 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
     }
     running.operator = Some(thread(
         "operator".to_owned(),
-        attend_operator(operator_listener, Arc::clone(&house), ready, running.operator_drain.clone()),
+        attend_operator(
+            operator_listener,
+            Arc::clone(&house),
+            ready,
+            running.operator_drain.clone(),
+            reloader.map(|reloader| (reloader, Arc::clone(&running.reread))),
+        ),
     )?);
     Ok(running)
 }
 
-fn build_house(config: &Config, metrics: &Arc<Metrics>) -> Result<House, StartProblem> {
+fn build_house(config: &Config, metrics: &Arc<Metrics>, tls: Option<Arc<Tls>>) -> Result<House, StartProblem> {
     let entrances = Entrances::new(&config.providers)?;
     let on_evicted = {
         let metrics = Arc::clone(metrics);
@@ -224,6 +242,8 @@ fn build_house(config: &Config, metrics: &Arc<Metrics>) -> Result<House, StartPr
         proxy: config.proxy.clone(),
         cores: config.server.workers.max(1),
         drain: Drain::new(),
+        tls_settings: config.server.tls.clone(),
+        tls,
     })
 }
 
@@ -242,6 +262,7 @@ impl House {
             route_metrics,
             access,
             ids: RequestIds::new().map_err(|_| NoRandomness)?,
+            transport: Transport::new(self.tls_settings.as_ref(), self.tls.as_ref()),
         })
     }
 }
@@ -269,8 +290,21 @@ async fn serve(door: Door, gateway: Arc<Gateway>, drain: Drain) {
     drop(drain);
 }
 
-/// The operator's listener, the provider's keys, and the sessions that nobody asks for any more.
-async fn attend_operator(listener: Option<Listener>, house: Arc<House>, ready: Arc<AtomicBool>, drain: Drain) {
+/// The operator's listener, the provider's keys, the certificates, and the sessions that nobody asks for any more.
+async fn attend_operator(
+    listener: Option<Listener>,
+    house: Arc<House>,
+    ready: Arc<AtomicBool>,
+    drain: Drain,
+    certificates: Option<(Reloader, Arc<Notify>)>,
+) {
+    let metrics = Arc::clone(&house.metrics);
+    let freshness = async {
+        match certificates {
+            Some((reloader, asked)) => keep_fresh(reloader, asked, metrics).await,
+            None => std::future::pending().await,
+        }
+    };
     let warmth = keep_warm(Arc::clone(&house), Arc::clone(&ready));
     let operator = Operator::new(Arc::clone(&house.metrics), ready);
     let served = async {
@@ -298,6 +332,7 @@ async fn attend_operator(listener: Option<Listener>, house: Arc<House>, ready: A
         () = served => {}
         () = warmth => {}
         () = sweeper => {}
+        () = freshness => {}
     }
 }
 

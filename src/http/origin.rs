@@ -61,6 +61,16 @@ impl Origin {
         self.text.split_once("://").map_or("", |(_, authority)| authority)
     }
 
+    /// The host alone, a name or an address without brackets: what a certificate is made for.
+    pub fn host(&self) -> &str {
+        let authority = self.authority();
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => host,
+            _ => authority,
+        };
+        host.trim_matches(['[', ']'])
+    }
+
     /// How browsers reach it.
     pub fn scheme(&self) -> Scheme {
         self.scheme
@@ -96,6 +106,19 @@ mod tests {
     fn an_origin_is_written_one_way() {
         assert_eq!(Origin::parse("HTTPS://Wiki.Example.COM:443/").unwrap().as_str(), "https://wiki.example.com");
         assert_eq!(Origin::parse("http://localhost:8080").unwrap().authority(), "localhost:8080");
+    }
+
+    #[test]
+    fn a_host_has_neither_port_nor_brackets() {
+        for (origin, host) in [
+            ("https://wiki.example.com", "wiki.example.com"),
+            ("https://wiki.example.com:8443", "wiki.example.com"),
+            ("https://[2001:db8::1]", "2001:db8::1"),
+            ("https://[2001:db8::1]:8443", "2001:db8::1"),
+            ("http://127.0.0.1:80", "127.0.0.1"),
+        ] {
+            assert_eq!(Origin::parse(origin).unwrap().host(), host);
+        }
     }
 
     #[test]

@@ -18,7 +18,13 @@ pub struct Peer {
     pub remote: Remote,
     /// Whether the connection was encrypted when it reached us.
     pub scheme: Scheme,
+    /// The certificate that it was shown, when it was encrypted.
+    pub shown: Option<Shown>,
 }
+
+/// One of a door's certificates, by its place in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown(pub usize);
 
 /// Where a connection came from.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -42,6 +42,19 @@ pub(super) const WRONG_HOST: Entry = Entry {
                     in front, it must pass the original Host header on.",
 };
 
+pub(super) const MISDIRECTED: Entry = Entry {
+    code: "misdirected",
+    status: StatusCode::MISDIRECTED_REQUEST,
+    onward: Onward::TryAgain,
+    title: "This connection was made for another name",
+    happened: "The request came over an encrypted connection that was opened for another of the names served here, with \
+               a certificate that is not for this one.",
+    you: "Try again: the browser then opens a connection of its own for this name.",
+    administrator: "The name that a client asks for when it connects (SNI) chooses the certificate, and the certificate \
+                    must cover the host of each request. If another proxy stands in front, list it in trusted_proxies \
+                    or have it send the right name.",
+};
+
 pub(super) const UNKNOWN_PAGE: Entry = Entry {
     code: "unknown_page",
     status: StatusCode::NOT_FOUND,

@@ -24,6 +24,7 @@ use super::event::{Event, Events};
 use super::quiet::Quiet;
 use super::socket::Socket;
 use super::streams::{Activity, Sent, Streams};
+use super::tls::{ClientFault, Tls};
 use super::wire::{Permit, WRITE_TIMEOUT, Wire, WriteStalled};
 use super::{Drain, Limits};
 use crate::http::{self, Peer, Remote, Request, Response, Scheme};
@@ -42,7 +43,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// What the connections of one door have in common.
 pub(super) struct Shared<H> {
     handler: H,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Tls>>,
     limits: Limits,
     pub(super) events: Events,
     drain: Drain,
@@ -53,7 +54,7 @@ impl<H> Shared<H> {
     /// Of one door.
     pub(super) fn new(
         handler: H,
-        tls: Option<Arc<rustls::ServerConfig>>,
+        tls: Option<Arc<Tls>>,
         limits: Limits,
         events: Events,
         drain: Drain,
@@ -62,7 +63,7 @@ impl<H> Shared<H> {
         // One more layer, so that cloning it for a request touches no counter that other cores touch.
         let outer = events;
         let events: Events = Arc::new(move |event| outer(event));
-        Self { handler, tls: tls.map(TlsAcceptor::from), limits, events, drain, tasks }
+        Self { handler, tls, limits, events, drain, tasks }
     }
 
     /// Whether bytes on this door's sockets are HTTP.
@@ -80,33 +81,43 @@ where
     let wire = Wire::new(socket, WRITE_TIMEOUT, Some(permit));
     match &shared.tls {
         // Boxed, so that plain connections do not pay for the size of TLS ones.
-        Some(acceptor) => Box::pin(secure(&shared, acceptor, wire, remote)).await,
-        None => speak_http1(&shared, wire, Peer { remote, scheme: Scheme::Http }).await,
+        Some(tls) => Box::pin(secure(&shared, tls, wire, remote)).await,
+        None => speak_http1(&shared, wire, Peer { remote, scheme: Scheme::Http, shown: None }).await,
     }
 }
 
-async fn secure<H, F>(shared: &Arc<Shared<H>>, acceptor: &TlsAcceptor, wire: Wire<Socket>, remote: Remote)
+async fn secure<H, F>(shared: &Arc<Shared<H>>, tls: &Tls, wire: Wire<Socket>, remote: Remote)
 where
     H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    let handshake = tokio::time::timeout(shared.limits.handshake_timeout, acceptor.accept(wire));
+    let now = tls.current();
+    let handshake = TlsAcceptor::from(Arc::clone(&now.config)).accept(wire);
+    let handshake = tokio::time::timeout(shared.limits.handshake_timeout, handshake);
     let stream = tokio::select! {
         done = handshake => match done {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                return (shared.events)(Event::HandshakeFailed { peer: remote, cause: error.to_string() });
-            }
+            Ok(Err(error)) => return (shared.events)(refused(remote, &error)),
             Err(_) => return (shared.events)(Event::HandshakeTimeout { peer: remote }),
         },
         // Nobody has asked for anything yet: there is nothing to finish.
         () = shared.drain.cancelled() => return,
     };
-    let peer = Peer { remote, scheme: Scheme::Https };
+    let shown = now.shown(stream.get_ref().1.server_name());
+    let peer = Peer { remote, scheme: Scheme::Https, shown: Some(shown) };
+    drop(now);
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         speak_http2(shared, stream, peer).await;
     } else {
         speak_http1(shared, stream, peer).await;
+    }
+}
+
+fn refused(peer: Remote, error: &std::io::Error) -> Event {
+    let cause = error.to_string();
+    match ClientFault::of(error) {
+        Some(fault) => Event::ClientRefused { peer, fault, cause },
+        None => Event::HandshakeFailed { peer, cause },
     }
 }
 

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::tls::ClientFault;
 use crate::http::Remote;
 
 /// Receives the events of a door.
@@ -37,6 +38,15 @@ pub enum Event {
     HandshakeFailed {
         /// With whom.
         peer: Remote,
+        /// In the words of rustls.
+        cause: String,
+    },
+    /// A client was refused for its certificate, or for having none.
+    ClientRefused {
+        /// Who.
+        peer: Remote,
+        /// Why.
+        fault: ClientFault,
         /// In the words of rustls.
         cause: String,
     },
@@ -94,6 +104,7 @@ impl Event {
             Self::TooManyConnections { .. } => "too_many_connections",
             Self::HandshakeTimeout { .. } => "handshake_timeout",
             Self::HandshakeFailed { .. } => "handshake_failed",
+            Self::ClientRefused { fault, .. } => fault.name(),
             Self::HeaderTimeout { .. } => "header_timeout",
             Self::IdleTimeout { .. } => "idle_timeout",
             Self::HeadersTooLarge { .. } => "headers_too_large",
@@ -112,6 +123,7 @@ impl Event {
             Self::TooManyConnections { peer }
             | Self::HandshakeTimeout { peer }
             | Self::HandshakeFailed { peer, .. }
+            | Self::ClientRefused { peer, .. }
             | Self::HeaderTimeout { peer }
             | Self::IdleTimeout { peer }
             | Self::HeadersTooLarge { peer }
@@ -129,6 +141,7 @@ impl fmt::Display for Event {
         match self {
             Self::AcceptFailed { cause } => write!(f, "a connection could not be accepted: {cause}"),
             Self::HandshakeFailed { cause, .. } => write!(f, "a TLS handshake failed: {cause}"),
+            Self::ClientRefused { fault, cause, .. } => write!(f, "{} ({cause})", fault.words()),
             Self::Malformed { cause, .. } => write!(f, "a request could not be read: {cause}"),
             Self::Accepted => f.write_str("a connection came in"),
             Self::Closed => f.write_str("a connection ended"),

@@ -33,7 +33,7 @@ struct World {
 }
 
 impl World {
-    fn open<H, F>(limits: Limits, tls: Option<Arc<rustls::ServerConfig>>, handler: H) -> Self
+    fn open<H, F>(limits: Limits, tls: Option<Arc<Tls>>, handler: H) -> Self
     where
         H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response> + Send + 'static,
@@ -93,12 +93,14 @@ async fn read_until(stream: &mut (impl AsyncRead + Unpin), end: &str) -> String 
 }
 
 /// A certificate for `localhost`, the door's configuration with it, and a client that trusts it and offers `alpn`.
-fn certified(alpn: &[&[u8]]) -> (Arc<rustls::ServerConfig>, tokio_rustls::TlsConnector) {
+fn certified(alpn: &[&[u8]]) -> (Arc<Tls>, tokio_rustls::TlsConnector) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let settings = tls::Settings { certificate: folder.path().join("crt"), private_key: folder.path().join("key") };
-    std::fs::write(&settings.certificate, made.cert.pem()).unwrap();
-    std::fs::write(&settings.private_key, made.signing_key.serialize_pem()).unwrap();
+    let files = tls::Files { certificate: folder.path().join("crt"), private_key: folder.path().join("key") };
+    std::fs::write(&files.certificate, made.cert.pem()).unwrap();
+    std::fs::write(&files.private_key, made.signing_key.serialize_pem()).unwrap();
+    let min_version = tls::MinVersion::default();
+    let settings = tls::Settings { pairs: vec![files], client_authorities: Vec::new(), min_version, hsts: None };
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -108,7 +110,7 @@ fn certified(alpn: &[&[u8]]) -> (Arc<rustls::ServerConfig>, tokio_rustls::TlsCon
         .with_root_certificates(roots)
         .with_no_client_auth();
     client.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    (settings.load().unwrap(), tokio_rustls::TlsConnector::from(Arc::new(client)))
+    (Tls::open(settings, Vec::new()).unwrap().0, tokio_rustls::TlsConnector::from(Arc::new(client)))
 }
 
 async fn connect_tls(

@@ -1,221 +1,166 @@
-//! TLS at the door: certificate and key from files, as a configuration of rustls.
+//! TLS at the door: certificates by name, client certificates, versions, resumption; replaced while connections run.
 //!
 //! TLS 1.2 and 1.3 by aws-lc-rs, named explicitly so that no process-wide default decides. No early data: a
-//! replayed first flight would be a replayed signed-in request (RFC 8446 section 8). Called by `gateway` and by
-//! `cli check`.
+//! replayed first flight would be a replayed signed-in request (RFC 8446 section 8). What is read from files is one
+//! value, swapped whole, so that a handshake sees the old or the new and an open connection neither. Called by
+//! `gateway`, `config` and `cli check`.
 
-use std::io;
-use std::path::{Path, PathBuf};
+mod choice;
+mod client;
+mod pair;
+mod problem;
+mod reload;
+
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::ServerSessionMemoryCache;
-use rustls::{InconsistentKeys, ServerConfig};
+use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
+use rustls::{ServerConfig, SupportedProtocolVersion};
+
+use crate::http::Shown;
+use choice::Choice;
+use client::Authorities;
 
 pub use crate::x509::Validity;
+pub use client::ClientFault;
+pub use pair::{Files, Pair};
+pub use problem::Problem;
+pub use reload::{Change, Occasion, Outcome, Reloader};
 
 /// Sessions that can be resumed without a ticket, in entries; the default of 256 is too few for one busy minute.
 const RESUMABLE_SESSIONS: usize = 20_000;
 
-/// Where certificate and key lie.
+/// How a door speaks TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// PEM: our certificate, then the intermediate ones.
-    pub certificate: PathBuf,
-    /// PEM: the certificate's private key, not encrypted.
-    pub private_key: PathBuf,
+    /// Certificates and keys, at least one. The first is shown to whoever asks for none of the others' names.
+    pub pairs: Vec<Files>,
+    /// PEM: who may sign the certificates that clients then have to show; none are asked for when it is empty.
+    pub client_authorities: Vec<PathBuf>,
+    /// The oldest version that is spoken.
+    pub min_version: MinVersion,
+    /// For how long browsers are told to come by TLS alone (RFC 6797); `gateway` tells them.
+    pub hsts: Option<Duration>,
 }
 
-/// Why the files cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Problem {
-    /// A file is not there or not ours to read.
-    #[error("{} cannot be read: {cause}", file.display())]
-    Unreadable {
-        /// Which.
-        file: PathBuf,
-        /// The system's words.
-        cause: io::Error,
-    },
-    /// A file is no PEM file.
-    #[error("{} is not a PEM file: it has no readable -----BEGIN ...----- section", file.display())]
-    NotPem {
-        /// Which.
-        file: PathBuf,
-    },
-    /// No certificate in the certificate file.
-    #[error("{} holds no certificate (no -----BEGIN CERTIFICATE-----)", file.display())]
-    NoCertificate {
-        /// Which.
-        file: PathBuf,
-    },
-    /// What stands in the certificate file is no X.509 certificate.
-    #[error("the first certificate in {} cannot be read", file.display())]
-    UnreadableCertificate {
-        /// Which.
-        file: PathBuf,
-    },
-    /// No usable key in the key file.
-    #[error("{} holds no private key (an encrypted key cannot be used: decrypt it first)", file.display())]
-    NoKey {
-        /// Which.
-        file: PathBuf,
-    },
-    /// The key is not the certificate's.
-    #[error("the private key in {} does not belong to the first certificate in {}", private_key.display(), certificate.display())]
-    Mismatch {
-        /// The certificate file.
-        certificate: PathBuf,
-        /// The key file.
-        private_key: PathBuf,
-    },
-    /// rustls refuses the pair.
-    #[error("{} and {} cannot be used: {cause}", certificate.display(), private_key.display())]
-    Refused {
-        /// The certificate file.
-        certificate: PathBuf,
-        /// The key file.
-        private_key: PathBuf,
-        /// In the words of rustls.
-        cause: rustls::Error,
-    },
+/// The oldest version of TLS that is spoken. Older ones than these are not offered at all (RFC 8996).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MinVersion {
+    /// With forward secrecy and authenticated encryption alone.
+    #[default]
+    Tls12,
+    /// Nothing else.
+    Tls13,
+}
+
+impl MinVersion {
+    fn offered(self) -> Vec<&'static SupportedProtocolVersion> {
+        match self {
+            Self::Tls12 => vec![&rustls::version::TLS13, &rustls::version::TLS12],
+            Self::Tls13 => vec![&rustls::version::TLS13],
+        }
+    }
 }
 
 impl Settings {
-    /// Reads both files and checks that they belong together.
+    /// Checks the authorities alone, as [`Tls::open`] would: for `config`.
+    ///
+    /// # Errors
+    /// [`Problem`], which names the file.
+    pub fn check_client_authorities(files: &[PathBuf]) -> Result<(), Problem> {
+        if files.is_empty() { Ok(()) } else { Authorities::load(files).map(drop) }
+    }
+}
+
+/// What a door shows and demands in handshakes, as it is now.
+pub struct Tls {
+    current: ArcSwap<Current>,
+}
+
+/// The same at one time.
+pub(super) struct Current {
+    pub(super) config: Arc<ServerConfig>,
+    choice: Arc<Choice>,
+}
+
+impl Current {
+    /// Which certificate belongs to a connection that asked for `name`.
+    pub(super) fn shown(&self, name: Option<&str>) -> Shown {
+        self.choice.shown(name)
+    }
+}
+
+impl Tls {
+    /// Reads every file, for a door that serves the public `hosts`. The [`Reloader`] reads them again.
     ///
     /// # Errors
     /// [`Problem`], which names the file and what is wrong with it.
-    pub fn load(&self) -> Result<Arc<ServerConfig>, Problem> {
-        let refused = |cause| Problem::Refused {
-            certificate: self.certificate.clone(),
-            private_key: self.private_key.clone(),
-            cause,
-        };
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(refused)?
-            .with_no_client_auth()
-            .with_single_cert(self.certificates()?, self.key()?)
-            .map_err(|cause| match cause {
-                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                    Problem::Mismatch { certificate: self.certificate.clone(), private_key: self.private_key.clone() }
-                }
-                cause => refused(cause),
-            })?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        config.session_storage = ServerSessionMemoryCache::new(RESUMABLE_SESSIONS);
-        config.ticketer = aws_lc_rs::Ticketer::new().map_err(refused)?;
-        config.max_early_data_size = 0;
-        config.ignore_client_order = true;
-        Ok(Arc::new(config))
+    pub fn open(settings: Settings, hosts: Vec<String>) -> Result<(Arc<Self>, Reloader), Problem> {
+        Reloader::open(settings, hosts)
     }
 
-    /// From when until when our certificate (the first in the file) is valid.
-    ///
-    /// # Errors
-    /// [`Problem`], when it cannot be read.
-    pub fn validity(&self) -> Result<Validity, Problem> {
-        let certificates = self.certificates()?;
-        let ours =
-            certificates.first().and_then(|certificate| crate::x509::read(certificate)).map(|fields| fields.validity);
-        ours.ok_or_else(|| Problem::UnreadableCertificate { file: self.certificate.clone() })
+    pub(super) fn current(&self) -> Arc<Current> {
+        self.current.load_full()
     }
 
-    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Problem> {
-        let pem = read(&self.certificate)?;
-        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        let certificates = certificates.map_err(|_| Problem::NotPem { file: self.certificate.clone() })?;
-        if certificates.is_empty() {
-            return Err(Problem::NoCertificate { file: self.certificate.clone() });
-        }
-        Ok(certificates)
+    /// Whether the host at that place of the list may be asked for over a connection that was shown this certificate.
+    pub fn fits(&self, shown: Shown, host: usize) -> bool {
+        self.current.load().choice.fits(shown, host)
     }
 
-    fn key(&self) -> Result<PrivateKeyDer<'static>, Problem> {
-        let mut pem = read(&self.private_key)?;
-        let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| match error {
-            pem::Error::NoItemsFound => Problem::NoKey { file: self.private_key.clone() },
-            // Its words could quote a line of the file, which may be the key.
-            _ => Problem::NotPem { file: self.private_key.clone() },
-        });
-        zeroize::Zeroize::zeroize(&mut pem);
-        key
+    /// The certificates that are shown now, in the order of the settings.
+    pub fn pairs(&self) -> Vec<Arc<Pair>> {
+        self.current.load().choice.pairs().to_vec()
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Problem> {
-    std::fs::read(file).map_err(|cause| Problem::Unreadable { file: file.to_owned(), cause })
+/// What lets a client come back without a whole handshake; the same for all cores and before and after a reload, or
+/// everybody would have to shake hands at once.
+///
+/// There is none where client certificates are demanded: rustls takes a resumed client's certificate from its
+/// ticket and judges it no more, so that one could outlive its end and its authority by half a day.
+struct Resumption {
+    storage: Arc<dyn StoresServerSessions>,
+    /// Seals tickets with keys that it replaces every six hours.
+    ticketer: Option<Arc<dyn ProducesTickets>>,
+}
+
+impl Resumption {
+    fn new(settings: &Settings) -> Result<Self, rustls::Error> {
+        if !settings.client_authorities.is_empty() {
+            return Ok(Self { storage: Arc::new(NoServerSessionStorage {}), ticketer: None });
+        }
+        let storage = ServerSessionMemoryCache::new(RESUMABLE_SESSIONS);
+        Ok(Self { storage, ticketer: Some(aws_lc_rs::Ticketer::new()?) })
+    }
+}
+
+fn assemble(
+    settings: &Settings,
+    choice: &Arc<Choice>,
+    authorities: Option<&Authorities>,
+    resumption: &Resumption,
+) -> Result<ServerConfig, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&settings.min_version.offered())?;
+    let builder = match authorities {
+        Some(authorities) => builder.with_client_cert_verifier(Arc::clone(&authorities.verifier)),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::<Choice>::clone(choice));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.session_storage = Arc::clone(&resumption.storage);
+    match &resumption.ticketer {
+        Some(ticketer) => config.ticketer = Arc::clone(ticketer),
+        None => config.send_tls13_tickets = 0,
+    }
+    config.max_early_data_size = 0;
+    config.ignore_client_order = true;
+    Ok(config)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(folder: &Path, certificate: &str, key: &str) -> Settings {
-        let settings = Settings { certificate: folder.join("crt.pem"), private_key: folder.join("key.pem") };
-        std::fs::write(&settings.certificate, certificate).unwrap();
-        std::fs::write(&settings.private_key, key).unwrap();
-        settings
-    }
-
-    fn pair() -> (String, String) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        (made.cert.pem(), made.signing_key.serialize_pem())
-    }
-
-    #[test]
-    fn another_certificates_key_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let problem = settings(folder.path(), &pair().0, &pair().1).load().unwrap_err();
-        assert!(matches!(problem, Problem::Mismatch { .. }), "{problem}");
-        assert!(problem.to_string().contains("key.pem") && problem.to_string().contains("crt.pem"));
-    }
-
-    #[test]
-    fn a_file_that_is_not_there_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut settings = settings(folder.path(), &pair().0, &pair().1);
-        settings.certificate = folder.path().join("gone.pem");
-        let problem = settings.load().unwrap_err();
-        assert!(matches!(problem, Problem::Unreadable { .. }) && problem.to_string().contains("gone.pem"), "{problem}");
-    }
-
-    #[test]
-    fn swapped_and_empty_files_are_told_apart() {
-        let folder = tempfile::tempdir().unwrap();
-        let (certificate, key) = pair();
-        let swapped = settings(folder.path(), &key, &certificate).load().unwrap_err();
-        assert!(matches!(swapped, Problem::NoCertificate { .. }), "{swapped}");
-        let keyless = settings(folder.path(), &certificate, &certificate).load().unwrap_err();
-        assert!(matches!(keyless, Problem::NoKey { .. }), "{keyless}");
-        let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
-        let encrypted = settings(folder.path(), &certificate, &encrypted).load().unwrap_err();
-        assert!(encrypted.to_string().contains("decrypt it first"), "{encrypted}");
-        let broken = settings(folder.path(), &certificate, &key.replace("-----END", "")).load().unwrap_err();
-        assert!(matches!(broken, Problem::NotPem { .. }), "{broken}");
-    }
-
-    #[test]
-    fn the_certificates_dates_can_be_asked_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let (certificate, key) = pair();
-        let validity = settings(folder.path(), &certificate, &key).validity().unwrap();
-        assert!(validity.not_before < validity.not_after);
-        let nonsense = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
-        let problem = settings(folder.path(), nonsense, &key).validity().unwrap_err();
-        assert!(matches!(problem, Problem::UnreadableCertificate { .. }), "{problem}");
-    }
-
-    #[test]
-    fn no_request_is_ever_taken_from_early_data() {
-        let folder = tempfile::tempdir().unwrap();
-        let (certificate, key) = pair();
-        let config = settings(folder.path(), &certificate, &key).load().unwrap();
-        assert_eq!(config.max_early_data_size, 0);
-        assert!(config.ticketer.enabled());
-    }
-}
+mod tests;

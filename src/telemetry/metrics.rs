@@ -36,6 +36,7 @@ type SignIns = Family<[(&'static str, String); 2], Counter>;
 /// By provider, who began it, and outcome.
 type SingleLogouts = Family<[(&'static str, String); 3], Counter>;
 type Callback = Box<dyn Fn() -> u64 + Send + Sync>;
+type ByName = Box<dyn Fn() -> Vec<(String, u64)> + Send + Sync>;
 
 /// Who began a single logout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,7 @@ pub struct Metrics {
     refusals: Labelled,
     server: Labelled,
     upstream: Labelled,
+    reloads: Labelled,
     connections: Gauge,
 }
 
@@ -66,17 +68,18 @@ impl Metrics {
         let (refusals, server, upstream) = <(Labelled, Labelled, Labelled)>::default();
         let sign_ins = SignIns::default();
         let single_logouts = SingleLogouts::default();
-        let connections = Gauge::default();
+        let (reloads, connections) = (Labelled::default(), Gauge::default());
         registry.register("sign_ins", "Sign-ins by provider and how they ended", sign_ins.clone());
         let help = "Messages of single logout by provider, who began it and what came of them";
         registry.register("single_logouts", help, single_logouts.clone());
         registry.register("refusals", "Requests that were declined, by the refusal's code", refusals.clone());
         registry.register("server_events", "What happened at the listeners, by event", server.clone());
         registry.register("upstream_events", "What happened towards the apps, by event", upstream.clone());
+        registry.register("certificate_reloads", "Certificate files that were changed, by outcome", reloads.clone());
         registry.register("connections", "Open client connections, tunnels included", connections.clone());
         registry.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register_collector(Box::new(Arc::clone(&house)));
-        Self { registry, house, sign_ins, single_logouts, refusals, server, upstream, connections }
+        Self { registry, house, sign_ins, single_logouts, refusals, server, upstream, reloads, connections }
     }
 
     /// Counters for one route, for one worker to keep: each call makes new ones, all are summed.
@@ -120,6 +123,16 @@ impl Metrics {
     /// Something happened towards an app.
     pub fn upstream_event(&self, name: &'static str) {
         self.upstream.get_or_create(&[("event", name)]).inc();
+    }
+
+    /// Certificate files were changed, with `outcome`: `replaced` or `refused`.
+    pub fn certificate_reload(&self, outcome: &'static str) {
+        self.reloads.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// How to learn when each certificate ends, by its file, in seconds since the epoch, when somebody asks.
+    pub fn watch_certificates(&self, ends: impl Fn() -> Vec<(String, u64)> + Send + Sync + 'static) {
+        *lock(&self.house.certificates) = Some(Box::new(ends));
     }
 
     /// How to learn the number of sessions when somebody asks.
@@ -181,6 +194,7 @@ struct House {
     routes: Mutex<Vec<(String, Arc<Cells>)>>,
     sessions: Mutex<Option<Callback>>,
     dropped_lines: Mutex<Option<Callback>>,
+    certificates: Mutex<Option<ByName>>,
 }
 
 impl fmt::Debug for House {
@@ -209,6 +223,15 @@ impl Collector for House {
                 None,
                 MetricType::Counter,
             )?)?;
+        }
+        if let Some(certificates) = lock(&self.certificates).as_ref() {
+            let help = "When each certificate that is shown ends, in seconds since 1970";
+            let name = "certificate_expiry_timestamp_seconds";
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (file, end) in certificates() {
+                let gauge = ConstGauge::new(i64::try_from(end).unwrap_or(i64::MAX));
+                gauge.encode(family.encode_family(&[("certificate", file.as_str())])?)?;
+            }
         }
         Ok(())
     }

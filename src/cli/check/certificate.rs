@@ -1,123 +1,112 @@
-//! The dates and names of the certificate that the gateway will show.
+//! The dates and names of the certificates that the gateway will show.
 //!
-//! Read by asking rustls' own verifier at the beginning and at the end of time and taking the dates out of its
-//! refusals: one parser of certificates less, and the one that browsers' kind of checks come from. Called by
-//! `cli::check::live`.
+//! They stand in the files that the configuration names, so every check judges them, not only a live one. Called by
+//! `cli::check`.
 
-use std::path::Path;
 use std::time::Duration;
 
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, Error, RootCertStore};
-
+use super::live::{Finding, date, failed, good, warning};
 use crate::clock::Timestamp;
+use crate::http::origin::Origin;
+use crate::server::tls::{Files, Pair, Settings, Validity};
 
-/// Later than any certificate ends: the year 9999 is the last that one can name.
-const END_OF_TIME: u64 = 300_000_000_000;
+/// Certificates are renewed before their last weeks.
+const SOON: Duration = Duration::from_secs(30 * 86_400);
 
-/// When a certificate is valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Dates {
-    pub(super) begins: Timestamp,
-    pub(super) ends: Timestamp,
-}
-
-/// Why a certificate could not be read.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Problem {
-    /// No readable PEM.
-    #[error("the certificate cannot be read: {0}")]
-    Pem(#[from] rustls::pki_types::pem::Error),
-    /// No readable X.509.
-    #[error("the certificate cannot be read: {0}")]
-    Certificate(#[from] Error),
-    /// The verifier said nothing of its dates.
-    #[error("the certificate's dates cannot be read")]
-    Dates,
-}
-
-/// The certificates of a PEM file, ours first.
-pub(super) fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
-    Ok(CertificateDer::pem_file_iter(file)?.collect::<Result<_, _>>()?)
-}
-
-/// When `certificate` is valid.
-pub(super) fn dates(certificate: &CertificateDer<'_>) -> Result<Dates, Problem> {
-    let parsed = ParsedCertificate::try_from(certificate)?;
-    let at = |seconds| {
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
-        verify_server_cert_signed_by_trust_anchor(&parsed, &RootCertStore::empty(), &[], now, algorithms.all)
-    };
-    match (at(0), at(END_OF_TIME)) {
-        (
-            // A certificate from before 1970 begins with the epoch, which is soon enough.
-            Err(Error::InvalidCertificate(early)),
-            Err(Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })),
-        ) => {
-            let begins = match early {
-                CertificateError::NotValidYetContext { not_before, .. } => Timestamp(not_before.as_secs()),
-                _ => Timestamp(0),
-            };
-            Ok(Dates { begins, ends: Timestamp(not_after.as_secs()) })
+/// Every certificate's dates, and every public host that none of them was made for.
+pub(super) fn judge(tls: &Settings, origins: &[Origin], now: Timestamp) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut pairs = Vec::new();
+    for files in &tls.pairs {
+        match files.load() {
+            Ok(pair) => {
+                findings.extend(dates(files, &pair, now));
+                pairs.push(pair);
+            }
+            Err(problem) => findings.push(failed(format!("certificate {problem}"))),
         }
-        _ => Err(Problem::Dates),
     }
+    for host in origins.iter().map(Origin::host) {
+        if !pairs.iter().any(|pair| pair.covers(host)) {
+            findings.push(failed(format!("certificates: none was made for {host}: browsers will warn of it")));
+        }
+    }
+    findings
 }
 
-/// Whether `certificate` was made for `host` (RFC 9525).
-pub(super) fn covers(certificate: &CertificateDer<'_>, host: &str) -> bool {
-    let Ok(parsed) = ParsedCertificate::try_from(certificate) else { return false };
-    let Ok(name) = ServerName::try_from(host) else { return false };
-    verify_server_name(&parsed, &name).is_ok()
+fn dates(files: &Files, pair: &Pair, now: Timestamp) -> Vec<Finding> {
+    let file = files.certificate.display();
+    let judge = |(place, validity): (usize, &Validity)| {
+        let which = match place {
+            0 if pair.names().is_empty() => format!("certificate {file}"),
+            0 => format!("certificate {file} for {}", pair.names().join(", ")),
+            place => format!("certificate {file}, number {}", place + 1),
+        };
+        if now < validity.not_before {
+            return failed(format!("{which}: not valid before {}", date(validity.not_before)));
+        }
+        if now > validity.not_after {
+            return failed(format!("{which}: ended on {}", date(validity.not_after)));
+        }
+        let left = validity.not_after.since(now);
+        let text = format!("{which}: valid until {} ({} days)", date(validity.not_after), left.as_secs() / 86_400);
+        if left < SOON { warning(format!("{text}: renew it")) } else { good(text) }
+    };
+    pair.chain().iter().enumerate().map(judge).collect()
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
+    use super::super::live::Outcome;
     use super::*;
+    use crate::server::tls::MinVersion;
 
-    /// A self-signed certificate for `host` between two dates.
-    pub(in crate::cli::check) fn certificate(
-        host: &str,
-        begins: (i32, u8, u8),
-        ends: (i32, u8, u8),
-    ) -> (String, String) {
-        let mut parameters = rcgen::CertificateParams::new([host.to_owned()]).unwrap();
-        parameters.not_before = rcgen::date_time_ymd(begins.0, begins.1, begins.2);
-        parameters.not_after = rcgen::date_time_ymd(ends.0, ends.1, ends.2);
-        let key = rcgen::KeyPair::generate().unwrap();
-        (parameters.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    /// 2026-01-01.
+    const NOW: Timestamp = Timestamp(1_767_225_600);
+
+    type Date = (i32, u8, u8);
+
+    fn findings(certificates: &[(&str, Date, Date)]) -> Vec<Finding> {
+        let directory = tempfile::tempdir().unwrap();
+        let pair = |(place, (host, begins, ends)): (usize, &(&str, Date, Date))| {
+            let mut parameters = rcgen::CertificateParams::new([(*host).to_owned()]).unwrap();
+            parameters.not_before = rcgen::date_time_ymd(begins.0, begins.1, begins.2);
+            parameters.not_after = rcgen::date_time_ymd(ends.0, ends.1, ends.2);
+            let key = rcgen::KeyPair::generate().unwrap();
+            let path = |end| directory.path().join(format!("{place}.{end}"));
+            std::fs::write(path("crt"), parameters.self_signed(&key).unwrap().pem()).unwrap();
+            std::fs::write(path("key"), key.serialize_pem()).unwrap();
+            Files { certificate: path("crt"), private_key: path("key") }
+        };
+        let pairs = certificates.iter().enumerate().map(pair).collect();
+        let min_version = MinVersion::default();
+        let tls = Settings { pairs, client_authorities: Vec::new(), min_version, hsts: None };
+        let origins = ["https://wiki.example.com:8443", "https://192.0.2.7"].map(|text| Origin::parse(text).unwrap());
+        judge(&tls, &origins, NOW)
+    }
+
+    fn outcomes(certificates: &[(&str, Date, Date)]) -> Vec<Outcome> {
+        findings(certificates).iter().map(|finding| finding.outcome).collect()
     }
 
     #[test]
-    fn dates_are_those_that_the_certificate_was_made_with() {
-        let (pem, _) = certificate("wiki.example.com", (2020, 1, 1), (2030, 1, 1));
-        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
-        let expected = Dates { begins: Timestamp(1_577_836_800), ends: Timestamp(1_893_456_000) };
-        assert_eq!(dates(&certificate).unwrap(), expected);
+    fn a_certificate_is_judged_by_its_dates() {
+        let address = ("192.0.2.7", (2025, 1, 1), (2027, 1, 1));
+        let of = |begins, ends| outcomes(&[("wiki.example.com", begins, ends), address])[0];
+        assert_eq!(of((2025, 1, 1), (2027, 1, 1)), Outcome::Good);
+        assert_eq!(of((2025, 1, 1), (2026, 2, 1)), Outcome::Good);
+        assert_eq!(of((2025, 1, 1), (2026, 1, 30)), Outcome::Warning);
+        assert_eq!(of((2025, 1, 1), (2025, 12, 31)), Outcome::Failed);
+        assert_eq!(of((2026, 1, 2), (2027, 1, 1)), Outcome::Failed);
     }
 
     #[test]
-    fn an_authoritys_certificate_has_dates_too() {
-        let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
-        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        parameters.not_after = rcgen::date_time_ymd(2030, 1, 1);
-        let key = rcgen::KeyPair::generate().unwrap();
-        let authority = parameters.self_signed(&key).unwrap();
-        assert_eq!(dates(authority.der()).unwrap().ends, Timestamp(1_893_456_000));
-    }
-
-    #[test]
-    fn a_certificate_covers_the_names_that_it_was_made_for() {
-        let (pem, _) = certificate("*.example.com", (2020, 1, 1), (2030, 1, 1));
-        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
-        assert!(covers(&certificate, "wiki.example.com"));
-        assert!(!covers(&certificate, "wiki.example.org"));
-        assert!(!covers(&certificate, "a.b.example.com"));
-        assert!(!covers(&certificate, ""));
+    fn a_host_that_no_certificate_covers_is_named() {
+        let (begins, ends) = ((2025, 1, 1), (2027, 1, 1));
+        let found = findings(&[("*.example.com", begins, ends), ("ci.example.org", begins, ends)]);
+        let texts: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.len(), 3, "{texts:?}");
+        assert!(texts[0].contains("for *.example.com: valid until 2027-01-01 (365 days)"), "{texts:?}");
+        assert!(texts[2].starts_with("FAIL  certificates: none was made for 192.0.2.7"), "{texts:?}");
     }
 }

@@ -1,13 +1,10 @@
-//! `portcullis check --live`: the questions that only the network, the clock and the certificate can answer.
+//! `portcullis check --live`: the questions that only the network and the clock can answer.
 //!
 //! Nothing here signs in; it asks what the first sign-in would need. Called by `cli::check`.
 
 use std::fmt;
 use std::time::Duration;
 
-use url::Url;
-
-use super::certificate::{chain, covers, dates};
 use super::saml;
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -15,10 +12,6 @@ use crate::identity;
 use crate::identity::oidc::{Inspection, Provider, Settings};
 use crate::proxy::upstream::{self, Connector};
 use crate::route::Address;
-use crate::server::tls;
-
-/// Certificates are renewed before their last weeks.
-const SOON: Duration = Duration::from_secs(21 * 86_400);
 
 /// How a question was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,9 +79,6 @@ pub(super) async fn ask(config: &Config, now: Timestamp) -> Vec<Finding> {
         let patience = config.proxy.upstream.connect_timeout;
         findings.push(app(&route.name, &route.upstream, connector, patience).await);
     }
-    if let Some(tls) = &config.server.tls {
-        findings.extend(certificates(tls, config, now));
-    }
     findings
 }
 
@@ -145,39 +135,6 @@ async fn app(name: &str, address: &Address, connector: Option<&Connector>, patie
     }
 }
 
-fn certificates(tls: &tls::Settings, config: &Config, now: Timestamp) -> Vec<Finding> {
-    let file = tls.certificate.display();
-    let chain = match chain(&tls.certificate) {
-        Ok(chain) => chain,
-        Err(problem) => return vec![failed(format!("certificate {file}: {problem}"))],
-    };
-    let mut findings = Vec::new();
-    for (place, certificate) in chain.iter().enumerate() {
-        let which = if place == 0 {
-            format!("certificate {file}")
-        } else {
-            format!("certificate {file}, number {}", place + 1)
-        };
-        findings.push(match dates(certificate) {
-            Err(problem) => failed(format!("{which}: {problem}")),
-            Ok(dates) if now < dates.begins => failed(format!("{which}: not valid before {}", date(dates.begins))),
-            Ok(dates) if now >= dates.ends => failed(format!("{which}: ended on {}", date(dates.ends))),
-            Ok(dates) => {
-                let left = dates.ends.since(now);
-                let text = format!("{which}: valid until {} ({} days)", date(dates.ends), left.as_secs() / 86_400);
-                if left < SOON { warning(format!("{text}: renew it")) } else { good(text) }
-            }
-        });
-    }
-    let hosts = config.origins.iter().filter_map(|origin| Url::parse(origin.as_str()).ok());
-    for host in hosts.filter_map(|url| url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned())) {
-        if !chain.first().is_some_and(|certificate| covers(certificate, &host)) {
-            findings.push(failed(format!("certificate {file}: not made for {host}")));
-        }
-    }
-    findings
-}
-
 pub(super) fn date(moment: Timestamp) -> String {
     let moment =
         i64::try_from(moment.0).ok().and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
@@ -186,7 +143,6 @@ pub(super) fn date(moment: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::certificate::tests::certificate;
     use super::*;
     use crate::config::file::read;
     use crate::route::{Place, Transport};
@@ -247,7 +203,7 @@ mod tests {
         let findings = judge(&wrong, &settings());
         assert_eq!(outcomes(&findings), [Outcome::Failed; 3], "{findings:?}");
         assert!(findings[2].text.contains("300 s behind"), "{findings:?}");
-        assert_eq!(clock(None, SOON).outcome, Outcome::Warning);
+        assert_eq!(clock(None, Duration::from_secs(60)).outcome, Outcome::Warning);
         assert_eq!(clock(Some(45), Duration::from_secs(60)).outcome, Outcome::Warning);
     }
 
@@ -264,26 +220,5 @@ mod tests {
         let place = Place::Tcp { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port() };
         let address = Address { transport: Transport::Http, place };
         assert_eq!(app("wiki", &address, None, Duration::from_secs(5)).await.outcome, Outcome::Good);
-    }
-
-    fn judge_certificate(host: &str, begins: (i32, u8, u8), ends: (i32, u8, u8)) -> Vec<Finding> {
-        let directory = tempfile::tempdir().unwrap();
-        let (pem, key) = certificate(host, begins, ends);
-        let tls =
-            tls::Settings { certificate: directory.path().join("crt"), private_key: directory.path().join("key") };
-        std::fs::write(&tls.certificate, pem).unwrap();
-        std::fs::write(&tls.private_key, key).unwrap();
-        certificates(&tls, &config(""), NOW)
-    }
-
-    #[test]
-    fn a_certificate_is_judged_by_its_dates_and_names() {
-        let of = |host, begins, ends| outcomes(&judge_certificate(host, begins, ends));
-        let host = "wiki.example.com";
-        assert_eq!(of(host, (2025, 1, 1), (2027, 1, 1)), [Outcome::Good]);
-        assert_eq!(of(host, (2025, 1, 1), (2026, 1, 10)), [Outcome::Warning]);
-        assert_eq!(of(host, (2025, 1, 1), (2025, 12, 31)), [Outcome::Failed]);
-        assert_eq!(of(host, (2026, 1, 2), (2027, 1, 1)), [Outcome::Failed]);
-        assert_eq!(of("wiki.example.org", (2025, 1, 1), (2027, 1, 1)), [Outcome::Good, Outcome::Failed]);
     }
 }

@@ -368,7 +368,7 @@ fn tls_needs_both_files_and_https() {
     let (one, other) = (files(), files());
     let tls = |certificate: &Path, key: &Path| format!("[tls]\ncertificate = {certificate:?}\nprivate_key = {key:?}\n");
     let sound = tls(&one.path().join("crt"), &one.path().join("key"));
-    assert_eq!(good(&format!("{https}{sound}")).server.tls.unwrap().private_key, one.path().join("key"));
+    assert_eq!(good(&format!("{https}{sound}")).server.tls.unwrap().pairs[0].private_key, one.path().join("key"));
     assert_eq!(good(&format!("{https}{sound}")).server.listen.list, [tcp("0.0.0.0:443")]);
     let mismatched = tls(&one.path().join("crt"), &other.path().join("key"));
     let problems = problems_with(&format!("{https}{mismatched}"), &[]);

@@ -1,0 +1,95 @@
+//! `[tls]`: certificates, client certificates and versions.
+//!
+//! Everything that is named is read here, once, so that the start fails for a file that a visitor would otherwise
+//! meet first. Called by `config::front` and `config::file`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::problem::Wrong;
+use super::reader::{Table, Written};
+use super::value::{choice, duration};
+use crate::http::origin::Origin;
+use crate::server::tls::{Files, MinVersion, Settings};
+
+const CERTIFICATE: &str = "write the PEM file with the certificate and its chain";
+const PRIVATE_KEY: &str = "write the PEM file with the certificate's private key";
+const AUTHORITY: &str = "write the PEM file with the certificates that sign clients' certificates";
+
+/// Browsers forget what they were told for less before it is of use.
+const MINUTE: Duration = Duration::from_secs(60);
+const TEN_YEARS: Duration = Duration::from_secs(10 * 366 * 86_400);
+
+/// `Some(None)` is plain text, `None` what was complained about.
+pub(super) fn read(root: &Table<'_>) -> Option<Option<Settings>> {
+    let table = root.table("tls");
+    let first = pair(&table);
+    let others = table.tables("more");
+    // Not lazily: each table's problems are told.
+    let others: Vec<_> = others.iter().map(|table| (pair(table), table.finish()).0).collect();
+    let authorities = authorities(&table);
+    let versions = [("1.2", MinVersion::Tls12), ("1.3", MinVersion::Tls13)];
+    let min_version = table.get("min_version", Some("1.2"), Written::Text, |text| match text {
+        "1.0" | "1.1" => Err(Wrong::new(format!("{text:?} is broken and not offered (RFC 8996)"), "write \"1.2\"")),
+        text => choice(text, &versions),
+    });
+    let hsts = table.get("hsts", Some("off"), Written::Text, |text| match text {
+        "off" => Ok(None),
+        text => duration(text, MINUTE, TEN_YEARS).map(Some),
+    });
+    table.finish();
+    if !root.has("tls") {
+        return Some(None);
+    }
+    let pairs = std::iter::once(first).chain(others).collect::<Option<_>>()?;
+    Some(Some(Settings { pairs, client_authorities: authorities?, min_version: min_version?, hsts: hsts? }))
+}
+
+/// A certificate and its key.
+fn pair(table: &Table<'_>) -> Option<Files> {
+    let certificate = file(table, "certificate", CERTIFICATE);
+    let private_key = file(table, "private_key", PRIVATE_KEY);
+    let files = Files { certificate: certificate?, private_key: private_key? };
+    let problem = match files.load() {
+        Ok(_) => return Some(files),
+        Err(problem) => problem,
+    };
+    let key = if problem.file() == files.certificate { "certificate" } else { "private_key" };
+    let instead = "name the certificate and the key that were made for each other, both in PEM";
+    table.complain(key, problem.to_string(), instead);
+    None
+}
+
+fn authorities(table: &Table<'_>) -> Option<Vec<PathBuf>> {
+    let files = table.one_or_more("client_ca", |text| openable(table, text, AUTHORITY))?;
+    match Settings::check_client_authorities(&files) {
+        Ok(()) => Some(files),
+        Err(problem) => {
+            table.complain("client_ca", problem.to_string(), AUTHORITY);
+            None
+        }
+    }
+}
+
+fn file(table: &Table<'_>, key: &str, instead: &str) -> Option<PathBuf> {
+    if table.is_present() {
+        table.require(key, instead);
+    }
+    table.get(key, None, Written::Text, |text| openable(table, text, instead))
+}
+
+fn openable(table: &Table<'_>, text: &str, instead: &str) -> Result<PathBuf, Wrong> {
+    let path = table.reader.sources.resolve(text);
+    match std::fs::File::open(&path) {
+        Ok(_) => Ok(path),
+        Err(error) => Err(Wrong::new(format!("the file {} cannot be read: {error}", path.display()), instead)),
+    }
+}
+
+/// What an operator should know about it.
+pub(super) fn notes(settings: &Settings, origins: &[Origin], notes: &mut Vec<String>) {
+    for origin in origins.iter().filter(|origin| settings.hsts.is_some() && origin.is_loopback()) {
+        let host = origin.host();
+        notes.push(format!("tls.hsts for {host}: browsers will refuse plain http at every port of this machine"));
+    }
+}

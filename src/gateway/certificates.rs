@@ -1,0 +1,137 @@
+//! Certificates while the gateway runs: looked at on a beat or when somebody asks, told about, counted; and what
+//! follows from them for a request.
+//!
+//! One look each few seconds is what file systems of every kind allow, and soon enough for a file that is renewed
+//! weeks ahead. Started by `house`, asked by `gateway` for each request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::header::HeaderValue;
+use tokio::sync::Notify;
+
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::http::{Peer, Response, Scheme};
+use crate::server::tls::{Change, Occasion, Outcome, Problem, Reloader, Settings, Tls};
+use crate::telemetry::Metrics;
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Certificates are renewed before their last weeks.
+const SOON: Duration = Duration::from_secs(30 * 86_400);
+
+/// What a request owes to the way that it came; one core's, so that nothing here is counted by two.
+#[derive(Default)]
+pub(super) struct Transport {
+    /// There is no question while there is one certificate.
+    several: Option<Arc<Tls>>,
+    hsts: Option<HeaderValue>,
+}
+
+impl Transport {
+    pub(super) fn new(settings: Option<&Settings>, tls: Option<&Arc<Tls>>) -> Self {
+        let several = tls.filter(|_| settings.is_some_and(|settings| settings.pairs.len() > 1)).cloned();
+        let age = settings.and_then(|settings| settings.hsts);
+        let hsts = age.and_then(|age| HeaderValue::try_from(format!("max-age={}", age.as_secs())).ok());
+        Self { several, hsts }
+    }
+
+    /// Whether the host at that place may be asked for over this connection (RFC 9110 section 7.4).
+    pub(super) fn fits(&self, peer: Peer, host: usize) -> bool {
+        match (&self.several, peer.shown) {
+            (Some(tls), Some(shown)) => tls.fits(shown, host),
+            _ => true,
+        }
+    }
+
+    /// Tells the browser to come by TLS alone (RFC 6797 section 7): never over plain text, and in place of what the
+    /// app says, which knows nothing of TLS and is not alone at its host.
+    pub(super) fn harden(&self, peer: Peer, response: &mut Response) {
+        if let Some(hsts) = &self.hsts
+            && peer.scheme == Scheme::Https
+        {
+            response.headers_mut().insert(hyper::header::STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
+    }
+}
+
+/// Reads what the door shows, when it speaks TLS.
+pub(super) fn open(config: &Config, metrics: &Metrics) -> Result<Option<(Arc<Tls>, Reloader)>, Problem> {
+    let Some(settings) = &config.server.tls else { return Ok(None) };
+    let hosts: Vec<String> = config.origins.iter().map(|origin| origin.host().to_owned()).collect();
+    let (tls, reloader) = Tls::open(settings.clone(), hosts.clone())?;
+    greet(&tls, settings, &hosts, Timestamp::now());
+    let files: Vec<_> = settings.pairs.iter().map(|files| files.certificate.display().to_string()).collect();
+    let shown = Arc::clone(&tls);
+    metrics.watch_certificates(move || {
+        let ends = shown.pairs().into_iter().map(|pair| pair.validity().map_or(0, |validity| validity.not_after.0));
+        files.iter().cloned().zip(ends).collect()
+    });
+    Ok(Some((tls, reloader)))
+}
+
+/// Tells at the start what is shown, and what visitors will not accept.
+fn greet(tls: &Tls, settings: &Settings, hosts: &[String], now: Timestamp) {
+    let pairs = tls.pairs();
+    for (pair, files) in pairs.iter().zip(&settings.pairs) {
+        let (file, names) = (files.certificate.display(), pair.names().join(" "));
+        let Some(validity) = pair.validity() else { continue };
+        let until = date(validity.not_after);
+        if now < validity.not_before || now > validity.not_after {
+            tracing::error!(%file, names, until, "a certificate is not valid now: browsers refuse it");
+        } else if validity.not_after.since(now) < SOON {
+            tracing::warn!(%file, names, until, "a certificate ends soon: renew it");
+        } else {
+            tracing::info!(%file, names, until, "a certificate is shown");
+        }
+    }
+    for host in hosts.iter().filter(|host| !pairs.iter().any(|pair| pair.covers(host))) {
+        tracing::warn!(host, "no certificate in [tls] was made for this host: browsers will warn of it");
+    }
+}
+
+/// Looks at the files until it is dropped; at once, and at all of them, whenever `asked` says so.
+pub(super) async fn keep_fresh(mut reloader: Reloader, asked: Arc<Notify>, metrics: Arc<Metrics>) {
+    loop {
+        let occasion = tokio::select! {
+            () = asked.notified() => Occasion::Asked,
+            () = tokio::time::sleep(LOOK) => Occasion::Time,
+        };
+        // Files may lie where reading takes its time.
+        let look = move || (reloader.look(occasion, Timestamp::now()), reloader);
+        let Ok((changes, looked)) = tokio::task::spawn_blocking(look).await else {
+            tracing::error!("certificates are no longer looked at: the look ended in a panic");
+            return std::future::pending().await;
+        };
+        reloader = looked;
+        changes.iter().for_each(|change| tell(change, &metrics));
+    }
+}
+
+fn tell(change: &Change, metrics: &Metrics) {
+    let file = change.file.display();
+    match &change.outcome {
+        Outcome::Shown { names, validity } => {
+            metrics.certificate_reload("replaced");
+            let until = validity.map(|validity| date(validity.not_after)).unwrap_or_default();
+            tracing::info!(%file, names = names.join(" "), until, "a new certificate is shown from now on");
+        }
+        Outcome::Trusted(count) => {
+            metrics.certificate_reload("replaced");
+            tracing::info!(%file, count, "client certificates are held against new authorities from now on");
+        }
+        Outcome::Same => tracing::info!(%file, "nothing has changed"),
+        Outcome::Kept(problem) => {
+            metrics.certificate_reload("refused");
+            tracing::error!(%file, %problem, "a file of [tls] was changed and cannot be used: what was read before stays");
+        }
+    }
+}
+
+fn date(moment: Timestamp) -> String {
+    let moment =
+        i64::try_from(moment.0).ok().and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
+    moment.map(|moment| moment.date().to_string()).unwrap_or_default()
+}

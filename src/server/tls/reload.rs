@@ -1,0 +1,264 @@
+//! Reads certificates again when their files change, one pair by one: a bad one keeps what it was meant to replace.
+//!
+//! Files are looked at, not watched: that works for a file written in place, one moved there, a link turned to
+//! another folder (as Kubernetes does) and on network file systems alike. Each change is read twice, because the
+//! clock of a file system is coarse, and because a pair is renewed file by file: only what does not fit at the second
+//! look is a mistake. Called by `gateway`, which keeps the time.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::Error;
+
+use super::choice::Choice;
+use super::client::Authorities;
+use super::pair::Pair;
+use super::problem::Problem;
+use super::{Current, Resumption, Settings, Tls, Validity, assemble};
+use crate::clock::Timestamp;
+
+/// Why files are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// It is time: only what changed is read, and only what is new is told.
+    Time,
+    /// Somebody asked: everything is read, and told.
+    Asked,
+}
+
+/// What became of one certificate file, or of the authorities.
+#[derive(Debug)]
+pub struct Change {
+    /// The certificate file; the first of the authorities' files.
+    pub file: PathBuf,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of files that were read again.
+#[derive(Debug)]
+pub enum Outcome {
+    /// New handshakes are shown this certificate.
+    Shown {
+        /// Whom it was made for.
+        names: Vec<String>,
+        /// From when until when.
+        validity: Option<Validity>,
+    },
+    /// New clients are held against so many authorities.
+    Trusted(usize),
+    /// Nothing is different; told when somebody asked.
+    Same,
+    /// What was there before stays in use.
+    Kept(Problem),
+}
+
+/// The files of a door, as they were last seen.
+pub struct Reloader {
+    tls: Arc<Tls>,
+    settings: Settings,
+    hosts: Vec<String>,
+    resumption: Resumption,
+    pairs: Vec<(Arc<Pair>, Watched)>,
+    authorities: Option<(Authorities, Watched)>,
+}
+
+impl Reloader {
+    pub(super) fn open(settings: Settings, hosts: Vec<String>) -> Result<(Arc<Tls>, Self), Problem> {
+        let pair = |files: &super::Files| {
+            let watched = Watched::new(&[&files.certificate, &files.private_key]);
+            Ok((Arc::new(files.load()?), watched))
+        };
+        let pairs: Vec<_> = settings.pairs.iter().map(pair).collect::<Result<_, Problem>>()?;
+        let files = &settings.client_authorities;
+        let authorities = if files.is_empty() {
+            None
+        } else {
+            let watched = Watched::new(files);
+            Some((Authorities::load(files)?, watched))
+        };
+        let refused = |cause| refused(&settings, cause);
+        let resumption = Resumption::new(&settings).map_err(refused)?;
+        let current = current(&settings, &hosts, &pairs, authorities.as_ref(), &resumption).map_err(refused)?;
+        let tls = Arc::new(Tls { current: ArcSwap::from_pointee(current) });
+        Ok((Arc::clone(&tls), Self { tls, settings, hosts, resumption, pairs, authorities }))
+    }
+
+    /// What is shown now.
+    pub fn tls(&self) -> &Arc<Tls> {
+        &self.tls
+    }
+
+    /// Looks at every file, and takes up what is new and good.
+    pub fn look(&mut self, occasion: Occasion, now: Timestamp) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for ((pair, watched), files) in self.pairs.iter_mut().zip(&self.settings.pairs) {
+            let read = || {
+                let new = files.load()?;
+                if new.is_same(pair) { Ok(None) } else { still_good(new, pair, &files.certificate, now).map(Some) }
+            };
+            let outcome = match watched.look(occasion, &[&files.certificate, &files.private_key], read) {
+                Look::Nothing => continue,
+                Look::Same => Outcome::Same,
+                Look::Bad(problem) => Outcome::Kept(problem),
+                Look::New(new) => {
+                    let outcome = Outcome::Shown { names: new.names().to_vec(), validity: new.validity() };
+                    *pair = Arc::new(new);
+                    outcome
+                }
+            };
+            changes.push(Change { file: files.certificate.clone(), outcome });
+        }
+        if let Some((authorities, watched)) = &mut self.authorities {
+            let files = &self.settings.client_authorities;
+            let read = || {
+                let new = Authorities::load(files)?;
+                Ok(if new.is_same(authorities) { None } else { Some(new) })
+            };
+            let outcome = match watched.look(occasion, files, read) {
+                Look::Nothing => None,
+                Look::Same => Some(Outcome::Same),
+                Look::Bad(problem) => Some(Outcome::Kept(problem)),
+                Look::New(new) => {
+                    *authorities = new;
+                    Some(Outcome::Trusted(authorities.count()))
+                }
+            };
+            let file = files.first().cloned().unwrap_or_default();
+            changes.extend(outcome.map(|outcome| Change { file, outcome }));
+        }
+        if changes.iter().any(|change| matches!(change.outcome, Outcome::Shown { .. } | Outcome::Trusted(_))) {
+            self.take_up(&mut changes);
+        }
+        changes
+    }
+
+    fn take_up(&self, changes: &mut Vec<Change>) {
+        let Self { settings, hosts, pairs, authorities, resumption, .. } = self;
+        match current(settings, hosts, pairs, authorities.as_ref(), resumption) {
+            Ok(current) => self.tls.current.store(Arc::new(current)),
+            Err(cause) => {
+                let problem = refused(settings, cause);
+                changes.push(Change { file: problem.file().to_owned(), outcome: Outcome::Kept(problem) });
+            }
+        }
+    }
+}
+
+fn current(
+    settings: &Settings,
+    hosts: &[String],
+    pairs: &[(Arc<Pair>, Watched)],
+    authorities: Option<&(Authorities, Watched)>,
+    resumption: &Resumption,
+) -> Result<Current, Error> {
+    let choice = Arc::new(Choice::new(pairs.iter().map(|(pair, _)| Arc::clone(pair)).collect(), hosts));
+    let config = assemble(settings, &choice, authorities.map(|(authorities, _)| authorities), resumption)?;
+    Ok(Current { config: Arc::new(config), choice })
+}
+
+fn refused(settings: &Settings, cause: Error) -> Problem {
+    let file = settings.pairs.first().map(|files| files.certificate.clone()).unwrap_or_default();
+    Problem::Refused { file, cause }
+}
+
+/// A certificate that nobody would accept now does not take the place of one that is accepted.
+fn still_good(new: Pair, old: &Pair, file: &Path, now: Timestamp) -> Result<Pair, Problem> {
+    let (Some(theirs), Some(ours)) = (new.validity(), old.validity()) else { return Ok(new) };
+    if !(ours.not_before..=ours.not_after).contains(&now) {
+        return Ok(new);
+    }
+    if theirs.not_after < now {
+        return Err(Problem::Ended { file: file.to_owned() });
+    }
+    if theirs.not_before > now {
+        return Err(Problem::NotYet { file: file.to_owned() });
+    }
+    Ok(new)
+}
+
+/// Files that belong together, as they were last seen.
+struct Watched {
+    stamps: Vec<Option<Stamp>>,
+    /// Whether what these stamps stand for was read, and found good, at a look after the one that noticed them.
+    settled: bool,
+    /// What was last told about them.
+    told: Option<String>,
+}
+
+/// What a look came to.
+enum Look<T> {
+    Nothing,
+    Same,
+    New(T),
+    Bad(Problem),
+}
+
+impl Watched {
+    fn new(files: &[impl AsRef<Path>]) -> Self {
+        Self { stamps: stamps(files), settled: false, told: None }
+    }
+
+    fn look<T>(
+        &mut self,
+        occasion: Occasion,
+        files: &[impl AsRef<Path>],
+        read: impl FnOnce() -> Result<Option<T>, Problem>,
+    ) -> Look<T> {
+        // Before they are read: what is written in between is noticed at the next look.
+        let stamps = stamps(files);
+        let noticed = stamps != self.stamps;
+        self.stamps = stamps;
+        if noticed {
+            self.told = None;
+        }
+        if occasion == Occasion::Time && self.settled && !noticed {
+            return Look::Nothing;
+        }
+        match read() {
+            Ok(new) => {
+                self.settled = !noticed;
+                self.told = None;
+                match new {
+                    Some(new) => Look::New(new),
+                    None if occasion == Occasion::Asked => Look::Same,
+                    None => Look::Nothing,
+                }
+            }
+            Err(problem) => {
+                self.settled = false;
+                let words = problem.to_string();
+                let news = !noticed && self.told.as_ref() != Some(&words);
+                if occasion == Occasion::Time && !news {
+                    return Look::Nothing;
+                }
+                self.told = Some(words);
+                Look::Bad(problem)
+            }
+        }
+    }
+}
+
+/// What the file system says of a file without reading it.
+#[derive(Clone, PartialEq, Eq)]
+struct Stamp {
+    place: (u64, u64),
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+fn stamps(files: &[impl AsRef<Path>]) -> Vec<Option<Stamp>> {
+    let stamp = |file: &Path| {
+        let seen = std::fs::metadata(file).ok()?;
+        Some(Stamp {
+            place: (seen.dev(), seen.ino()),
+            length: seen.len(),
+            modified: (seen.mtime(), seen.mtime_nsec()),
+            changed: (seen.ctime(), seen.ctime_nsec()),
+        })
+    };
+    files.iter().map(|file| stamp(file.as_ref())).collect()
+}

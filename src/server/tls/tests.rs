@@ -1,0 +1,456 @@
+//! What a door shows and demands, and what it makes of files that change. Handshakes are rustls' own, in memory.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, HandshakeKind, ServerConnection, SignatureScheme,
+};
+
+use super::*;
+use crate::clock::Timestamp;
+
+/// 2026-11-22.
+const NOW: Timestamp = Timestamp(1_795_305_600);
+
+/// A self-signed certificate and its key, in PEM.
+pub(super) fn made_for(names: &[&str]) -> (String, String) {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+pub(super) fn write(folder: &Path, name: &str, certificate: &str, key: &str) -> Files {
+    let path = |end| folder.join(format!("{name}.{end}"));
+    fs::write(path("crt"), certificate).unwrap();
+    fs::write(path("key"), key).unwrap();
+    Files { certificate: path("crt"), private_key: path("key") }
+}
+
+fn write_new(folder: &Path, name: &str, names: &[&str]) -> Files {
+    let (certificate, key) = made_for(names);
+    write(folder, name, &certificate, &key)
+}
+
+fn settings(pairs: Vec<Files>) -> Settings {
+    Settings { pairs, client_authorities: Vec::new(), min_version: MinVersion::default(), hsts: None }
+}
+
+fn open(settings: Settings) -> (Arc<Tls>, Reloader) {
+    Tls::open(settings, Vec::new()).unwrap()
+}
+
+/// A client that believes anybody and verifies these kinds of signatures.
+#[derive(Debug)]
+struct Gullible(Vec<SignatureScheme>);
+
+impl ServerCertVerifier for Gullible {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.clone()
+    }
+}
+
+const SCHEMES: [SignatureScheme; 2] = [SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256];
+
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn client(
+    versions: &[&'static SupportedProtocolVersion],
+    schemes: &[SignatureScheme],
+    own: Option<Identity>,
+) -> Client {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Gullible(schemes.to_vec())));
+    Client(match own {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
+        None => builder.with_no_client_auth(),
+    })
+}
+
+struct Client(ClientConfig);
+
+impl Client {
+    fn new() -> Self {
+        client(&[&rustls::version::TLS13, &rustls::version::TLS12], &SCHEMES, None)
+    }
+
+    /// Shakes hands with the door, and takes what it sends afterwards: tickets, or an alert.
+    fn meet(&self, tls: &Tls, name: &str) -> Result<Met, Error> {
+        let mut client =
+            ClientConnection::new(Arc::new(self.0.clone()), ServerName::try_from(name.to_owned()).unwrap()).unwrap();
+        let mut server = ServerConnection::new(Arc::clone(&tls.current().config)).unwrap();
+        for _ in 0..8 {
+            let mut wire = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut wire).unwrap();
+            }
+            server.read_tls(&mut wire.as_slice()).unwrap();
+            server.process_new_packets()?;
+            let mut wire = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut wire).unwrap();
+            }
+            client.read_tls(&mut wire.as_slice()).unwrap();
+            client.process_new_packets()?;
+        }
+        assert!(!client.is_handshaking() && !server.is_handshaking());
+        assert_eq!(client.handshake_kind(), server.handshake_kind());
+        Ok(Met {
+            certificate: client.peer_certificates().unwrap()[0].clone().into_owned(),
+            kind: server.handshake_kind().unwrap(),
+            shown: tls.current().shown(server.server_name()),
+        })
+    }
+
+    fn sees(&self, tls: &Tls, name: &str) -> CertificateDer<'static> {
+        self.meet(tls, name).unwrap().certificate
+    }
+}
+
+struct Met {
+    certificate: CertificateDer<'static>,
+    kind: HandshakeKind,
+    shown: Shown,
+}
+
+fn first_of(files: &Files) -> CertificateDer<'static> {
+    CertificateDer::from_pem_file(&files.certificate).unwrap()
+}
+
+#[test]
+fn the_name_that_is_asked_for_chooses_the_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [("a", ["wiki.example.com"]), ("b", ["*.example.com"]), ("c", ["ci.example.org"])];
+    let files = files.map(|(file, names)| write_new(folder.path(), file, &names));
+    let (tls, _) = open(settings(files.to_vec()));
+    for (name, place) in [
+        ("wiki.example.com", 0),
+        ("WIKI.example.com", 0),
+        ("grafana.example.com", 1),
+        ("ci.example.org", 2),
+        ("nobody.example.org", 0),
+        ("192.0.2.7", 0),
+    ] {
+        let met = Client::new().meet(&tls, name).unwrap();
+        assert_eq!((met.certificate, met.shown), (first_of(&files[place]), Shown(place)), "{name}");
+    }
+    let mut silent = Client::new();
+    silent.0.enable_sni = false;
+    assert_eq!(silent.sees(&tls, "ci.example.org"), first_of(&files[0]));
+}
+
+#[test]
+fn a_name_with_two_kinds_of_keys_shows_the_kind_that_the_client_verifies() {
+    let folder = tempfile::tempdir().unwrap();
+    let rsa = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let made = CertificateParams::new(["wiki.example.com".to_owned()]).unwrap().self_signed(&rsa).unwrap();
+    let rsa = write(folder.path(), "rsa", &made.pem(), &rsa.serialize_pem());
+    let ecdsa = write_new(folder.path(), "ecdsa", &["wiki.example.com"]);
+    let (tls, _) = open(settings(vec![rsa.clone(), ecdsa.clone()]));
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        for (schemes, files) in [(&SCHEMES[..1], &ecdsa), (&SCHEMES[1..], &rsa), (&SCHEMES[..], &rsa)] {
+            assert_eq!(
+                client(&[version], schemes, None).sees(&tls, "wiki.example.com"),
+                first_of(files),
+                "{schemes:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn version_1_2_is_spoken_unless_1_3_is_the_oldest() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = write_new(folder.path(), "a", &["localhost"]);
+    let old = client(&[&rustls::version::TLS12], &SCHEMES, None);
+    assert!(old.meet(&open(settings(vec![files.clone()])).0, "localhost").is_ok());
+    let strict = Settings { min_version: MinVersion::Tls13, ..settings(vec![files]) };
+    let (strict, _) = open(strict);
+    assert!(matches!(old.meet(&strict, "localhost"), Err(Error::PeerIncompatible(_))));
+    assert!(Client::new().meet(&strict, "localhost").is_ok());
+}
+
+#[test]
+fn no_request_is_ever_taken_from_early_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tls, _) = open(settings(vec![write_new(folder.path(), "a", &["localhost"])]));
+    assert_eq!(tls.current().config.max_early_data_size, 0);
+}
+
+#[test]
+fn a_client_that_comes_back_resumes_and_so_it_does_after_a_reload() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = write_new(folder.path(), "a", &["localhost"]);
+    let (tls, mut reloader) = open(settings(vec![files.clone()]));
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let client = client(&[version], &SCHEMES, None);
+        assert_ne!(client.meet(&tls, "localhost").unwrap().kind, HandshakeKind::Resumed);
+        assert_eq!(client.meet(&tls, "localhost").unwrap().kind, HandshakeKind::Resumed);
+        write_new(folder.path(), "a", &["localhost"]);
+        assert_eq!(reloader.look(Occasion::Time, NOW).len(), 1);
+        assert_eq!(client.meet(&tls, "localhost").unwrap().kind, HandshakeKind::Resumed);
+        assert_ne!(client.meet(&tls, "other.localhost").unwrap().kind, HandshakeKind::Resumed);
+    }
+}
+
+#[test]
+fn tickets_are_sealed_with_keys_that_are_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tls, _) = open(settings(vec![write_new(folder.path(), "a", &["localhost"])]));
+    let ticketer = Arc::clone(&tls.current().config.ticketer);
+    assert!(ticketer.enabled());
+    // rustls opens a ticket with the present and the last key, each in use for half of this.
+    assert_eq!(ticketer.lifetime(), 12 * 60 * 60);
+}
+
+/// Somebody who signs certificates.
+struct Authority(Issuer<'static, KeyPair>, String);
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let mut wishes = CertificateParams::new(Vec::new()).unwrap();
+        wishes.distinguished_name.push(DnType::CommonName, name);
+        wishes.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = wishes.self_signed(&key).unwrap().pem();
+        Self(Issuer::new(wishes, key), pem)
+    }
+
+    fn sign(&self, years: (i32, i32), purpose: ExtendedKeyUsagePurpose) -> Identity {
+        let mut wishes = CertificateParams::new(["device".to_owned()]).unwrap();
+        wishes.not_before = rcgen::date_time_ymd(years.0, 1, 1);
+        wishes.not_after = rcgen::date_time_ymd(years.1, 1, 1);
+        wishes.extended_key_usages = vec![purpose];
+        let key = KeyPair::generate().unwrap();
+        let certificate = wishes.signed_by(&key, &self.0).unwrap();
+        (vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+    }
+}
+
+fn demanding(folder: &Path, authority: &Authority) -> Settings {
+    let file = folder.join("ca.crt");
+    fs::write(&file, &authority.1).unwrap();
+    Settings { client_authorities: vec![file], ..settings(vec![write_new(folder, "a", &["localhost"])]) }
+}
+
+#[test]
+fn a_client_certificate_is_demanded_and_each_refusal_has_its_cause() {
+    use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, theirs) = (Authority::new("first"), Authority::new("second"));
+    let (tls, _) = open(demanding(folder.path(), &ours));
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let meet = |own| client(&[version], &SCHEMES, own).meet(&tls, "localhost");
+        let fault = |own| ClientFault::of(&io::Error::new(io::ErrorKind::InvalidData, meet(own).err().unwrap()));
+        assert_eq!(fault(None), Some(ClientFault::Missing));
+        assert_eq!(fault(Some(theirs.sign((2020, 2090), ClientAuth))), Some(ClientFault::UnknownIssuer));
+        assert_eq!(fault(Some(ours.sign((2020, 2021), ClientAuth))), Some(ClientFault::Expired));
+        assert_eq!(fault(Some(ours.sign((2080, 2090), ClientAuth))), Some(ClientFault::NotYetValid));
+        assert_eq!(fault(Some(ours.sign((2020, 2090), ServerAuth))), Some(ClientFault::Unfit));
+        assert!(meet(Some(ours.sign((2020, 2090), ClientAuth))).is_ok());
+    }
+    assert_eq!(ClientFault::of(&io::Error::other("reset")), None);
+}
+
+#[test]
+fn where_certificates_are_demanded_nobody_resumes_past_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (Authority::new("first"), Authority::new("second"));
+    let (tls, mut reloader) = open(demanding(folder.path(), &first));
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let own = first.sign((2020, 2090), ExtendedKeyUsagePurpose::ClientAuth);
+        let client = client(&[version], &SCHEMES, Some(own));
+        for _ in 0..3 {
+            assert_ne!(client.meet(&tls, "localhost").unwrap().kind, HandshakeKind::Resumed);
+        }
+        fs::write(folder.path().join("ca.crt"), &second.1).unwrap();
+        let changes = reloader.look(Occasion::Time, NOW);
+        assert!(matches!(changes[..], [Change { outcome: Outcome::Trusted(1), .. }]), "{changes:?}");
+        assert!(client.meet(&tls, "localhost").is_err());
+        fs::write(folder.path().join("ca.crt"), &first.1).unwrap();
+        assert_eq!(reloader.look(Occasion::Time, NOW).len(), 1);
+    }
+}
+
+#[test]
+fn authorities_that_cannot_be_read_are_not_done_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = demanding(folder.path(), &Authority::new("ours"));
+    let (tls, mut reloader) = open(settings.clone());
+    for broken in ["", "nonsense", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"] {
+        fs::write(folder.path().join("ca.crt"), broken).unwrap();
+        assert!(Tls::open(settings.clone(), Vec::new()).is_err(), "{broken}");
+        assert!(kept(&reloader.look(Occasion::Asked, NOW)[1]), "{broken}");
+        assert!(Client::new().meet(&tls, "localhost").is_err(), "{broken}");
+    }
+}
+
+fn kept(change: &Change) -> bool {
+    matches!(change.outcome, Outcome::Kept(_))
+}
+
+fn replaced(change: &Change) -> bool {
+    matches!(change.outcome, Outcome::Shown { .. })
+}
+
+#[test]
+fn a_new_pair_is_shown_from_the_next_look_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = write_new(folder.path(), "a", &["localhost"]);
+    let (tls, mut reloader) = open(settings(vec![files.clone()]));
+    let before = Client::new().sees(&tls, "localhost");
+    for _ in 0..3 {
+        assert!(reloader.look(Occasion::Time, NOW).is_empty());
+    }
+    write_new(folder.path(), "a", &["localhost", "wiki.example.com"]);
+    let changes = reloader.look(Occasion::Time, NOW);
+    let [Change { outcome: Outcome::Shown { names, .. }, file }] = &changes[..] else { panic!("{changes:?}") };
+    assert_eq!((&names[..], file), (&["localhost".to_owned(), "wiki.example.com".to_owned()][..], &files.certificate));
+    let after = Client::new().sees(&tls, "localhost");
+    assert_ne!(before, after);
+    assert_eq!(after, first_of(&files));
+    for _ in 0..3 {
+        assert!(reloader.look(Occasion::Time, NOW).is_empty());
+    }
+}
+
+#[test]
+fn a_bad_pair_keeps_the_one_before_and_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = write_new(folder.path(), "a", &["localhost"]);
+    let (tls, mut reloader) = open(settings(vec![files.clone()]));
+    let before = first_of(&files);
+    let (certificate, key) = made_for(&["localhost"]);
+    for (bad_certificate, bad_key) in [(&certificate[..], "nonsense"), ("", &key[..]), (&key[..], &certificate[..])] {
+        write(folder.path(), "a", bad_certificate, bad_key);
+        let told: Vec<_> = (0..4).flat_map(|_| reloader.look(Occasion::Time, NOW)).collect();
+        assert!(told.len() == 1 && kept(&told[0]), "{told:?}");
+        assert_eq!(Client::new().sees(&tls, "localhost"), before);
+        assert!(kept(&reloader.look(Occasion::Asked, NOW)[0]));
+    }
+    fs::remove_file(&files.private_key).unwrap();
+    let told: Vec<_> = (0..4).flat_map(|_| reloader.look(Occasion::Time, NOW)).collect();
+    assert!(told.len() == 1 && told[0].file == files.certificate && kept(&told[0]), "{told:?}");
+    write(folder.path(), "a", &certificate, &key);
+    assert!(replaced(&reloader.look(Occasion::Time, NOW)[0]));
+    assert_eq!(Client::new().sees(&tls, "localhost"), first_of(&files));
+}
+
+#[test]
+fn a_pair_may_be_renewed_one_file_after_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = write_new(folder.path(), "a", &["localhost"]);
+    let (_, mut reloader) = open(settings(vec![files.clone()]));
+    let (certificate, key) = made_for(&["localhost"]);
+    fs::write(&files.private_key, key).unwrap();
+    assert!(reloader.look(Occasion::Time, NOW).is_empty());
+    fs::write(&files.certificate, certificate).unwrap();
+    assert!(replaced(&reloader.look(Occasion::Time, NOW)[0]));
+}
+
+#[test]
+fn one_bad_pair_does_not_hold_up_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let pairs = ["a", "b"].map(|name| write_new(folder.path(), name, &[&format!("{name}.localhost")]));
+    let (tls, mut reloader) = open(settings(pairs.to_vec()));
+    let before = first_of(&pairs[0]);
+    fs::write(&pairs[0].certificate, "nonsense").unwrap();
+    write_new(folder.path(), "b", &["b.localhost"]);
+    let changes = reloader.look(Occasion::Asked, NOW);
+    assert!(kept(&changes[0]) && replaced(&changes[1]), "{changes:?}");
+    assert_eq!(Client::new().sees(&tls, "a.localhost"), before);
+    assert_eq!(Client::new().sees(&tls, "b.localhost"), first_of(&pairs[1]));
+}
+
+#[test]
+fn a_link_turned_to_another_folder_is_a_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for generation in ["1", "2"] {
+        fs::create_dir(path(generation)).unwrap();
+        write_new(&path(generation), "tls", &["localhost"]);
+    }
+    symlink("1", path("..data")).unwrap();
+    symlink("..data/tls.crt", path("tls.crt")).unwrap();
+    symlink("..data/tls.key", path("tls.key")).unwrap();
+    let files = Files { certificate: path("tls.crt"), private_key: path("tls.key") };
+    let (tls, mut reloader) = open(settings(vec![files.clone()]));
+    while !reloader.look(Occasion::Time, NOW).is_empty() {}
+    symlink("2", path("..new")).unwrap();
+    fs::rename(path("..new"), path("..data")).unwrap();
+    assert!(replaced(&reloader.look(Occasion::Time, NOW)[0]));
+    assert_eq!(
+        Client::new().sees(&tls, "localhost"),
+        CertificateDer::from_pem_file(path("2").join("tls.crt")).unwrap()
+    );
+}
+
+#[test]
+fn what_nobody_would_accept_now_does_not_replace_what_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let dated = |from, until| {
+        let mut wishes = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        wishes.not_before = rcgen::date_time_ymd(from, 1, 1);
+        wishes.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        write(folder.path(), "a", &wishes.self_signed(&key).unwrap().pem(), &key.serialize_pem())
+    };
+    let (_, mut reloader) = open(settings(vec![dated(2026, 2028)]));
+    let mut told = |from, until, now| {
+        dated(from, until);
+        (0..3).flat_map(|_| reloader.look(Occasion::Time, now)).collect::<Vec<_>>()
+    };
+    assert!(matches!(told(2020, 2026, NOW)[..], [Change { outcome: Outcome::Kept(Problem::Ended { .. }), .. }]));
+    assert!(matches!(told(2027, 2029, NOW)[..], [Change { outcome: Outcome::Kept(Problem::NotYet { .. }), .. }]));
+    // Its time comes while it lies there; and in the place of one that has ended, anything may be put.
+    let later = reloader.look(Occasion::Time, Timestamp(1_800_000_000));
+    assert!(replaced(&later[0]), "{later:?}");
+    dated(2020, 2026);
+    assert!(replaced(&reloader.look(Occasion::Time, Timestamp(2_000_000_000))[0]));
+}
+
+#[test]
+fn whoever_asks_is_told_even_that_nothing_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, mut reloader) = open(settings(vec![write_new(folder.path(), "a", &["localhost"])]));
+    let changes = reloader.look(Occasion::Asked, NOW);
+    assert!(matches!(changes[..], [Change { outcome: Outcome::Same, .. }]), "{changes:?}");
+}
