@@ -47,10 +47,10 @@ pub struct Gateway {
 
 impl Gateway {
     /// Answers one request, whatever it is.
-    pub async fn handle(&self, request: Request, peer: Peer) -> Response {
+    pub async fn handle(self: Arc<Self>, request: Request, peer: Peer) -> Response {
         let now = Timestamp::now();
         let client = self.proxy.client_address(request.headers(), peer.remote);
-        let mut record = Record::open(self, &request, client);
+        let mut record = Record::open(&self, &request, client);
         let mut response = match self.respond(request, peer, now, &mut record).await {
             Ok(response) => response,
             Err(declined) => self.decline(declined, now, &mut record),

@@ -279,10 +279,7 @@ async fn serve(door: Door, gateway: Arc<Gateway>, drain: Drain) {
             }
         }
     };
-    let served = server::serve(door, move |request, peer| {
-        let gateway = Arc::clone(&gateway);
-        async move { gateway.handle(request, peer).await }
-    });
+    let served = server::serve(door, move |request, peer| Arc::clone(&gateway).handle(request, peer));
     tokio::select! {
         () = served => {}
         () = sweeper => {}

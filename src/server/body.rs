@@ -6,6 +6,7 @@
 //! reads bodies can recognise [`Stalled`].
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::event::{Event, Events};
+use super::streams::{Activity, Running};
 use super::wire::Patience;
 use crate::http::{Body, BodyError, Remote};
 
@@ -22,12 +24,33 @@ use crate::http::{Body, BodyError, Remote};
 #[error("the request body stalled: the client sent nothing for too long")]
 pub struct Stalled;
 
-/// `incoming` as a [`Body`]: empty when it has ended already, else watched.
-pub(super) fn watch(incoming: Incoming, limit: Duration, events: &Events, peer: Remote) -> Body {
-    if incoming.is_end_stream() {
-        return Body::Empty;
+/// What a body is watched with.
+pub(super) struct Watcher<'a> {
+    /// How long it may stall.
+    pub(super) limit: Duration,
+    /// Who hears of it.
+    pub(super) events: &'a Events,
+    /// Whose it is.
+    pub(super) peer: Remote,
+    /// Of a connection that would be idle without it. An app may answer before it has read everything, and go on
+    /// reading.
+    pub(super) activity: Option<&'a Arc<Activity>>,
+}
+
+impl Watcher<'_> {
+    /// `incoming` as a [`Body`]: empty when it has ended already, else watched.
+    pub(super) fn watch(&self, incoming: Incoming) -> Body {
+        if incoming.is_end_stream() {
+            return Body::Empty;
+        }
+        Body::streamed(Watched {
+            incoming,
+            patience: Patience::new(self.limit),
+            events: Events::clone(self.events),
+            peer: self.peer,
+            _running: self.activity.map(Activity::begin),
+        })
     }
-    Body::streamed(Watched { incoming, patience: Patience::new(limit), events: Events::clone(events), peer })
 }
 
 struct Watched {
@@ -35,6 +58,7 @@ struct Watched {
     patience: Patience,
     events: Events,
     peer: Remote,
+    _running: Option<Running>,
 }
 
 impl http_body::Body for Watched {

@@ -8,6 +8,7 @@ use std::error::Error as _;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -23,7 +24,7 @@ use super::body;
 use super::event::{Event, Events};
 use super::quiet::Quiet;
 use super::socket::Socket;
-use super::streams::{Activity, Sent, Streams};
+use super::streams::{Activity, Running, Sent, Streams, Turn};
 use super::tls::{ClientFault, Tls};
 use super::wire::{Permit, WRITE_TIMEOUT, Wire, WriteStalled};
 use super::{Drain, Limits};
@@ -129,12 +130,7 @@ where
 {
     let limits = &shared.limits;
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_header_size(limits.header_size)
-        .max_buf_size(BUFFER.max(limits.header_size))
-        .half_close(false);
+    builder.max_header_size(limits.header_size).max_buf_size(BUFFER.max(limits.header_size)).half_close(false);
     // hyper allocates and clears two tables for each request when it is told a number, even its own.
     if limits.headers != HYPERS_HEADERS {
         builder.max_headers(limits.headers);
@@ -143,21 +139,28 @@ where
     let service = Service { shared: Arc::clone(shared), peer, activity: Arc::clone(&activity) };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
 
+    // Until a head has come, and between one request and the next: hyper would set up a timer for each, and take it
+    // down again.
+    let idle = Some(limits.header_timeout);
     let old = Instant::now() + jittered(limits.connection_age, peer);
-    let mut signal = pin!(next_signal(shared, &activity, Stage { old: Some(old), idle: None, open: true }));
+    let mut signal = pin!(next_signal(shared, &activity, Stage { old: Some(old), idle, open: true }));
     let mut signal = Quiet::new(signal.as_mut());
     loop {
         tokio::select! {
             biased;
-            ended = connection.as_mut() => return report(&shared.events, peer.remote, &activity, ended),
+            ended = connection.as_mut() => return report(&shared.events, peer.remote, ended),
             signal_given = &mut signal => {
                 match signal_given {
                     Signal::Cut => return (shared.events)(Event::Cut { peer: peer.remote }),
+                    Signal::Idle if activity.has_served() => {
+                        return (shared.events)(Event::IdleTimeout { peer: peer.remote });
+                    }
+                    Signal::Idle => return (shared.events)(Event::HeaderTimeout { peer: peer.remote }),
                     Signal::Old => (shared.events)(Event::TooOld { peer: peer.remote }),
-                    Signal::Drain | Signal::Idle => {}
+                    Signal::Drain => {}
                 }
                 connection.as_mut().graceful_shutdown();
-                signal.set(next_signal(shared, &activity, Stage { old: None, idle: None, open: false }));
+                signal.set(next_signal(shared, &activity, Stage { old: None, idle, open: false }));
             }
         }
     }
@@ -198,7 +201,7 @@ where
     loop {
         tokio::select! {
             biased;
-            ended = connection.as_mut() => return report(&shared.events, peer.remote, &activity, ended),
+            ended = connection.as_mut() => return report(&shared.events, peer.remote, ended),
             signal_given = &mut signal => {
                 match signal_given {
                     Signal::Cut => return (shared.events)(Event::Cut { peer: peer.remote }),
@@ -221,7 +224,7 @@ where
 struct Stage {
     /// When it is old enough to be asked to end.
     old: Option<Instant>,
-    /// How long it may be without a stream, where we count them.
+    /// How long it may be without a request.
     idle: Option<Duration>,
     /// Whether it still takes requests.
     open: bool,
@@ -271,7 +274,7 @@ fn jittered(age: Duration, peer: Peer) -> Duration {
 }
 
 /// Says which limit ended a connection; a client that simply went away is no event.
-fn report(events: &Events, peer: Remote, activity: &Activity, ended: hyper::Result<()>) {
+fn report(events: &Events, peer: Remote, ended: hyper::Result<()>) {
     let Err(error) = ended else { return };
     if error.is_parse_too_large() {
         events(Event::HeadersTooLarge { peer });
@@ -279,10 +282,6 @@ fn report(events: &Events, peer: Remote, activity: &Activity, ended: hyper::Resu
         events(Event::Malformed { peer, cause: error.to_string() });
     } else if wrote_in_vain(&error) {
         events(Event::WriteTimeout { peer });
-    } else if error.is_timeout() && activity.has_served() {
-        events(Event::IdleTimeout { peer });
-    } else if error.is_timeout() {
-        events(Event::HeaderTimeout { peer });
     }
 }
 
@@ -312,23 +311,55 @@ where
 {
     type Response = hyper::Response<Sent>;
     type Error = Infallible;
-    // Boxed for each request: hyper would otherwise keep room for the largest handler in each idle connection.
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Coming<F>;
 
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
         self.activity.note_request();
         let shared = &self.shared;
-        let turn = (request.version() == Version::HTTP_2).then(|| self.activity.announce());
+        let (turn, running) = match request.version() {
+            Version::HTTP_2 => (Some(self.activity.announce()), None),
+            _ => (None, Some(self.activity.begin())),
+        };
         if has_too_many_fields(&request, shared.limits.headers) {
             (shared.events)(Event::HeadersTooLarge { peer: self.peer.remote });
             let answer = http::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has too many fields\n");
-            return Box::pin(std::future::ready(Ok(answer.map(|body| Sent::new(body, turn)))));
+            return Coming { answer: Answer::Refused(Some(answer)), turn, running };
         }
-        let limit = shared.limits.body_idle_timeout;
-        let request = request.map(|incoming| body::watch(incoming, limit, &shared.events, self.peer.remote));
-        let (shared, peer) = (Arc::clone(shared), self.peer);
-        // The handler's future is made inside the box: made outside, it would be copied there and take room twice.
-        Box::pin(async move { Ok((shared.handler)(request, peer).await.map(|body| Sent::new(body, turn))) })
+        let watcher = body::Watcher {
+            limit: shared.limits.body_idle_timeout,
+            events: &shared.events,
+            peer: self.peer.remote,
+            activity: running.is_some().then_some(&self.activity),
+        };
+        let request = request.map(|incoming| watcher.watch(incoming));
+        Coming { answer: Answer::Handled(Box::pin((shared.handler)(request, self.peer))), turn, running }
+    }
+}
+
+/// What hyper waits for.
+struct Coming<F> {
+    answer: Answer<F>,
+    turn: Option<Arc<Turn>>,
+    running: Option<Running>,
+}
+
+/// The answer itself.
+enum Answer<F> {
+    Refused(Option<Response>),
+    /// Boxed for each request: hyper would otherwise keep room for the largest handler in each idle connection. It
+    /// goes into its box as the handler makes it, since each wrapping around it would be one more copy of it all.
+    Handled(Pin<Box<F>>),
+}
+
+impl<F: Future<Output = Response>> Future for Coming<F> {
+    type Output = Result<hyper::Response<Sent>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = match &mut self.answer {
+            Answer::Refused(answer) => answer.take().unwrap_or_default(),
+            Answer::Handled(handler) => ready!(handler.as_mut().poll(cx)),
+        };
+        Poll::Ready(Ok(answer.map(|body| Sent::new(body, self.turn.take(), self.running.take()))))
     }
 }
 

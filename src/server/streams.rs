@@ -1,4 +1,5 @@
-//! The requests that run on one HTTP/2 connection: counted, tracked, timed, and ended when their client stops taking.
+//! The requests that run on one connection: counted, and in HTTP/2 tracked, timed, and ended when their client stops
+//! taking.
 //!
 //! hyper neither ends an idle HTTP/2 connection, nor says how many streams are open, nor notices a client that keeps
 //! a stream's window shut and holds response, app connection and memory with it. It spawns each stream through an
@@ -69,19 +70,20 @@ impl Activity {
         }
     }
 
-    /// Whether no stream is open.
+    /// Whether no request is under way.
     pub(super) fn is_idle(&self) -> bool {
         self.running.load(Ordering::Relaxed) == 0
     }
 
-    fn begin(self: &Arc<Self>) -> Running {
+    /// Something that has to do with a request goes on for as long as the result lives.
+    pub(super) fn begin(self: &Arc<Self>) -> Running {
         self.running.fetch_add(1, Ordering::Relaxed);
         Running(Arc::clone(self))
     }
 }
 
-/// One open stream.
-struct Running(Arc<Activity>);
+/// One open stream, one answer that is not written yet, or one body that has not come yet.
+pub(super) struct Running(Arc<Activity>);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -103,16 +105,17 @@ impl Turn {
     }
 }
 
-/// A response's body, which notes whose turn it is when somebody wants to know.
+/// A response's body, which notes whose turn it is when somebody wants to know, and that its request goes on.
 pub(super) struct Sent {
     body: Body,
     turn: Option<Arc<Turn>>,
+    _running: Option<Running>,
 }
 
 impl Sent {
     /// Wraps a body.
-    pub(super) fn new(body: Body, turn: Option<Arc<Turn>>) -> Self {
-        Self { body, turn }
+    pub(super) fn new(body: Body, turn: Option<Arc<Turn>>, running: Option<Running>) -> Self {
+        Self { body, turn, _running: running }
     }
 }
 
@@ -217,7 +220,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_takes_nothing_loses_its_stream() {
         let (streams, mut stalls) = streams();
-        let mut body = Sent::new(Body::Full("piece".into()), Some(streams.activity.announce()));
+        let mut body = Sent::new(Body::Full("piece".into()), Some(streams.activity.announce()), None);
         streams.execute(async move {
             body.frame().await.unwrap().unwrap();
             std::future::pending::<()>().await;
@@ -232,7 +235,7 @@ mod tests {
     #[tokio::test]
     async fn an_app_that_takes_its_time_does_not() {
         let (streams, mut stalls) = streams();
-        let mut body = Sent::new(Body::Empty, Some(streams.activity.announce()));
+        let mut body = Sent::new(Body::Empty, Some(streams.activity.announce()), None);
         streams.execute(async move {
             assert!(body.frame().await.is_none());
             tokio::time::sleep(4 * SOON).await;
@@ -248,7 +251,7 @@ mod tests {
         let pieces = http_body_util::StreamBody::new(futures_util::stream::iter(
             (0..6).map(|_| Ok::<_, BodyError>(Frame::data(Bytes::from_static(b"piece")))),
         ));
-        let mut body = Sent::new(Body::streamed(pieces), Some(streams.activity.announce()));
+        let mut body = Sent::new(Body::streamed(pieces), Some(streams.activity.announce()), None);
         streams.execute(async move {
             while body.frame().await.is_some() {
                 tokio::time::sleep(SOON / 2).await;

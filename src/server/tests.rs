@@ -171,6 +171,26 @@ async fn half_a_head_is_closed_at_the_header_deadline() {
 }
 
 #[tokio::test]
+async fn what_takes_long_is_not_idle() {
+    let world = World::open(Limits { header_timeout: SOON, ..Limits::default() }, None, |_, _| async {
+        tokio::time::sleep(3 * SOON).await;
+        let (tell, told) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            tokio::time::sleep(3 * SOON).await;
+            tell.send("late").unwrap();
+        });
+        let pieces = futures_util::stream::unfold(told, |mut told| async {
+            let piece = http_body::Frame::data(bytes::Bytes::from_static(told.recv().await?.as_bytes()));
+            Some((Ok::<_, crate::http::BodyError>(piece), told))
+        });
+        Response::new(Body::streamed(http_body_util::StreamBody::new(pieces)))
+    });
+    let mut stream = world.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    read_until(&mut stream, "late\r\n0\r\n\r\n").await;
+}
+
+#[tokio::test]
 async fn an_idle_connection_is_closed_by_its_own_name() {
     let mut world = World::open(Limits { header_timeout: SOON, ..Limits::default() }, None, hello);
     let mut stream = world.connect().await;
