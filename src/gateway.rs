@@ -96,8 +96,9 @@ impl Gateway {
                 let host = site.host.clone().ok_or(Refusal::BadRequest("the host cannot be read"))?;
                 let peer = peer.remote;
                 let scheme = site.origin.scheme();
-                let began = record.began;
-                let context = Context { target: target.path_and_query(), host, peer, scheme, tunnel, now, began };
+                let (began, asked) = (record.began, &mut 0);
+                let target = target.path_and_query();
+                let context = Context { target, host, peer, scheme, tunnel, asked, now, began };
                 self.forward(request, pass, context, record).await
             }
             Decision::SignIn => {
@@ -273,12 +274,12 @@ fn bad_target(bad: BadTarget) -> Refusal {
 fn upstream_refusal(fault: UpstreamFault) -> Refusal {
     let cause = fault.to_string();
     match fault {
-        UpstreamFault::Unreachable { .. } => Refusal::UpstreamUnreachable { cause },
+        UpstreamFault::Unreachable { .. } | UpstreamFault::NoAddress => Refusal::UpstreamUnreachable { cause },
         UpstreamFault::Certificate { .. } => Refusal::UpstreamCertificate { cause },
         UpstreamFault::Handshake { .. } => Refusal::UpstreamHandshake { cause },
         UpstreamFault::ConnectTimeout { .. } => Refusal::UpstreamConnectTimeout { cause },
         UpstreamFault::FirstByteTimeout { .. } => Refusal::UpstreamFirstByteTimeout { cause },
-        UpstreamFault::Misbehaved { .. } => Refusal::UpstreamMisbehaved { cause },
+        UpstreamFault::Ended { .. } | UpstreamFault::Misbehaved { .. } => Refusal::UpstreamMisbehaved { cause },
         UpstreamFault::Busy { .. } => Refusal::UpstreamBusy { cause },
         UpstreamFault::ClientBody { .. } => Refusal::BodyStalled,
     }

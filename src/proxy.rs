@@ -4,6 +4,7 @@
 //! name, then our cookies, and only then the identity, so that nothing a client sent can stand beside it or
 //! remove it. `forward` takes a `Pass`, which `policy::decide` alone can make. Called by `gateway`.
 
+pub mod group;
 pub mod headers;
 pub mod inject;
 pub mod stream;
@@ -22,23 +23,21 @@ use hyper::{HeaderMap, StatusCode, Uri};
 use crate::clock::Timestamp;
 use crate::http::{Body, Neighbours, Remote, Request, Response, Scheme};
 use crate::policy::Pass;
-use crate::route;
 use crate::session::cookie;
+use group::{Answered, Group, Roster};
 use headers::Forwarding;
 use inject::{Injector, Managed};
 use stream::{Progress, RequestBody, ResponseBody};
 use upgrade::{Bounds, Tunnels};
-use upstream::{Connector, Upstream, UpstreamFault};
+use upstream::UpstreamFault;
 
 /// How requests are forwarded.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Peers whose `X-Forwarded-*` and `Forwarded` are believed. Default: nobody.
     pub trusted_proxies: Neighbours,
-    /// Deadlines and limits towards the app.
-    pub upstream: upstream::Settings,
-    /// TLS towards the app, where it is spoken; by the place of the route.
-    pub connectors: Vec<Option<Connector>>,
+    /// By `Route::index`.
+    pub apps: Vec<group::Settings>,
 }
 
 /// What one core needs to forward requests.
@@ -47,7 +46,7 @@ pub struct Proxy {
     managed: Arc<Managed>,
     tunnels: Tunnels,
     /// By `Route::index`.
-    upstreams: Vec<Arc<Upstream>>,
+    apps: Vec<Group>,
 }
 
 /// What is known of a request beside its own words.
@@ -62,6 +61,8 @@ pub struct Context<'a> {
     pub scheme: Scheme,
     /// The protocol of a tunnel that was asked for.
     pub tunnel: Option<HeaderValue>,
+    /// Becomes the place of the address that was asked, among those of the route's app.
+    pub asked: &'a mut usize,
     /// When it came, by the wall clock.
     pub now: Timestamp,
     /// The same moment, by the clock that durations are measured with.
@@ -69,31 +70,30 @@ pub struct Context<'a> {
 }
 
 impl Proxy {
-    /// For one of `cores` cores.
+    /// For one of `cores` cores; `rosters` is what all cores know of the apps, by `Route::index`.
     pub fn new(
         settings: &Settings,
-        routes: &[route::Settings],
+        rosters: &[Arc<Roster>],
         injector: &Injector,
         tunnels: Tunnels,
         cores: usize,
     ) -> Self {
-        let upstream = |(index, route): (usize, &route::Settings)| {
-            let connector = settings.connectors.get(index).cloned().flatten();
-            Arc::new(Upstream::new(route.upstream.clone(), settings.upstream.clone(), connector, cores))
-        };
         Self {
             trusted: settings.trusted_proxies.clone(),
             managed: Arc::new(injector.managed().clone()),
             tunnels,
-            upstreams: routes.iter().enumerate().map(upstream).collect(),
+            apps: rosters.iter().map(|roster| Group::new(Arc::clone(roster), cores)).collect(),
         }
     }
 
     /// Closes app connections that nobody used for too long.
     pub fn sweep(&self) {
-        for upstream in &self.upstreams {
-            upstream.sweep();
-        }
+        self.apps.iter().for_each(Group::sweep);
+    }
+
+    /// The name of an address that was asked, where the route has several.
+    pub fn address(&self, route: usize, asked: usize) -> Option<&str> {
+        self.apps.get(route)?.roster().name(asked)
     }
 
     /// The client's address, as far as trusted proxies tell it.
@@ -116,19 +116,17 @@ impl Proxy {
         pass: Pass,
         context: Context<'_>,
     ) -> Result<Response, UpstreamFault> {
-        let Some(upstream) = self.upstreams.get(pass.route().index) else {
-            return Err(UpstreamFault::Busy { address: pass.route().upstream.clone() });
-        };
+        let group = self.apps.get(pass.route().index).ok_or(UpstreamFault::NoAddress)?;
         let client = context.tunnel.is_some().then(|| hyper::upgrade::on(&mut request));
         let (outgoing, progress) = self.rewrite(request, &pass, &context);
-        let (response, lease) =
-            upstream.send(outgoing, progress.as_deref()).await.map_err(|unanswered| unanswered.fault)?;
+        let visitor = pass.visitor().map(|session| session.person.key());
+        let Answered { response, lease } = group.send(outgoing, progress.as_deref(), visitor, context.asked).await?;
         let (mut head, body) = response.into_parts();
 
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             let (Some(client), Some(offered), Some(session)) = (client, context.tunnel, pass.visitor()) else {
                 let cause = "it switched protocols although nobody asked".to_owned();
-                return Err(UpstreamFault::Misbehaved { address: upstream.address().clone(), cause });
+                return Err(UpstreamFault::Misbehaved { address: lease.address().clone(), cause });
             };
             let protocol = head.headers.get(UPGRADE).cloned().unwrap_or(offered);
             headers::clean_response(&mut head.headers);
@@ -138,7 +136,7 @@ impl Proxy {
             let app = hyper::upgrade::on(hyper::Response::from_parts(head.clone(), body));
             let bounds = Bounds {
                 session: Arc::clone(session),
-                idle_timeout: upstream.settings().tunnel_idle_timeout,
+                idle_timeout: group.settings().tunnel_idle_timeout,
                 now: context.now,
             };
             self.tunnels.join(client, app, bounds, lease);
@@ -151,7 +149,7 @@ impl Proxy {
             lease.give_back(progress.as_deref());
             body.into_ended()
         } else {
-            let idle_timeout = upstream.settings().idle_timeout;
+            let idle_timeout = group.settings().idle_timeout;
             let body = ResponseBody::new(body, lease, progress, self.tunnels.cut.clone(), idle_timeout);
             Body::streamed(match pass.visitor() {
                 Some(session) => body.bound_to(Arc::clone(session), context.began + session.ends.since(context.now)),

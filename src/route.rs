@@ -25,8 +25,6 @@ pub struct Settings {
     pub host: Option<String>,
     /// A prefix of whole segments: `/`, `/grafana`. No trailing slash but for the root.
     pub path: String,
-    /// Where the app is.
-    pub upstream: Address,
     /// Who may pass.
     pub access: Access,
 }
@@ -47,10 +45,8 @@ pub struct Route {
     pub name: String,
     /// Who may pass.
     pub access: Access,
-    /// Its place in the list of routes, which is also its upstream's place in each core's pool.
+    /// Its place in the list of routes, which is also its app's place in the list of apps.
     pub index: usize,
-    /// Where the app is.
-    pub upstream: Address,
     prefix: String,
 }
 
@@ -119,7 +115,6 @@ impl Routes {
                         name: route.name.clone(),
                         access: route.access,
                         index,
-                        upstream: route.upstream.clone(),
                         prefix: route.path.clone(),
                     })
                 })
@@ -219,10 +214,6 @@ mod tests {
             name: format!("{}{path}", host.unwrap_or("main")),
             host: host.map(str::to_owned),
             path: path.to_owned(),
-            upstream: Address {
-                transport: Transport::Http,
-                place: Place::Tcp { host: "127.0.0.1".to_owned(), port: 1 },
-            },
             access,
         };
         let origins = ["https://wiki.example", "https://ci.example:8443"].map(|text| Origin::parse(text).unwrap());

@@ -18,7 +18,7 @@ use tracing_subscriber::util::TryInitError;
 
 pub use access::{AccessLog, AccessWriter};
 pub use line::{AccessLine, Decision, write_address};
-pub use metrics::{Direction, Metrics, RouteMetrics};
+pub use metrics::{AddressMetrics, Direction, Metrics, Picks, RouteMetrics};
 pub use request_id::{NoRandomness, RequestId, RequestIds};
 
 /// How the gateway logs.

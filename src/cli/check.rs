@@ -81,15 +81,15 @@ fn summary(config: &Config) -> String {
     }
     let span = |span| humantime::format_duration(span);
     line("sessions", &format_args!("{}, {} when unused", span(config.session.lifetime), span(config.session.idle)));
-    for route in &config.routes {
+    for (route, app) in config.routes.iter().zip(&config.proxy.apps) {
         let origin = config.origins.first().map_or("", |origin| origin.authority());
         let host = route.host.as_deref().unwrap_or(origin);
         let access = match route.access {
             Access::Public => "public",
             Access::SignedIn => "signed in",
         };
-        let path = format_args!("{host}{} -> {} ({access})", route.path, route.upstream);
-        line("route", &path);
+        let addresses: Vec<_> = app.addresses.iter().map(ToString::to_string).collect();
+        line("route", &format_args!("{host}{} -> {} ({access})", route.path, addresses.join(", ")));
     }
     for note in &config.notes {
         line("note", note);

@@ -64,7 +64,7 @@ fn sections(reader: &Reader) -> Option<Config> {
     let headers = headers::read(&root);
     let upstream = upstream::read(&root);
     let log = front::log(&root);
-    let routes = routes::read(&root, &front, &mut notes);
+    let routes = routes::read(&root, &front, upstream.as_ref(), &mut notes);
     root.finish();
     let (limits, login_body) = limits?;
     let (server, routes) = (front.server(limits)?, routes?);
@@ -81,11 +81,7 @@ fn sections(reader: &Reader) -> Option<Config> {
         session: session?,
         headers: headers?,
         routes: routes.routes,
-        proxy: proxy::Settings {
-            trusted_proxies: front.trusted_proxies?,
-            upstream: upstream?,
-            connectors: routes.connectors,
-        },
+        proxy: proxy::Settings { trusted_proxies: front.trusted_proxies?, apps: routes.apps },
         log: log?,
         login_body,
         notes,

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::apps::{self, Common};
 use super::front::Front;
 use super::problem::Wrong;
 use super::reader::{Table, Written};
-use super::upstream;
+use super::upstream::tls::System;
 use super::value::{duration, number, truth, words};
 use crate::http::origin::Origin;
-use crate::proxy::upstream::Connector;
+use crate::proxy::group;
+use crate::proxy::upstream::Settings as Deadlines;
 use crate::route::{Access, Settings};
 use crate::session;
 
@@ -22,13 +24,18 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The routes, and the origins that they make beside `public_url`.
 pub(super) struct Routes {
     pub(super) routes: Vec<Settings>,
+    /// The app of each.
+    pub(super) apps: Vec<group::Settings>,
     pub(super) origins: Vec<Origin>,
-    /// By the place of their route.
-    pub(super) connectors: Vec<Option<Connector>>,
 }
 
-/// Reads `[[route]]`.
-pub(super) fn read(root: &Table<'_>, front: &Front, notes: &mut Vec<String>) -> Option<Routes> {
+/// Reads `[[route]]`; `upstream` is what `[upstream]` says for all of them.
+pub(super) fn read(
+    root: &Table<'_>,
+    front: &Front,
+    upstream: Option<&Deadlines>,
+    notes: &mut Vec<String>,
+) -> Option<Routes> {
     let tables = root.tables("route");
     if tables.is_empty() && !root.has("route") {
         root.complain(
@@ -38,13 +45,14 @@ pub(super) fn read(root: &Table<'_>, front: &Front, notes: &mut Vec<String>) -> 
         );
     }
     let mut routes: Vec<Settings> = Vec::new();
+    let mut apps = Vec::new();
     let mut origins: Vec<Origin> = front.public.iter().cloned().collect();
     let mut taken: Vec<(Option<String>, String, &Table<'_>)> = Vec::new();
-    let mut connectors = Vec::new();
-    let system = upstream::tls::System::default();
+    let common = Common { upstream, system: System::default() };
     let mut sound = true;
     for table in &tables {
-        let Some((route, connector)) = one(table, front, &mut origins, &system, notes) else {
+        let (place, app) = one(table, front, &common, &mut origins, notes);
+        let (Some(route), Some(app)) = (place, app) else {
             sound = false;
             continue;
         };
@@ -57,42 +65,44 @@ pub(super) fn read(root: &Table<'_>, front: &Front, notes: &mut Vec<String>) -> 
         }
         taken.push((route.host.clone(), route.path.clone(), table));
         routes.push(route);
-        connectors.push(connector);
+        apps.push(app);
     }
     if !routes.is_empty() && routes.iter().all(|route| route.access == Access::Public) {
         notes.push("every route is public: nobody is ever asked to sign in".to_owned());
     }
-    (sound && !routes.is_empty()).then_some(Routes { routes, origins, connectors })
+    (sound && !routes.is_empty()).then_some(Routes { routes, apps, origins })
 }
 
+/// A route and its app; both are read to the end, so that all that is wrong is said at once.
 fn one(
     table: &Table<'_>,
     front: &Front,
+    common: &Common<'_>,
     origins: &mut Vec<Origin>,
-    system: &upstream::tls::System,
     notes: &mut Vec<String>,
-) -> Option<(Settings, Option<Connector>)> {
+) -> (Option<Settings>, Option<group::Settings>) {
     let host = table.get("host", None, Written::Text, |text| host(text, front.public.as_ref()));
     let path = table.get("path", Some("/"), Written::Text, |text| path(text, front.prefix.as_deref()));
-    table.require("upstream", upstream::EXAMPLE);
-    let upstream = table.get("upstream", None, Written::Text, |text| upstream::address(text, &front.addresses()));
     let public = table.get("public", Some("false"), Written::Truth, truth);
     let name = table.get("name", None, Written::Text, words);
     let called = name.as_deref().or(path.as_deref()).unwrap_or_default();
-    let connector = upstream::tls::read(table, called, upstream.as_slice(), system, notes);
+    let origin = host.as_ref().or(front.public.as_ref());
+    let app = apps::read(table, called, &front.addresses(), origin, common, notes);
     table.finish();
     if (table.has("host") && host.is_none()) || (table.has("name") && name.is_none()) {
-        return None;
+        return (None, app);
     }
-    let (path, public_origin) = (path?, front.public.as_ref()?);
+    let (Some(path), Some(public), Some(public_origin)) = (path, public, front.public.as_ref()) else {
+        return (None, app);
+    };
     let origin = host.unwrap_or_else(|| public_origin.clone());
     let name = name.unwrap_or_else(|| format!("{}{path}", origin.authority()));
     if !origins.contains(&origin) {
         origins.push(origin.clone());
     }
     let host = (origin != *public_origin).then(|| origin.authority().to_owned());
-    let access = if public? { Access::Public } else { Access::SignedIn };
-    Some((Settings { name, host, path, upstream: upstream?, access }, connector?))
+    let access = if public { Access::Public } else { Access::SignedIn };
+    (Some(Settings { name, host, path, access }), app)
 }
 
 /// A public host, with the scheme of `public_url` and, unless it names one, its port.

@@ -16,9 +16,9 @@ use super::value::{duration, number};
 use crate::proxy::upstream;
 use crate::route::{Address, Place, Transport};
 
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 /// The shortest deadline that can be meant.
-const MOMENT: Duration = Duration::from_millis(10);
+pub(super) const MOMENT: Duration = Duration::from_millis(10);
 /// What to write where there is no address.
 pub(super) const EXAMPLE: &str = "write where the app listens: \"http://127.0.0.1:8080\"";
 /// What fits into `sockaddr_un`, less its end.
@@ -109,6 +109,33 @@ pub(super) fn read(root: &Table<'_>) -> Option<upstream::Settings> {
         tunnel_idle_timeout: tunnel_idle_timeout?,
         pool_idle_timeout: pool_idle_timeout?,
         connections: usize::try_from(connections?).ok()?,
+    })
+}
+
+/// The keys of `[upstream]` that a route has for itself; `common` is what holds for all others.
+pub(super) fn overrides(route: &Table<'_>, common: Option<&upstream::Settings>) -> Option<upstream::Settings> {
+    let span = |key, common: fn(&upstream::Settings) -> Duration, all: Option<&upstream::Settings>| {
+        let own = route.get(key, None, Written::Text, |text| duration(text, MOMENT, DAY));
+        if route.has(key) { own } else { all.map(common) }
+    };
+    let connect_timeout = span("connect_timeout", |common| common.connect_timeout, common);
+    let first_byte_timeout = span("first_byte_timeout", |common| common.first_byte_timeout, common);
+    let idle_timeout = span("idle_timeout", |common| common.idle_timeout, common);
+    let tunnel_idle_timeout = span("tunnel_idle_timeout", |common| common.tunnel_idle_timeout, common);
+    let pool_idle_timeout = span("pool_idle_timeout", |common| common.pool_idle_timeout, common);
+    let connections = route.get("connections", None, Written::Number, |text| number(text, 1, 1_000_000));
+    let connections = if route.has("connections") {
+        connections.and_then(|count| usize::try_from(count).ok())
+    } else {
+        common.map(|common| common.connections)
+    };
+    Some(upstream::Settings {
+        connect_timeout: connect_timeout?,
+        first_byte_timeout: first_byte_timeout?,
+        idle_timeout: idle_timeout?,
+        tunnel_idle_timeout: tunnel_idle_timeout?,
+        pool_idle_timeout: pool_idle_timeout?,
+        connections: connections?,
     })
 }
 

@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime;
 use tokio::sync::Notify;
@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::identity::SetupProblem;
 use crate::login::{Entrance, Entrances, Login};
 use crate::pages::{BrokenTemplate, Pages};
+use crate::proxy::group::{self, Roster};
 use crate::proxy::inject::Injector;
 use crate::proxy::upgrade::Tunnels;
 use crate::proxy::{self, Proxy};
@@ -147,6 +148,8 @@ struct House {
     login: Arc<Login>,
     metrics: Arc<Metrics>,
     route_settings: Vec<route::Settings>,
+    /// By `Route::index`.
+    rosters: Vec<Arc<Roster>>,
     proxy: proxy::Settings,
     cores: usize,
     drain: Drain,
@@ -234,11 +237,14 @@ fn build_house(config: &Config, metrics: &Arc<Metrics>, tls: Option<Arc<Tls>>) -
         body_limit: config.login_body,
         metrics: Arc::clone(metrics),
     };
+    let now = Instant::now();
+    let routes = config.routes.iter().zip(&config.proxy.apps);
     Ok(House {
         routes: Arc::new(Routes::new(&config.origins, &config.prefix, &config.routes)),
         login: Arc::new(login),
         metrics: Arc::clone(metrics),
         route_settings: config.routes.clone(),
+        rosters: routes.map(|(route, app)| Arc::new(Roster::new(&route.name, app, metrics, now))).collect(),
         proxy: config.proxy.clone(),
         cores: config.server.workers.max(1),
         drain: Drain::new(),
@@ -257,7 +263,7 @@ impl House {
         Ok(Gateway {
             routes: Arc::clone(&self.routes),
             login: Arc::clone(&self.login),
-            proxy: Proxy::new(&self.proxy, &self.route_settings, &self.login.injector, tunnels, self.cores),
+            proxy: Proxy::new(&self.proxy, &self.rosters, &self.login.injector, tunnels, self.cores),
             metrics: Arc::clone(&self.metrics),
             route_metrics,
             access,
@@ -287,7 +293,8 @@ async fn serve(door: Door, gateway: Arc<Gateway>, drain: Drain) {
     drop(drain);
 }
 
-/// The operator's listener, the provider's keys, the certificates, and the sessions that nobody asks for any more.
+/// The operator's listener, the provider's keys, the certificates, the health of apps, and the sessions that nobody
+/// asks for any more.
 async fn attend_operator(
     listener: Option<Listener>,
     house: Arc<House>,
@@ -330,6 +337,7 @@ async fn attend_operator(
         () = warmth => {}
         () = sweeper => {}
         () = freshness => {}
+        () = group::watch(&house.rosters) => {}
     }
 }
 

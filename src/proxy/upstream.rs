@@ -66,6 +66,11 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// Who answers.
+    pub fn address(&self) -> &Address {
+        &self.upstream.address
+    }
+
     /// Back to the pool, for the next request; or closed, when the app answered before the request's body had
     /// come to its end. hyper ends such a connection itself sooner or later, but nobody should wait for that with
     /// a stranger's upload on it.
@@ -98,6 +103,11 @@ impl Upstream {
     /// Where it is.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// TLS towards it, where it is spoken.
+    pub fn connector(&self) -> Option<&Connector> {
+        self.connector.as_ref()
     }
 
     /// Its deadlines.
@@ -190,9 +200,8 @@ impl Upstream {
         match why {
             Why::ClientBody(cause) => UpstreamFault::ClientBody { cause },
             Why::Handshake(cause) => UpstreamFault::Handshake { address: self.address.clone(), cause },
-            Why::Ended(cause) | Why::Misbehaved(cause) => {
-                UpstreamFault::Misbehaved { address: self.address.clone(), cause }
-            }
+            Why::Ended(cause) => UpstreamFault::Ended { address: self.address.clone(), cause },
+            Why::Misbehaved(cause) => UpstreamFault::Misbehaved { address: self.address.clone(), cause },
         }
     }
 
@@ -227,7 +236,7 @@ async fn connect(
 }
 
 /// A copy of a request that may be sent twice: a safe method, no body.
-fn copy_of(request: &Request) -> Option<Request> {
+pub(super) fn copy_of(request: &Request) -> Option<Request> {
     let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if !safe || !matches!(request.body(), Body::Empty) {
         return None;

@@ -5,6 +5,8 @@
 //! values by design: route names, never paths, hosts or people. Called by `gateway`, `login`, `proxy`; read by
 //! `admin`.
 
+mod addresses;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +24,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::line::Decision;
+
+pub use addresses::{AddressMetrics, Picks};
 
 /// Upper bounds of the latency buckets, in microseconds; the last bucket has none.
 const BOUNDS: [u64; 14] = [
@@ -87,6 +91,13 @@ impl Metrics {
         let cells = Arc::new(Cells::default());
         lock(&self.house.routes).push((name.to_owned(), Arc::clone(&cells)));
         RouteMetrics(cells)
+    }
+
+    /// Counters for one address of a route's app; each pair is asked for once.
+    pub fn address(&self, route: &str, address: &str) -> AddressMetrics {
+        let metrics = AddressMetrics::new(route, address);
+        lock(&self.house.addresses).push(metrics.clone());
+        metrics
     }
 
     /// A sign-in by `provider` (empty before one was chosen) ended with `outcome`: `signed_in`, or a refusal's code.
@@ -192,6 +203,7 @@ struct Cells {
 #[derive(Default)]
 struct House {
     routes: Mutex<Vec<(String, Arc<Cells>)>>,
+    addresses: Mutex<Vec<AddressMetrics>>,
     sessions: Mutex<Option<Callback>>,
     dropped_lines: Mutex<Option<Callback>>,
     certificates: Mutex<Option<ByName>>,
@@ -211,6 +223,7 @@ impl Collector for House {
         }
         encode_requests(&routes, &mut encoder)?;
         encode_durations(&routes, &mut encoder)?;
+        addresses::encode(&lock(&self.addresses), &mut encoder)?;
         if let Some(sessions) = lock(&self.sessions).as_ref() {
             let gauge = ConstGauge::new(i64::try_from(sessions()).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor("sessions", "Sessions in memory", None, MetricType::Gauge)?)?;
@@ -309,6 +322,30 @@ mod tests {
             assert!(text.contains(expected), "{expected} is not in\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn addresses_are_counted_by_route_and_summed_over_cores() {
+        let metrics = Metrics::new();
+        assert!(!metrics.encode().contains("upstream_up"));
+        let address = metrics.address("wiki", "http://10.0.0.1:80");
+        metrics.address("wiki", "http://10.0.0.2:80").up(false);
+        let cores = [address.picks(), address.picks()];
+        cores.iter().for_each(Picks::count);
+        address.failure();
+        address.ejection();
+        let text = metrics.encode();
+        for expected in [
+            "portcullis_upstream_up{route=\"wiki\",address=\"http://10.0.0.1:80\"} 1\n",
+            "portcullis_upstream_up{route=\"wiki\",address=\"http://10.0.0.2:80\"} 0\n",
+            "portcullis_upstream_picks_total{route=\"wiki\",address=\"http://10.0.0.1:80\"} 2\n",
+            "portcullis_upstream_failures_total{route=\"wiki\",address=\"http://10.0.0.1:80\"} 1\n",
+            "portcullis_upstream_ejections_total{route=\"wiki\",address=\"http://10.0.0.1:80\"} 1\n",
+        ] {
+            assert!(text.contains(expected), "{expected} is not in\n{text}");
+        }
+        let unpicked = "portcullis_upstream_picks_total{route=\"wiki\",address=\"http://10.0.0.2:80\"}";
+        assert!(!text.contains(unpicked), "there was nothing to pick from");
     }
 
     #[test]

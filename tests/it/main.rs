@@ -7,6 +7,7 @@ mod app;
 mod attacks;
 mod authority;
 mod browser;
+mod replica;
 mod stage;
 mod world;
 
@@ -26,6 +27,7 @@ mod proxying;
 mod refusals;
 mod routes;
 mod sessions;
+mod several;
 mod shape;
 mod sign_in;
 mod sign_out;

@@ -74,10 +74,11 @@ pub(super) async fn ask(config: &Config, now: Timestamp) -> Vec<Finding> {
         let whose = |finding: Finding| if several { finding.of(entry.settings.name()) } else { finding };
         findings.extend(of_it.into_iter().map(whose));
     }
-    for (index, route) in config.routes.iter().enumerate() {
-        let connector = config.proxy.connectors.get(index).and_then(Option::as_ref);
-        let patience = config.proxy.upstream.connect_timeout;
-        findings.push(app(&route.name, &route.upstream, connector, patience).await);
+    for (route, settings) in config.routes.iter().zip(&config.proxy.apps) {
+        let (connector, patience) = (settings.connector.as_ref(), settings.upstream.connect_timeout);
+        for address in &settings.addresses {
+            findings.push(app(&route.name, address, connector, patience).await);
+        }
     }
     findings
 }

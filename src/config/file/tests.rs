@@ -6,6 +6,7 @@ use super::*;
 use crate::config::problem::Place as Where;
 use crate::identity::oidc::{ClientAuthentication, UserTypes};
 use crate::identity::{self, Entry};
+use crate::proxy::group::{Balance, Verdicts};
 use crate::proxy::inject::{Preset, Source};
 use crate::route::Access;
 use crate::server::Place;
@@ -109,7 +110,7 @@ fn the_smallest_file_is_good_and_has_the_documented_defaults() {
     assert_eq!(config.routes[0].path, "/");
     assert_eq!(config.routes[0].name, "localhost:8080/");
     assert_eq!(config.routes[0].access, Access::SignedIn);
-    assert_eq!(config.routes[0].upstream.to_string(), "http://127.0.0.1:3000");
+    assert_eq!(config.proxy.apps[0].addresses[0].to_string(), "http://127.0.0.1:3000");
     assert_eq!(config.login_body, 65_536);
     assert_eq!(config.server.limits.header_size, 65_536);
     assert_eq!(
@@ -132,7 +133,7 @@ fn a_route_takes_scheme_and_port_of_the_public_address() {
     let config = good(&format!("{text}[[route]]\nhost = \"Grafana.example.com\"\nupstream = \"http://[::1]:80\"\n"));
     assert_eq!(config.origins[1].as_str(), "https://grafana.example.com:8443");
     assert_eq!(config.routes[1].host.as_deref(), Some("grafana.example.com:8443"));
-    assert_eq!(config.routes[1].upstream.to_string(), "http://[::1]:80");
+    assert_eq!(config.proxy.apps[1].addresses[0].to_string(), "http://[::1]:80");
     assert_eq!(config.routes[1].name, "grafana.example.com:8443/");
 }
 
@@ -785,6 +786,65 @@ fn two_routes_never_claim_the_same_place_or_name() {
     complaint(&second("host = \"LOCALHOST:8080\""), "route[2].path");
     complaint(&second("path = \"/x\"\nname = \"localhost:8080/\""), "route[2].name");
     assert_eq!(good(&second("path = \"/x\"")).routes.len(), 2);
+}
+
+#[test]
+fn an_app_is_at_one_address_or_at_several() {
+    let apps = |upstream: &str| good(&GOOD.replace("\"http://127.0.0.1:3000\"", upstream)).proxy.apps.remove(0);
+    let one = apps("[\"http://10.0.0.1:80\"]");
+    assert_eq!((one.addresses.len(), one.balance, one.health.is_none()), (1, Balance::LeastConnections, true));
+    let more = "[\"http://10.0.0.1:80\", \"http://10.0.0.2:80\"]\nbalance = \"sticky\"\nslow_start = \"0s\"\n\
+                first_byte_timeout = \"10m\"\nconnections = 7\n[route.ejection]\nfailures = 1\n\
+                [route.health]\npath = \"/healthz\"\nstatus = \"204\"";
+    let two = apps(more);
+    let shown: Vec<_> = two.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["http://10.0.0.1:80", "http://10.0.0.2:80"]);
+    assert_eq!((two.balance, two.slow_start), (Balance::Sticky, Duration::ZERO));
+    assert_eq!((two.ejection.failures, two.ejection.pause), (1, Duration::from_secs(5)));
+    assert_eq!((two.upstream.first_byte_timeout, two.upstream.connections), (Duration::from_secs(600), 7));
+    assert_eq!(two.upstream.connect_timeout, Duration::from_secs(5), "the others are [upstream]'s");
+    let health = two.health.unwrap();
+    assert_eq!((health.path.as_str(), health.host.to_str().unwrap()), ("/healthz", "localhost:8080"));
+    assert_eq!((health.status, health.verdicts), (204..=204, Verdicts { healthy: 2, unhealthy: 3 }));
+    let routes = "[{ upstream = [\"http://10.0.0.1:80\", \"http://10.0.0.2:80\"] }]";
+    assert_eq!(good_with(GOOD, &[("PORTCULLIS_ROUTE", routes)]).proxy.apps[0].addresses.len(), 2);
+}
+
+#[test]
+fn what_several_addresses_cannot_be_is_said() {
+    let wrong = |lines: &str, key: &str| {
+        let two = "[\"http://10.0.0.1:80\", \"http://10.0.0.2:80\"]";
+        complaint(&format!("{}{lines}\n", GOOD.replace("\"http://127.0.0.1:3000\"", two)), &format!("route[1].{key}"))
+    };
+    let list = |upstream: &str, key: &str| complaint(&GOOD.replace("\"http://127.0.0.1:3000\"", upstream), key);
+    list("[]", "route[1].upstream");
+    list("[\"http://10.0.0.1:80\", \"10.0.0.2:80\"]", "route[1].upstream[2]");
+    let twice = list("[\"http://10.0.0.1:80\", \"http://10.0.0.1\"]", "route[1].upstream[2]");
+    assert_eq!(twice.wrong, "http://10.0.0.1:80 is listed twice");
+    let many: Vec<_> = (0..65).map(|last| format!("\"http://10.0.0.{last}:80\"")).collect();
+    assert_eq!(list(&format!("[{}]", many.join(",")), "route[1].upstream").wrong, "has 65 addresses");
+    assert!(wrong("balance = \"stiky\"", "balance").instead.contains("\"sticky\""));
+    wrong("slow_start = \"2days\"", "slow_start");
+    wrong("first_byte_timeout = \"0s\"", "first_byte_timeout");
+    wrong("connections = 0", "connections");
+    wrong("[route.ejection]\nfailures = 0", "ejection.failures");
+    wrong("[route.ejection]\npause = \"2m\"\nlongest_pause = \"1m\"", "ejection.longest_pause");
+    wrong("[route.ejection]\nlongest = \"1m\"", "ejection.longest");
+    wrong("[route.health]\ninterval = \"1s\"", "health.path");
+    for path in ["healthz", "http://10.0.0.1/healthz", "/a b", "/healthz#x"] {
+        wrong(&format!("[route.health]\npath = \"{path}\""), "health.path");
+    }
+    for status in ["ok", "2xx", "100", "299-200", "200-", "200-600"] {
+        wrong(&format!("[route.health]\npath = \"/x\"\nstatus = \"{status}\""), "health.status");
+    }
+    wrong("[route.health]\npath = \"/x\"\nhealthy = 0", "health.healthy");
+}
+
+#[test]
+fn what_changes_nothing_with_one_address_is_noted() {
+    let config = good(&and("balance = \"sticky\"\n[route.ejection]\nfailures = 1\n"));
+    let note = "http://127.0.0.1:3000 is its route's only address: nothing comes of balance and ejection";
+    assert!(config.notes.iter().any(|said| said == note), "{:?}", config.notes);
 }
 
 #[test]

@@ -33,14 +33,14 @@ fn upstream(address: &str) -> String {
 #[test]
 fn an_address_is_read_and_shown_as_it_is_written() {
     for address in ["http://127.0.0.1:3000", "http://[::1]:80", "https://wiki.internal:8443", "unix:/run/app.sock"] {
-        assert_eq!(good(&upstream(address)).routes[0].upstream.to_string(), address);
+        assert_eq!(good(&upstream(address)).proxy.apps[0].addresses[0].to_string(), address);
     }
     for (written, shown) in [
         ("http://wiki", "http://wiki:80"),
         ("https://WIKI/", "https://wiki:443"),
         ("http://[0:0::1]", "http://[::1]:80"),
     ] {
-        assert_eq!(good(&upstream(written)).routes[0].upstream.to_string(), shown);
+        assert_eq!(good(&upstream(written)).proxy.apps[0].addresses[0].to_string(), shown);
     }
 }
 

@@ -3,6 +3,7 @@
 //! An enum over who speaks on it, so that several ways of exchanging messages share one pool and one set of
 //! rules for what may be sent again. Called by `proxy::upstream`.
 
+use std::io;
 use std::time::Duration;
 
 use hyper::client::conn::http1;
@@ -96,15 +97,20 @@ fn why(error: &hyper::Error) -> Why {
     if let Some(alert) = alert_in(error) {
         return Why::Handshake(alert);
     }
-    let cause = error.to_string();
-    if error.is_incomplete_message() { Why::Ended(cause) } else { Why::Misbehaved(cause) }
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    let ended = |error: &io::Error| {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
+    };
+    let cause = source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+    if error.is_incomplete_message() || source.is_some_and(ended) { Why::Ended(cause) } else { Why::Misbehaved(cause) }
 }
 
 /// The alert that the app ended TLS with, when that is what happened.
 fn alert_in(error: &dyn std::error::Error) -> Option<String> {
     let mut source = error.source();
     while let Some(inner) = source {
-        let io = inner.downcast_ref::<std::io::Error>();
+        let io = inner.downcast_ref::<io::Error>();
         if let Some(fault @ rustls::Error::AlertReceived(_)) = io.and_then(|io| io.get_ref()?.downcast_ref()) {
             return Some(fault.to_string());
         }

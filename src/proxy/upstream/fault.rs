@@ -45,7 +45,15 @@ pub enum UpstreamFault {
         /// Where.
         address: Address,
     },
-    /// It closed the connection or answered something that is not HTTP.
+    /// It ended the connection before its answer began.
+    #[error("{address} ended the connection before it answered: {cause}")]
+    Ended {
+        /// Where.
+        address: Address,
+        /// Why.
+        cause: String,
+    },
+    /// It answered something that is not HTTP, or broke off within the head.
     #[error("{address} broke off or did not speak HTTP: {cause}")]
     Misbehaved {
         /// Where.
@@ -59,6 +67,9 @@ pub enum UpstreamFault {
         /// Where.
         address: Address,
     },
+    /// A route without an address, which the configuration does not let happen.
+    #[error("the route has no address")]
+    NoAddress,
     /// The client's body broke off or stalled while it was sent on.
     #[error("the client's body broke off: {cause}")]
     ClientBody {
