@@ -9,8 +9,10 @@
 pub mod body;
 mod connection;
 mod drain;
+mod entry;
 mod event;
 pub mod listen;
+mod preamble;
 mod quiet;
 mod socket;
 mod streams;
@@ -25,10 +27,11 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 pub use drain::Drain;
+pub use entry::{Census, Entry};
 pub use event::{Event, Events};
 pub use listen::{Listener, Place, Places, bind};
 
-use crate::http::{Peer, Request, Response};
+use crate::http::{Neighbours, Peer, Request, Response};
 use connection::Shared;
 use socket::Socket;
 use tls::Tls;
@@ -56,6 +59,10 @@ pub struct Settings {
     pub tls: Option<tls::Settings>,
     /// What a client may take.
     pub limits: Limits,
+    /// Who tells the client's address by the PROXY protocol, and has to.
+    pub proxied: Neighbours,
+    /// How many connections one client may have; not those who speak for many.
+    pub connections_per_client: Option<usize>,
     /// How long running requests, streams and tunnels may go on after the shutdown began.
     pub drain: Duration,
 }
@@ -127,6 +134,7 @@ pub struct Door {
     limits: Limits,
     events: Events,
     drain: Drain,
+    entry: Entry,
 }
 
 impl Door {
@@ -143,7 +151,13 @@ impl Door {
 
     /// The same for several listeners, which share the limits.
     pub fn of(listeners: Vec<Listener>, tls: Option<Arc<Tls>>, limits: &Limits, events: Events, drain: Drain) -> Self {
-        Self { listeners, tls, limits: limits.within_reason(), events, drain }
+        Self { listeners, tls, limits: limits.within_reason(), events, drain, entry: Entry::default() }
+    }
+
+    /// The same, asking this of those who come.
+    #[must_use]
+    pub fn asking(self, entry: Entry) -> Self {
+        Self { entry, ..self }
     }
 }
 
@@ -154,7 +168,7 @@ where
     H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    let Door { listeners, tls, limits, events, drain } = door;
+    let Door { listeners, tls, limits, events, drain, entry } = door;
     let listeners = listeners.into_iter().map(socket::Listener::new).collect::<io::Result<Vec<_>>>();
     let listeners = match listeners {
         Ok(listeners) => listeners,
@@ -164,7 +178,7 @@ where
     let drain = drain.child();
     let tasks = TaskTracker::new();
     let ledger = Arc::new(Ledger::new(limits.connections, Arc::clone(&events)));
-    let shared = Arc::new(Shared::new(handler, tls, limits, events, drain.clone(), tasks.clone()));
+    let shared = Arc::new(Shared::new(handler, tls, limits, events, drain.clone(), tasks.clone(), entry));
     let loops = listeners.into_iter().map(|listener| accept_from(listener, &shared, &ledger, &drain, &tasks));
     futures_util::future::join_all(loops).await;
     tasks.close();

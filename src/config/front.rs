@@ -32,6 +32,7 @@ pub(super) struct Front {
     pub(super) drain: Option<Duration>,
     pub(super) operator: Option<Option<SocketAddr>>,
     pub(super) trusted_proxies: Option<Neighbours>,
+    pub(super) proxied: Option<Neighbours>,
 }
 
 impl Front {
@@ -42,7 +43,7 @@ impl Front {
     }
 
     /// The front door, when it is whole.
-    pub(super) fn server(&self, limits: Limits) -> Option<server::Settings> {
+    pub(super) fn server(&self, (limits, connections_per_client): (Limits, Option<usize>)) -> Option<server::Settings> {
         let tls = self.tls.clone()?;
         Some(server::Settings {
             listen: self.listen.clone()?,
@@ -50,6 +51,8 @@ impl Front {
             workers: self.workers?,
             tls,
             limits,
+            proxied: self.proxied.clone()?,
+            connections_per_client,
             drain: self.drain?,
         })
     }
@@ -76,6 +79,7 @@ pub(super) fn read(root: &Table<'_>, notes: &mut Vec<String>) -> Front {
         if root.has("workers") { workers.and_then(|count| usize::try_from(count).ok()) } else { Some(cores()) };
     let prefix = root.get("prefix", Some("/.portcullis"), Written::Text, prefix);
     let trusted_proxies = listen::neighbours(root, "trusted_proxies");
+    let proxied = listen::neighbours(root, "proxy_protocol");
     let drain = root.get("drain", Some("30s"), Written::Text, |text| duration(text, MOMENT, DAY));
     let operator = listen::operator(root);
     if let (Some(public), Some(dangerous)) = (&public, dangerous) {
@@ -95,6 +99,9 @@ pub(super) fn read(root: &Table<'_>, notes: &mut Vec<String>) -> Front {
     if let (Some(places), Some(believed)) = (&places, &trusted_proxies) {
         listen::weigh_unix(places, believed, "trusted_proxies", notes);
     }
+    if let (Some(places), Some(believed)) = (&places, &proxied) {
+        listen::weigh_unix(places, believed, "proxy_protocol", notes);
+    }
     Front {
         public,
         prefix,
@@ -105,6 +112,7 @@ pub(super) fn read(root: &Table<'_>, notes: &mut Vec<String>) -> Front {
         drain,
         operator,
         trusted_proxies,
+        proxied,
     }
 }
 
@@ -167,7 +175,7 @@ fn prefix(text: &str) -> Result<String, Wrong> {
 }
 
 /// `[limits]`.
-pub(super) fn limits(root: &Table<'_>) -> Option<(Limits, usize)> {
+pub(super) fn limits(root: &Table<'_>) -> Option<((Limits, Option<usize>), usize)> {
     let table = root.table("limits");
     let count = |key, default, least, most| {
         table
@@ -182,11 +190,15 @@ pub(super) fn limits(root: &Table<'_>) -> Option<(Limits, usize)> {
     let handshake_timeout = span("handshake_timeout", "10s");
     let body_idle_timeout = span("body_idle_timeout", "30s");
     let connections = count("connections", "10000", 1, 10_000_000);
+    let per_client = table.get("connections_per_client", None, Written::Number, |text| number(text, 1, 10_000_000));
     let streams = count("streams", "100", 1, 10_000);
     let connection_age = span("connection_age", "1h");
     let h2_idle_timeout = span("h2_idle_timeout", "1m");
     let login_body = table.get("login_body", Some("64KiB"), Written::Text, |text| size(text, 1024, 16 << 20));
     table.finish();
+    if table.has("connections_per_client") && per_client.is_none() {
+        return None;
+    }
     let limits = Limits {
         header_size: header_size?,
         headers: headers?,
@@ -198,7 +210,7 @@ pub(super) fn limits(root: &Table<'_>) -> Option<(Limits, usize)> {
         body_idle_timeout: body_idle_timeout?,
         h2_idle_timeout: h2_idle_timeout?,
     };
-    Some((limits, login_body?))
+    Some(((limits, per_client.and_then(|count| usize::try_from(count).ok())), login_body?))
 }
 
 /// `[log]`.

@@ -32,7 +32,7 @@ use crate::route::{self, Routes};
 use crate::secret::NoRandomness;
 use crate::server::listen::{self, Inherited, Listener, Opened, SocketFile};
 use crate::server::tls::{self, Reloader, Tls};
-use crate::server::{self, Door, Drain, Event, Events, Limits, Place};
+use crate::server::{self, Census, Door, Drain, Entry, Event, Events, Limits, Place};
 use crate::session::Sessions;
 use crate::session::attempt::Attempts;
 use crate::session::once::Once;
@@ -197,9 +197,13 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
         move || login.sessions.count(Timestamp::now())
     });
     let limits = config.server.limits.share(cores);
+    let census =
+        config.server.connections_per_client.map(|limit| Census::new(limit, config.proxy.trusted_proxies.clone()));
+    let entry = Entry { proxied: config.server.proxied.clone(), census: census.map(Arc::new) };
     for (index, listeners) in front.listeners.into_iter().enumerate() {
         let gateway = Arc::new(house.gateway(running.access.worker())?);
         let door = Door::of(listeners, tls.clone(), &limits, Arc::clone(&events), house.drain.clone());
+        let door = door.asking(entry.clone());
         running.cores.push(thread(format!("core-{index}"), serve(door, gateway, house.drain.clone()))?);
     }
     running.operator = Some(thread(
@@ -379,7 +383,7 @@ fn events(metrics: Arc<Metrics>) -> Events {
         metrics.server_event(event.name());
         match &event {
             Event::Accepted | Event::Closed | Event::IdleTimeout { .. } | Event::TooOld { .. } => {}
-            Event::AcceptFailed { .. } | Event::TooManyConnections { .. } => {
+            Event::AcceptFailed { .. } | Event::TooManyConnections { .. } | Event::ProxyHeaderFailed { .. } => {
                 tracing::warn!(event = event.name(), peer = ?event.peer(), "{event}");
             }
             _ => tracing::info!(event = event.name(), peer = ?event.peer(), "{event}"),

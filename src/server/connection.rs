@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
 use super::body;
+use super::entry::{Entry, Refused, Seat};
 use super::event::{Event, Events};
 use super::quiet::Quiet;
 use super::socket::Socket;
@@ -49,6 +50,7 @@ pub(super) struct Shared<H> {
     pub(super) events: Events,
     drain: Drain,
     tasks: TaskTracker,
+    entry: Entry,
 }
 
 impl<H> Shared<H> {
@@ -60,11 +62,12 @@ impl<H> Shared<H> {
         events: Events,
         drain: Drain,
         tasks: TaskTracker,
+        entry: Entry,
     ) -> Self {
         // One more layer, so that cloning it for a request touches no counter that other cores touch.
         let outer = events;
         let events: Events = Arc::new(move |event| outer(event));
-        Self { handler, tls, limits, events, drain, tasks }
+        Self { handler, tls, limits, events, drain, tasks, entry }
     }
 
     /// Whether bytes on this door's sockets are HTTP.
@@ -74,16 +77,35 @@ impl<H> Shared<H> {
 }
 
 /// Serves one connection.
-pub(super) async fn attend<H, F>(shared: Arc<Shared<H>>, socket: Socket, remote: Remote, permit: Permit)
+pub(super) async fn attend<H, F>(shared: Arc<Shared<H>>, mut socket: Socket, mut remote: Remote, mut permit: Permit)
 where
     H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
+    if shared.entry.asks() {
+        // Boxed, so that it takes no room afterwards.
+        match Box::pin(enter(&shared, &mut socket, remote)).await {
+            Ok((client, seat)) => {
+                remote = client;
+                permit.keep(seat);
+            }
+            Err(Refused::Crowded) => return super::turn_away(&socket, shared.speaks_plainly()),
+            Err(Refused::Silently) => return,
+        }
+    }
     let wire = Wire::new(socket, WRITE_TIMEOUT, Some(permit));
     match &shared.tls {
         // Boxed, so that plain connections do not pay for the size of TLS ones.
         Some(tls) => Box::pin(secure(&shared, tls, wire, remote)).await,
         None => speak_http1(&shared, wire, Peer { remote, scheme: Scheme::Http, shown: None }).await,
+    }
+}
+
+async fn enter<H>(shared: &Shared<H>, socket: &mut Socket, remote: Remote) -> Result<(Remote, Option<Seat>), Refused> {
+    tokio::select! {
+        entered = shared.entry.receive(socket, remote, shared.limits.handshake_timeout, &shared.events) => entered,
+        // Nobody has asked for anything yet: there is nothing to finish.
+        () = shared.drain.cancelled() => Err(Refused::Silently),
     }
 }
 

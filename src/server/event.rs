@@ -29,6 +29,23 @@ pub enum Event {
         /// Who came.
         peer: Remote,
     },
+    /// One of those who must send a PROXY protocol header sent none that can be read.
+    ProxyHeaderFailed {
+        /// Who.
+        peer: Remote,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// `connections_per_client` are open already: turned away.
+    TooManyOfClient {
+        /// Who came.
+        peer: Remote,
+    },
+    /// `handshake_timeout` passed before a PROXY protocol header was complete.
+    ProxyHeaderTimeout {
+        /// From whom.
+        peer: Remote,
+    },
     /// `handshake_timeout` passed during a TLS handshake.
     HandshakeTimeout {
         /// With whom.
@@ -102,6 +119,9 @@ impl Event {
             Self::Closed => "closed",
             Self::AcceptFailed { .. } => "accept_failed",
             Self::TooManyConnections { .. } => "too_many_connections",
+            Self::TooManyOfClient { .. } => "too_many_of_client",
+            Self::ProxyHeaderFailed { .. } => "proxy_header_failed",
+            Self::ProxyHeaderTimeout { .. } => "proxy_header_timeout",
             Self::HandshakeTimeout { .. } => "handshake_timeout",
             Self::HandshakeFailed { .. } => "handshake_failed",
             Self::ClientRefused { fault, .. } => fault.name(),
@@ -121,6 +141,9 @@ impl Event {
         match self {
             Self::Accepted | Self::Closed | Self::AcceptFailed { .. } => None,
             Self::TooManyConnections { peer }
+            | Self::TooManyOfClient { peer }
+            | Self::ProxyHeaderFailed { peer, .. }
+            | Self::ProxyHeaderTimeout { peer }
             | Self::HandshakeTimeout { peer }
             | Self::HandshakeFailed { peer, .. }
             | Self::ClientRefused { peer, .. }
@@ -146,6 +169,11 @@ impl fmt::Display for Event {
             Self::Accepted => f.write_str("a connection came in"),
             Self::Closed => f.write_str("a connection ended"),
             Self::TooManyConnections { .. } => f.write_str("too many connections are open: one was turned away"),
+            Self::TooManyOfClient { .. } => {
+                f.write_str("one client has too many connections open: one was turned away")
+            }
+            Self::ProxyHeaderFailed { cause, .. } => write!(f, "a connection of a balancer was closed: {cause}"),
+            Self::ProxyHeaderTimeout { .. } => f.write_str("a balancer's PROXY protocol header took too long"),
             Self::HandshakeTimeout { .. } => f.write_str("a TLS handshake took too long"),
             Self::HeaderTimeout { .. } => f.write_str("a request's head took too long"),
             Self::IdleTimeout { .. } => f.write_str("a connection without requests was closed"),

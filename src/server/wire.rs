@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::entry::Seat;
 use super::event::{Event, Events};
 
 /// How long a client may take nothing of what is written to it.
@@ -75,17 +76,29 @@ impl Ledger {
             return None;
         }
         (self.events)(Event::Accepted);
-        Some(Permit(Arc::clone(self)))
+        Some(Permit { ledger: Arc::clone(self), seat: None })
     }
 }
 
 /// One admitted connection.
-pub(super) struct Permit(Arc<Ledger>);
+pub(super) struct Permit {
+    ledger: Arc<Ledger>,
+    /// Boxed, because most doors give none.
+    seat: Option<Box<Seat>>,
+}
+
+impl Permit {
+    /// Keeps the client's seat as long.
+    pub(super) fn keep(&mut self, seat: Option<Seat>) {
+        self.seat = seat.map(Box::new);
+    }
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::AcqRel);
-        (self.0.events)(Event::Closed);
+        drop(self.seat.take());
+        self.ledger.open.fetch_sub(1, Ordering::AcqRel);
+        (self.ledger.events)(Event::Closed);
     }
 }
 
