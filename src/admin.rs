@@ -3,12 +3,14 @@
 //! Bound apart from the front door (loopback by default), so that nothing here can be reached by a visitor.
 //! Called by `gateway::start`, which serves it with the same accept loop.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hyper::header::{ALLOW, HeaderValue};
-use hyper::{Method, StatusCode};
+use hyper::header::{ALLOW, HOST, HeaderValue};
+use hyper::{Method, StatusCode, Version};
 
+use crate::http::target::authority;
 use crate::http::{self, Request, Response};
 use crate::telemetry::Metrics;
 
@@ -17,16 +19,41 @@ use crate::telemetry::Metrics;
 pub struct Operator {
     metrics: Arc<Metrics>,
     ready: Arc<AtomicBool>,
+    hosts: Arc<[String]>,
 }
 
 impl Operator {
-    /// `ready` is set by `gateway` when every door is open, and cleared when a shutdown begins.
-    pub fn new(metrics: Arc<Metrics>, ready: Arc<AtomicBool>) -> Self {
-        Self { metrics, ready }
+    /// `ready` is set by `gateway` when every door is open, and cleared when a shutdown begins; `hosts` are the names,
+    /// in lower case, by which it may be asked beside addresses and `localhost`.
+    pub fn new(metrics: Arc<Metrics>, ready: Arc<AtomicBool>, hosts: &[String]) -> Self {
+        Self { metrics, ready, hosts: hosts.into() }
+    }
+
+    /// Whether a request was meant for this listener. A page of anybody's can have a browser on this machine ask here,
+    /// by a name that resolves to our address since a moment ago; but it cannot have it send another `Host` than that
+    /// name. Addresses resolve to nothing but themselves.
+    fn is_meant(&self, request: &Request) -> bool {
+        // Only programs speak HTTP/1.0, and some leave the field out.
+        if request.version() == Version::HTTP_10 && !request.headers().contains_key(HOST) {
+            return true;
+        }
+        let Ok(authority) = authority(request.version(), request.uri(), request.headers()) else { return false };
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => host,
+            _ => authority,
+        };
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        bare.parse::<IpAddr>().is_ok()
+            || host.eq_ignore_ascii_case("localhost")
+            || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(host))
     }
 
     /// Answers one request.
     pub fn handle(&self, request: &Request) -> Response {
+        if !self.is_meant(request) {
+            let words = "this listener answers to its address, to localhost and to the names in operator.hosts\n";
+            return http::text(StatusCode::MISDIRECTED_REQUEST, words);
+        }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut response = http::text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -49,7 +76,12 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     async fn ask(operator: &Operator, method: Method, target: &str) -> (StatusCode, String) {
-        let request = hyper::Request::builder().method(method).uri(target).body(Body::Empty).unwrap();
+        ask_as(operator, "127.0.0.1:9180", method, target).await
+    }
+
+    async fn ask_as(operator: &Operator, host: &str, method: Method, target: &str) -> (StatusCode, String) {
+        let request = hyper::Request::builder().method(method).uri(target).header("host", host);
+        let request = request.body(Body::Empty).unwrap();
         let response = operator.handle(&request);
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -57,7 +89,7 @@ mod tests {
     }
 
     fn operator(ready: bool) -> Operator {
-        Operator::new(Arc::new(Metrics::new()), Arc::new(AtomicBool::new(ready)))
+        Operator::new(Arc::new(Metrics::new()), Arc::new(AtomicBool::new(ready)), &["gate.internal".to_owned()])
     }
 
     #[tokio::test]
@@ -67,6 +99,27 @@ mod tests {
         assert_eq!(ask(&operator, Method::GET, "/livez").await.0, StatusCode::OK);
         operator.ready.store(true, Ordering::Release);
         assert_eq!(ask(&operator, Method::HEAD, "/readyz?verbose").await.0, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_anybody_could_point_here_is_no_name_of_ours() {
+        let operator = operator(true);
+        for host in ["127.0.0.1", "127.0.0.1:9180", "10.1.2.3:80", "[::1]", "[2001:db8::1]:9180", "localhost:9180"] {
+            assert_eq!(ask_as(&operator, host, Method::GET, "/metrics").await.0, StatusCode::OK, "{host}");
+        }
+        assert_eq!(ask_as(&operator, "Gate.Internal:9180", Method::GET, "/livez").await.0, StatusCode::OK);
+        for host in [
+            "evil.example",
+            "evil.example:9180",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "[evil]",
+            "gate.internal.",
+            "",
+        ] {
+            let answer = ask_as(&operator, host, Method::GET, "/metrics").await.0;
+            assert_eq!(answer, StatusCode::MISDIRECTED_REQUEST, "{host}");
+        }
     }
 
     #[tokio::test]

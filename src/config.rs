@@ -40,8 +40,12 @@ pub struct Config {
     pub prefix: String,
     /// The front door.
     pub server: server::Settings,
+    /// Where people are sent from http to https, if anywhere.
+    pub redirect: Option<server::Places>,
     /// The operator's listener, unless it is off.
     pub operator: Option<SocketAddr>,
+    /// What the operator's listener may be called, beside addresses and `localhost`.
+    pub operator_hosts: Vec<String>,
     /// Where people sign in, in the order that they are shown; never empty.
     pub providers: Vec<Entry>,
     /// How long sign-ins last.

@@ -5,8 +5,11 @@
 //! doors. Called by `server` for every request of the front door.
 
 mod certificates;
+mod doors;
 mod house;
 mod record;
+mod redirect;
+mod running;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,7 +33,8 @@ use crate::telemetry::{self, AccessWriter, Metrics, RequestIds, RouteMetrics};
 use certificates::Transport;
 use record::Record;
 
-pub use house::{Running, StartProblem, start};
+pub use house::{StartProblem, start};
+pub use running::Running;
 
 /// One core's gateway. What the cores share is behind `Arc`s.
 pub struct Gateway {

@@ -31,6 +31,8 @@ pub(super) struct Front {
     pub(super) tls: Option<Option<tls::Settings>>,
     pub(super) drain: Option<Duration>,
     pub(super) operator: Option<Option<SocketAddr>>,
+    pub(super) operator_hosts: Option<Vec<String>>,
+    pub(super) redirect: Option<Option<Places>>,
     pub(super) trusted_proxies: Option<Neighbours>,
     pub(super) proxied: Option<Neighbours>,
 }
@@ -73,7 +75,9 @@ pub(super) fn read(root: &Table<'_>, notes: &mut Vec<String>) -> Front {
     let dangerous = root.get("dangerous_plain_text_public_url", Some("false"), Written::Truth, truth);
     let tls = super::tls::read(root);
     let default = if root.has("tls") { "0.0.0.0:443" } else { "127.0.0.1:8080" };
-    let places = listen::places(root, default, listen::socket_mode(root));
+    let mode = listen::socket_mode(root);
+    let places = listen::places(root, default, mode);
+    let redirect = listen::redirect(root, mode, public.as_ref());
     let workers = root.get("workers", None, Written::Number, |text| number(text, 1, 1024));
     let workers =
         if root.has("workers") { workers.and_then(|count| usize::try_from(count).ok()) } else { Some(cores()) };
@@ -81,7 +85,7 @@ pub(super) fn read(root: &Table<'_>, notes: &mut Vec<String>) -> Front {
     let trusted_proxies = listen::neighbours(root, "trusted_proxies");
     let proxied = listen::neighbours(root, "proxy_protocol");
     let drain = root.get("drain", Some("30s"), Written::Text, |text| duration(text, MOMENT, DAY));
-    let operator = listen::operator(root);
+    let (operator, operator_hosts) = listen::operator(root);
     if let (Some(public), Some(dangerous)) = (&public, dangerous) {
         weigh(root, public, dangerous, notes);
     }
@@ -95,6 +99,9 @@ pub(super) fn read(root: &Table<'_>, notes: &mut Vec<String>) -> Front {
     }
     if let (Some(places), Some(Some(operator))) = (&places, operator) {
         listen::apart(root, places, operator, notes);
+    }
+    if let (Some(places), Some(Some(redirect))) = (&places, &redirect) {
+        listen::redirect_apart(root, redirect, places, operator.flatten());
     }
     if let (Some(places), Some(believed)) = (&places, &trusted_proxies) {
         listen::weigh_unix(places, believed, "trusted_proxies", notes);
@@ -111,6 +118,8 @@ pub(super) fn read(root: &Table<'_>, notes: &mut Vec<String>) -> Front {
         tls,
         drain,
         operator,
+        operator_hosts,
+        redirect,
         trusted_proxies,
         proxied,
     }

@@ -1,4 +1,4 @@
-//! `listen`, `socket_mode`, `trusted_proxies`, `[operator]`: the places that connections come in through, and who
+//! `listen`, `socket_mode`, `trusted_proxies`, `proxy_protocol`, `[redirect]`, `[operator]`: the places that connections come in through, and who
 //! stands in front of them.
 //!
 //! Called by `config::front`.
@@ -8,13 +8,17 @@ use std::net::{IpAddr, SocketAddr};
 use super::problem::Wrong;
 use super::reader::{Table, Written};
 use super::value::{listen, network};
-use crate::http::{Neighbour, Neighbours};
+use crate::http::origin::Origin;
+use crate::http::{Neighbour, Neighbours, Scheme};
 use crate::server::listen::{self as server, Place, Places};
 
 /// What an environment variable calls the sockets that systemd hands over.
 const SOCKET_NAMES: &str = "LISTEN_FDNAMES";
 
-/// The places of `key`, with the mode of their unix sockets; `default` where it was not written.
+/// Where http usually is.
+const REDIRECT_EXAMPLE: &str = "0.0.0.0:80";
+
+/// The places of `listen`, with the mode of their unix sockets; `default` where it was not written.
 pub(super) fn places(table: &Table<'_>, default: &str, mode: Option<u32>) -> Option<Places> {
     let list = table.one_or_more("listen", |text| place(table, text));
     let list = if table.has("listen") { list? } else { vec![Place::Tcp(listen(default).ok()?)] };
@@ -88,15 +92,58 @@ pub(super) fn weigh_unix(places: &Places, believed: &Neighbours, key: &str, note
     }
 }
 
-/// `[operator]`.
-pub(super) fn operator(root: &Table<'_>) -> Option<Option<SocketAddr>> {
+/// `[redirect]`: `None` within when there is none.
+pub(super) fn redirect(root: &Table<'_>, mode: Option<u32>, public: Option<&Origin>) -> Option<Option<Places>> {
+    let table = root.table("redirect");
+    let list = if table.is_present() {
+        table.require("listen", "write listen = \"0.0.0.0:80\"");
+        places(&table, REDIRECT_EXAMPLE, mode)
+    } else {
+        table.one_or_more("listen", |text| place(&table, text)).map(|list| Places { list, mode: 0 })
+    };
+    table.finish();
+    if !table.is_present() {
+        return Some(None);
+    }
+    if public.is_some_and(|public| public.scheme() == Scheme::Http) {
+        let instead = "write public_url = \"https://...\", or leave [redirect] out";
+        root.complain("redirect", "would lead to public_url, which is http itself", instead);
+        return None;
+    }
+    list.map(Some)
+}
+
+/// Complains when the redirect's place is somebody else's.
+pub(super) fn redirect_apart(root: &Table<'_>, redirect: &Places, front: &Places, operator: Option<SocketAddr>) {
+    let operator = operator.map(Place::Tcp);
+    for place in &redirect.list {
+        let whose = if front.list.iter().any(|other| collide(place, other)) {
+            "the front door's"
+        } else if operator.iter().any(|other| collide(place, other)) {
+            "the operator's"
+        } else {
+            continue;
+        };
+        root.table("redirect").complain("listen", format!("{place} is {whose} too"), "write another port");
+    }
+}
+
+/// `[operator]`: where, and by which names.
+pub(super) fn operator(root: &Table<'_>) -> (Option<Option<SocketAddr>>, Option<Vec<String>>) {
     let table = root.table("operator");
     let address = table.get("listen", Some("127.0.0.1:9180"), Written::Text, |text| match text {
         "off" => Ok(None),
         text => listen(text).map(Some),
     });
+    let hosts = table.list("hosts", &[], |text| {
+        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        if plain {
+            return Ok(text.to_ascii_lowercase());
+        }
+        Err(Wrong::new(format!("{text:?} is no name of a host"), "write only the name: \"portcullis.internal\""))
+    });
     table.finish();
-    address
+    (address, hosts)
 }
 
 /// Complains when the operator's address is one of the front door's, and notes when it is reachable from elsewhere.

@@ -18,6 +18,9 @@ use tokio::sync::Notify;
 
 use super::Gateway;
 use super::certificates::{self, Transport, keep_fresh};
+use super::doors::{self, Doors};
+use super::redirect::{NAME, Redirect};
+use super::running::Running;
 use crate::admin::Operator;
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -30,9 +33,9 @@ use crate::proxy::upgrade::Tunnels;
 use crate::proxy::{self, Proxy};
 use crate::route::{self, Routes};
 use crate::secret::NoRandomness;
-use crate::server::listen::{self, Inherited, Listener, Opened, SocketFile};
+use crate::server::listen::{self, Listener, Opened};
 use crate::server::tls::{self, Reloader, Tls};
-use crate::server::{self, Census, Door, Drain, Entry, Event, Events, Limits, Place};
+use crate::server::{self, Door, Drain, Events, Limits};
 use crate::session::Sessions;
 use crate::session::attempt::Attempts;
 use crate::session::once::Once;
@@ -79,69 +82,6 @@ pub enum StartProblem {
     Thread(io::Error),
 }
 
-/// A gateway at work.
-pub struct Running {
-    /// The first address of the front door; unspecified where it has none, see `places`.
-    pub address: SocketAddr,
-    /// Where the front door is.
-    pub places: Vec<Place>,
-    /// Where the operator's listener is, unless it is off.
-    pub operator_address: Option<SocketAddr>,
-    drain: Drain,
-    /// The operator's listener answers until the front door is closed.
-    operator_drain: Drain,
-    deadline: Duration,
-    ready: Arc<AtomicBool>,
-    cores: Vec<JoinHandle<()>>,
-    operator: Option<JoinHandle<()>>,
-    access: AccessLog,
-    /// Those of unix sockets that are still there.
-    files: Vec<SocketFile>,
-    reread: Arc<Notify>,
-}
-
-impl Running {
-    /// Closes the doors; running requests, streams and tunnels may go on until `drain`, then they are cut.
-    /// Returns when every thread has ended.
-    pub async fn shutdown(mut self) {
-        self.ready.store(false, Ordering::Release);
-        self.drain.begin();
-        // From here on nobody answers there, and the next gateway may begin.
-        self.files.clear();
-        let cores = std::mem::take(&mut self.cores);
-        let ended = tokio::task::spawn_blocking(move || cores.into_iter().for_each(|core| _ = core.join()));
-        let mut ended = std::pin::pin!(ended);
-        if tokio::time::timeout(self.deadline, ended.as_mut()).await.is_err() {
-            tracing::warn!("the drain's deadline has passed: what still runs is cut");
-            self.drain.cut();
-            _ = ended.await;
-        }
-        self.operator_drain.cut();
-        if let Some(operator) = self.operator.take() {
-            _ = tokio::task::spawn_blocking(move || operator.join()).await;
-        }
-        self.access.stop();
-    }
-
-    /// Reads the certificates again, at once and whether or not their files have changed: for SIGHUP.
-    pub fn reread_certificates(&self) {
-        self.reread.notify_one();
-    }
-
-    /// Cuts what still runs, at once: for a second signal.
-    pub fn cutter(&self) -> impl Fn() + Send + 'static {
-        let drain = self.drain.clone();
-        move || drain.cut()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.drain.cut();
-        self.operator_drain.cut();
-    }
-}
-
 /// What all cores share.
 struct House {
     routes: Arc<Routes>,
@@ -155,6 +95,7 @@ struct House {
     drain: Drain,
     tls_settings: Option<tls::Settings>,
     tls: Option<Arc<Tls>>,
+    operator_hosts: Vec<String>,
 }
 
 /// Opens the doors.
@@ -166,21 +107,17 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
     let access = AccessLog::start(&config.log).map_err(StartProblem::Thread)?;
     let (tls, reloader) = certificates::open(&config, &metrics)?.unzip();
     let cores = config.server.workers.max(1);
-    let mut inherited = Inherited::receive(&config.server.listen.list, &config.server.inherited)?;
-    let front = listen::open(&config.server.listen, cores, &mut inherited)?;
-    for name in inherited.left() {
-        tracing::warn!(name, "a socket was handed over that listen does not name: nobody answers there");
-    }
-    let operator = config.operator.map(|address| listen::open(&address.into(), 1, &mut inherited)).transpose()?;
+    let Doors { front, redirect, operator } = doors::open(&config)?;
     let operator_address = operator.as_ref().and_then(Opened::address);
     let operator_listener = operator.and_then(|mut opened| opened.listeners.pop()?.pop());
 
     let ready = Arc::new(AtomicBool::new(false));
     let house = Arc::new(build_house(&config, &metrics, tls.clone())?);
-    let events = events(Arc::clone(&metrics));
+    let events = doors::events(Arc::clone(&metrics));
     let mut running = Running {
         address: front.address().unwrap_or(NOWHERE),
         places: front.places,
+        redirect_address: None,
         operator_address,
         drain: house.drain.clone(),
         operator_drain: Drain::new(),
@@ -197,14 +134,20 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
         move || login.sessions.count(Timestamp::now())
     });
     let limits = config.server.limits.share(cores);
-    let census =
-        config.server.connections_per_client.map(|limit| Census::new(limit, config.proxy.trusted_proxies.clone()));
-    let entry = Entry { proxied: config.server.proxied.clone(), census: census.map(Arc::new) };
+    let entry = doors::entry(&config);
     for (index, listeners) in front.listeners.into_iter().enumerate() {
         let gateway = Arc::new(house.gateway(running.access.worker())?);
         let door = Door::of(listeners, tls.clone(), &limits, Arc::clone(&events), house.drain.clone());
         let door = door.asking(entry.clone());
         running.cores.push(thread(format!("core-{index}"), serve(door, gateway, house.drain.clone()))?);
+    }
+    if let Some(mut opened) = redirect {
+        running.redirect_address = opened.address();
+        running.files.append(&mut opened.files);
+        let limits = config.server.limits.share(1);
+        let listeners = opened.listeners.into_iter().flatten().collect();
+        let door = Door::of(listeners, None, &limits, Arc::clone(&events), house.drain.clone()).asking(entry);
+        running.cores.push(thread(NAME.to_owned(), house.redirect(running.access.worker())?.serve(door))?);
     }
     running.operator = Some(thread(
         "operator".to_owned(),
@@ -254,10 +197,23 @@ fn build_house(config: &Config, metrics: &Arc<Metrics>, tls: Option<Arc<Tls>>) -
         drain: Drain::new(),
         tls_settings: config.server.tls.clone(),
         tls,
+        operator_hosts: config.operator_hosts.clone(),
     })
 }
 
 impl House {
+    /// What sends people from http to https.
+    fn redirect(&self, access: crate::telemetry::AccessWriter) -> Result<Redirect, StartProblem> {
+        Ok(Redirect {
+            routes: Arc::clone(&self.routes),
+            trusted: self.proxy.trusted_proxies.clone(),
+            metrics: Arc::clone(&self.metrics),
+            counter: self.metrics.route(NAME),
+            access,
+            ids: RequestIds::new().map_err(|_| NoRandomness)?,
+        })
+    }
+
     /// One core's gateway.
     fn gateway(&self, access: crate::telemetry::AccessWriter) -> Result<Gateway, StartProblem> {
         let tunnels = Tunnels { tracker: self.drain.tasks(), cut: self.drain.cut_token() };
@@ -314,7 +270,7 @@ async fn attend_operator(
         }
     };
     let warmth = keep_warm(Arc::clone(&house), Arc::clone(&ready));
-    let operator = Operator::new(Arc::clone(&house.metrics), ready);
+    let operator = Operator::new(Arc::clone(&house.metrics), ready, &house.operator_hosts);
     let served = async {
         let Some(listener) = listener else {
             drain.cancelled().await;
@@ -375,20 +331,6 @@ async fn keep_one_warm(entrance: &Entrance, drain: &Drain, ready: &AtomicBool) {
         };
         tokio::time::sleep(pause).await;
     }
-}
-
-/// Counts what happens at the front door, and tells the operator what is worth telling.
-fn events(metrics: Arc<Metrics>) -> Events {
-    Arc::new(move |event: Event| {
-        metrics.server_event(event.name());
-        match &event {
-            Event::Accepted | Event::Closed | Event::IdleTimeout { .. } | Event::TooOld { .. } => {}
-            Event::AcceptFailed { .. } | Event::TooManyConnections { .. } | Event::ProxyHeaderFailed { .. } => {
-                tracing::warn!(event = event.name(), peer = ?event.peer(), "{event}");
-            }
-            _ => tracing::info!(event = event.name(), peer = ?event.peer(), "{event}"),
-        }
-    })
 }
 
 /// A thread with a current-thread runtime of its own that runs `work` to its end.

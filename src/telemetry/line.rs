@@ -31,13 +31,16 @@ pub enum Decision {
     Forbid,
     /// One of the gateway's own addresses.
     Own,
+    /// Sent from http to https.
+    Redirect,
     /// Refused before the question came up: no route, no readable request.
     Refuse,
 }
 
 impl Decision {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 6] = [Self::Pass, Self::Public, Self::SignIn, Self::Forbid, Self::Own, Self::Refuse];
+    pub const ALL: [Self; 7] =
+        [Self::Pass, Self::Public, Self::SignIn, Self::Forbid, Self::Own, Self::Redirect, Self::Refuse];
 
     /// Its name in logs and metrics.
     pub fn as_str(self) -> &'static str {
@@ -47,6 +50,7 @@ impl Decision {
             Self::SignIn => "sign_in",
             Self::Forbid => "forbid",
             Self::Own => "own",
+            Self::Redirect => "redirect",
             Self::Refuse => "refuse",
         }
     }

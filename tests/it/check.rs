@@ -111,6 +111,10 @@ impl Process {
         read(&self.out)
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, name: &str) {
         let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status().unwrap();
         assert!(status.success());
@@ -378,4 +382,29 @@ async fn a_sign_in_leaves_lines_that_explain_it_and_no_secret() {
     assert!(text(&request_id) >= 1, "the cause is logged under the same id");
     assert!(text("inactive_user") >= 1, "and Salesforce's own word for it");
     assert!(text("signed in") >= 1);
+}
+
+#[tokio::test]
+async fn logs_for_people_are_lines_of_words() {
+    let bench = Bench::new().await;
+    let toml = bench
+        .toml("")
+        .replace("format = \"json\"", "format = \"text\"")
+        .replace("level = \"trace\"", "level = \"info\"");
+    let mut process = Process::start(&bench, &toml).await;
+    let mut browser = Browser::new();
+    browser.fetch(hyper::Method::GET, format!("{}/deep/page?secret=hunter2", bench.url), &[], "").await;
+    browser.sign_in(&format!("{}/", bench.url), people::STANDARD.username).await;
+    process.signal("TERM");
+    assert_eq!(process.ended().await, Some(0));
+    let (access, diagnostics) = (process.output(), process.errors());
+    let first: Vec<&str> = access.lines().next().unwrap().split(' ').collect();
+    let host = bench.url.split_once("://").unwrap().1;
+    assert_eq!(&first[1..7], ["127.0.0.1", "GET", host, "/deep/page", "401", "sign_in"], "{access}");
+    assert!(first.contains(&"refusal=sign_in_required") && first.contains(&"route=the-app"), "{access}");
+    assert!(access.lines().last().unwrap().contains(" 200 pass route=the-app user="), "{access}");
+    assert!(diagnostics.contains(" INFO ") && diagnostics.contains("listening"), "{diagnostics}");
+    for text in [&access, &diagnostics] {
+        assert!(!text.contains("hunter2") && !text.contains('\u{1b}') && !text.contains('{'), "{text}");
+    }
 }

@@ -12,8 +12,9 @@ use crate::stage::{soon, until};
 use crate::world::{World, free_port};
 
 /// Everything that answers one request, over whatever kind of connection.
-pub async fn exchange<S: AsyncReadExt + AsyncWriteExt + Unpin>(mut stream: S, request: &str) -> String {
-    soon("a request's leaving", stream.write_all(request.as_bytes())).await.unwrap();
+pub async fn exchange<S: AsyncReadExt + AsyncWriteExt + Unpin>(mut stream: S, request: impl AsRef<[u8]>) -> String {
+    // whoever has been turned away by then has been answered
+    _ = soon("a request's leaving", stream.write_all(request.as_ref())).await;
     let mut answer = Vec::new();
     // a reset is an end, too
     _ = soon("an answer's end", stream.read_to_end(&mut answer)).await;

@@ -2,8 +2,10 @@
 
 use hyper::Method;
 use portcullis::emulator::Mischief;
+use tokio::net::TcpStream;
 
 use crate::browser::{Browser, Reply};
+use crate::listeners::exchange;
 use crate::stage::until;
 use crate::world::World;
 
@@ -69,4 +71,35 @@ async fn metrics_name_no_person_and_no_secret() {
     for secret in [id.as_str(), "grace", "0055g", "00D5g", &world.org.app().client_secret, &world.org.app().client_id] {
         assert!(!metrics.contains(secret), "{secret}");
     }
+}
+
+#[tokio::test]
+async fn a_page_that_points_its_name_here_reads_nothing() {
+    let world = World::with().operator("hosts = [\"gate.internal\"]").start().await;
+    let address = world.gateway.operator_address.unwrap();
+    let get = |host: String| async move {
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        exchange(TcpStream::connect(address).await.unwrap(), request).await
+    };
+    for host in
+        ["evil.example".to_owned(), format!("evil.example:{}", address.port()), "localhost.evil.example".to_owned()]
+    {
+        let answer = get(host).await;
+        assert!(answer.starts_with("HTTP/1.1 421 ") && !answer.contains("portcullis_"), "{answer}");
+    }
+    for host in [address.to_string(), "localhost".to_owned(), "gate.internal:9180".to_owned(), "[::1]".to_owned()] {
+        let answer = get(host).await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("portcullis_"), "{answer}");
+    }
+    let old = exchange(TcpStream::connect(address).await.unwrap(), "GET /livez HTTP/1.0\r\n\r\n").await;
+    assert!(old.starts_with("HTTP/1.0 200 "), "{old}");
+}
+
+#[tokio::test]
+async fn an_operator_who_wants_no_listener_has_none() {
+    let world = World::with().operator("listen = \"off\"").start().await;
+    assert_eq!(world.gateway.operator_address, None);
+    let reply = world.browser().fetch(Method::GET, world.at("/"), &[], "").await;
+    assert_eq!(reply.status, 401);
+    crate::stage::soon("the end", world.gateway.shutdown()).await;
 }

@@ -42,6 +42,7 @@ pub struct Builder {
     saml: Option<Saml>,
     listen: String,
     workers: usize,
+    operator: String,
 }
 
 /// How the gateway is set up for SAML.
@@ -98,6 +99,7 @@ impl World {
             saml: None,
             listen: "\"127.0.0.1:{port}\"".to_owned(),
             workers: 1,
+            operator: String::new(),
         }
     }
 
@@ -282,6 +284,12 @@ impl Builder {
         self
     }
 
+    /// The lines of `[operator]`; a port is found unless they say where.
+    pub fn operator(mut self, toml: &str) -> Self {
+        self.operator = toml.to_owned();
+        self
+    }
+
     /// So many threads.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
@@ -329,10 +337,12 @@ impl Builder {
         let toml = format!(
             "public_url = \"{url}\"\nlisten = {}\nworkers = {}\ndrain = \"2s\"\n{}\n\
              [provider.salesforce]\n{provider}\n\
-             [operator]\nlisten = \"127.0.0.1:0\"\n[log]\naccess = \"off\"\n{tls_table}\n{}\n{}",
+             [operator]\n{}{}\n[log]\naccess = \"off\"\n{tls_table}\n{}\n{}",
             self.listen.replace("{port}", &port.to_string()),
             self.workers,
             self.top,
+            if self.operator.contains("listen") { "" } else { "listen = \"127.0.0.1:0\"\n" },
+            self.operator,
             self.tables,
             routes.replace("{app}", &app.authority),
         );

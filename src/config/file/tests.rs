@@ -344,6 +344,38 @@ fn the_front_door_may_be_in_several_places() {
 }
 
 #[test]
+fn the_redirect_leads_from_a_place_of_its_own_to_https() {
+    let https = |table: &str| format!("{}{table}", top("public_url = \"https://wiki.example.com\""));
+    let config = good(&https("[redirect]\nlisten = [\"127.0.0.1:80\", \"[::1]:80\"]\n"));
+    assert_eq!(config.redirect.unwrap().list, [tcp("127.0.0.1:80"), tcp("[::1]:80")]);
+    assert_eq!(good(GOOD).redirect, None);
+    complaint(&https("[redirect]\n"), "redirect.listen");
+    complaint(&https("[redirect]\nlisten = \"0.0.0.0:8080\"\n"), "redirect.listen");
+    complaint(&https("[redirect]\nlisten = \"127.0.0.1:9180\"\n"), "redirect.listen");
+    complaint(&https("[redirect]\nlisten = \"80\"\n"), "redirect.listen");
+    complaint(&and("[redirect]\nlisten = \"127.0.0.1:80\"\n"), "redirect");
+}
+
+#[test]
+fn the_operators_names_are_names() {
+    let names = good(&and("[operator]\nhosts = [\"Gate.Internal\"]\n")).operator_hosts;
+    assert_eq!(names, ["gate.internal"]);
+    for name in ["http://gate.internal", "gate.internal:9180", "*", "gate internal"] {
+        complaint(&and(&format!("[operator]\nhosts = [\"{name}\"]\n")), "operator.hosts[1]");
+    }
+}
+
+#[test]
+fn a_balancer_and_a_client_are_bounded_in_the_configuration() {
+    let config = good(&top("proxy_protocol = [\"10.0.0.2\", \"unix\"]"));
+    assert_eq!(config.server.proxied.0.len(), 2);
+    complaint(&top("proxy_protocol = [\"0.0.0.0/0\"]"), "proxy_protocol[1]");
+    assert_eq!(good(GOOD).server.connections_per_client, None);
+    assert_eq!(good(&and("[limits]\nconnections_per_client = 9\n")).server.connections_per_client, Some(9));
+    complaint(&and("[limits]\nconnections_per_client = 0\n"), "limits.connections_per_client");
+}
+
+#[test]
 fn whoever_may_open_a_public_unix_socket_is_not_believed_in_silence() {
     let noted = |lines: &str| good(&top(lines)).notes.iter().any(|note| note.contains("everybody on this machine"));
     let socket = "listen = \"unix:/run/x.sock\"\ntrusted_proxies = [\"unix\"]";

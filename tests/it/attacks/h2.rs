@@ -441,3 +441,39 @@ async fn an_h2_upload_without_end_holds_up_nobody_else() {
         _ = uploads.write_all(&frame(DATA, 0, 1, b"more")).await;
     }
 }
+
+#[tokio::test]
+async fn more_streams_than_the_limit_are_refused() {
+    let app = Stage::play(|mut line, _| async move {
+        line.head().await;
+        // asked, and never answering
+        line.rest().await;
+    })
+    .await;
+    let routes = format!("[[route]]\npublic = true\nupstream = \"http://{}\"\n", app.authority);
+    let world = World::with().tls().routes(&routes).table("[limits]\nstreams = 2").start().await;
+    let authority = host(&world);
+    let fields = block(&ordinary(&authority, "/x"));
+    let frames: Vec<u8> =
+        [1, 3, 5].iter().flat_map(|stream| frame(HEADERS, END_STREAM | END_HEADERS, *stream, &fields)).collect();
+    let outcome = exchange(&world, &frames, SILENCE).await;
+    assert_eq!((outcome.resets.as_slice(), outcome.statuses.as_slice(), outcome.gone), (&[5][..], &[][..], false));
+}
+
+#[tokio::test]
+async fn an_idle_h2_connection_ends_and_a_busy_one_does_not() {
+    let world = World::with().tls().routes(TWO_ROUTES).table("[limits]\nh2_idle_timeout = \"400ms\"").start().await;
+    let authority = host(&world);
+    let fields = block(&ordinary(&authority, "/pub/x"));
+    let mut stream = connect(&world).await;
+    let began = std::time::Instant::now();
+    for number in 0..8u32 {
+        stream.write_all(&frame(HEADERS, END_STREAM | END_HEADERS, 2 * number + 1, &fields)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(began.elapsed() > Duration::from_millis(700) && world.app.hits() == 8, "{}", world.app.hits());
+    let mut rest = Vec::new();
+    // a reset is an end, too
+    _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await.expect("it ends");
+    assert_eq!(world.metric("portcullis_server_events_total{event=\"idle_timeout\"}").await, 1);
+}
