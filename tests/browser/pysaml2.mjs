@@ -8,8 +8,9 @@ const python = fileURLToPath(new URL("../../target/saml-interop/bin/python", imp
 const script = fileURLToPath(new URL("../saml/pysaml2_idp.py", import.meta.url));
 
 /** Starts it with the keys in `folder`, for the service provider whose metadata is at `metadata`. */
-export async function startPysaml2(folder, metadata) {
-  const child = spawn(python, ["-B", "-W", "ignore", script, folder, metadata], { stdio: ["pipe", "pipe", "inherit"] });
+export async function startPysaml2(folder, metadata, cipher = []) {
+  const command = ["-B", "-W", "ignore", script, folder, metadata, ...cipher];
+  const child = spawn(python, command, { stdio: ["pipe", "pipe", "inherit"] });
   const ended = once(child, "close");
   const [issuer] = await Promise.race([
     once(child.stdout.setEncoding("utf8"), "data"),
@@ -19,6 +20,7 @@ export async function startPysaml2(folder, metadata) {
   ]);
   return {
     issuer: issuer.trim(),
+    logout: `${issuer.trim()}/services/auth/idp/saml2/logout`,
     async stop() {
       child.stdin.end();
       await ended;

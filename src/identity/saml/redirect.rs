@@ -94,7 +94,8 @@ impl<'q> Query<'q> {
             (None, Some(message)) => (Parameter::Response, message),
             _ => return Err(BadQuery::Parameters),
         };
-        let relay_state = take("RelayState").map(decode).transpose()?;
+        // Written by a form's rules, as most do it, a space is a plus sign.
+        let relay_state = take("RelayState").map(|state| decode(&state.replace('+', " "))).transpose()?;
         let algorithm = take("SigAlg");
         let signature = take("Signature");
         if next.is_some() {

@@ -170,6 +170,17 @@ fn the_bytes_of_the_query_are_what_was_signed() {
     assert_eq!(judge(&query.replace("rsa-sha256", "hmac-sha256")), Err(Reason::SignatureAlgorithm));
 }
 
+/// pysaml2 writes queries as forms are written.
+#[test]
+fn a_relay_state_may_have_its_spaces_either_way() {
+    let Sending::Redirect(location) = ask(&settings(), "_q", ACS, "", NOW).unwrap() else { panic!("a redirect") };
+    let message = location.split_once('?').unwrap().1.split('&').next().unwrap();
+    for (written, state) in [("a+b%2Bc", "a b+c"), ("a%20b%2bc", "a b+c"), ("%2Ba%26", "+a&")] {
+        let read = Query::read(&format!("{message}&RelayState={written}")).map(|query| query.relay_state);
+        assert_eq!(read, Ok(Some(state.to_owned())), "{written}");
+    }
+}
+
 /// What a Salesforce org publishes, its logout switched on.
 fn published() -> String {
     let certificate = STANDARD.encode(IDP.certificate.der());
