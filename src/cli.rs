@@ -54,7 +54,7 @@ enum Command {
         #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
         port: u16,
         /// How people are signed in.
-        #[arg(long, value_enum, default_value = "oidc")]
+        #[arg(long, value_enum, default_value = "both")]
         protocol: Protocol,
         /// Print the gateway's configuration too.
         #[arg(long)]

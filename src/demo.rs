@@ -36,8 +36,10 @@ pub struct Settings {
 /// How people are signed in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Protocol {
-    /// By OpenID Connect.
+    /// By either of the first two of these, as they choose.
     #[default]
+    Both,
+    /// By OpenID Connect.
     Oidc,
     /// By SAML, with the org as identity provider.
     Saml,
@@ -152,23 +154,29 @@ fn configuration(
     app: &app::Running,
 ) -> io::Result<String> {
     let registered = org.app();
-    let provider = match protocol {
-        Protocol::Oidc => format!(
-            "org = \"{}\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\norganizations = [\"{HOME_ORGANIZATION}\"]\n",
-            org.org_url(),
-            registered.client_id,
-            registered.client_secret,
+    let oidc = format!(
+        "org = \"{}\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\norganizations = [\"{HOME_ORGANIZATION}\"]\n",
+        org.org_url(),
+        registered.client_id,
+        registered.client_secret,
+    );
+    let alone = |lines: &str| format!("[provider.salesforce]\n{lines}");
+    let providers = match protocol {
+        Protocol::Both => format!(
+            "[provider.oidc]\ntitle = \"Pretend org, by OpenID Connect\"\n{oidc}\n\
+             [provider.saml]\ntitle = \"Pretend org, by SAML\"\n{}",
+            saml::provide(address, Binding::Redirect, org)?
         ),
-        Protocol::Saml => saml::provide(address, Binding::Redirect, org)?,
-        Protocol::SamlPost => saml::provide(address, Binding::Post, org)?,
+        Protocol::Oidc => alone(&oidc),
+        Protocol::Saml => alone(&saml::provide(address, Binding::Redirect, org)?),
+        Protocol::SamlPost => alone(&saml::provide(address, Binding::Post, org)?),
     };
     Ok(format!(
         "# What `portcullis demo` runs the gateway with.\n\
          public_url = \"{address}\"\n\
          listen = \"127.0.0.1:{port}\"\n\
          drain = \"2s\"\n\n\
-         [provider.salesforce]\n\
-         {provider}\n\
+         {providers}\n\
          [headers.custom]\n\
          X-Person-Name = \"name\"\n\n\
          [operator]\n\

@@ -169,6 +169,24 @@ upstream = "http://127.0.0.1:3001"
 "#;
 
     #[test]
+    fn each_of_several_providers_is_told_apart() {
+        let second = "[provider.partners]\norg = \"https://partners.my.salesforce.com\"\nclient_id = \"3MVG9b\"\n\
+                      organizations = [\"00D5g00000FGHIJ\"]\ntitle = \"Partners\"\n";
+        let first = "client_secret = \"hunter2\"";
+        let text = TEXT.replace(first, &format!("{first}\norganizations = [\"00D5g00000ABCDE\"]\n{second}"));
+        let config = file::read(&text, "gateway.toml", &[]).unwrap();
+        let summary = summary(&config);
+        assert!(summary.contains("partners at https://partners.my.salesforce.com, shown as \"Partners\""), "{summary}");
+        assert_eq!(summary.matches("who may").count(), 2, "{summary}");
+        for provider in &config.providers {
+            let name = provider.settings.name();
+            let text = for_salesforce(provider, &config);
+            assert!(text.starts_with(&format!("For {name}, enter in the app's OAuth settings")), "{text}");
+            assert!(text.contains(&format!("/.portcullis/callback/{name}\n")), "{text}");
+        }
+    }
+
+    #[test]
     fn every_callback_address_and_scope_is_printed_to_be_entered() {
         let config = file::read(TEXT, "gateway.toml", &[]).unwrap();
         let text = for_salesforce(&config.providers[0], &config);

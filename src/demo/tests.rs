@@ -161,6 +161,17 @@ async fn the_demonstration_speaks_saml_in_both_bindings() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demonstration_offers_both_protocols_unless_told_otherwise() {
+    let demo = demo_by(Protocol::default()).await;
+    let page = Visitor::default().go(&format!("{}/wiki", demo.address), None).await;
+    assert!(page.url.contains("/.portcullis/start?return_to="), "{}", page.url);
+    let both = ["Pretend org, by OpenID Connect", "Pretend org, by SAML", "provider=oidc", "provider=saml"];
+    assert!(both.iter().all(|part| page.body.contains(part)), "{}", page.body);
+    assert_eq!(demo.app.hits(), 0);
+    demo.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_may_not_come_in_reaches_no_app() {
     let demo = demo().await;
     for person in [PARTNER, INACTIVE, NOT_APPROVED, FOREIGNER] {

@@ -123,3 +123,47 @@ impl Entrances {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file::read;
+
+    fn entrances(names: &[&str]) -> Entrances {
+        let table = |name: &&str| {
+            format!(
+                "[provider.{name}]\norg = \"https://{name}.my.salesforce.com\"\nclient_id = \"x\"\n\
+                 organizations = [\"00D5g00000ABCDE\"]\n"
+            )
+        };
+        let tables: String = names.iter().map(table).collect();
+        let text = format!("public_url = \"http://localhost\"\n{tables}[[route]]\nupstream = \"http://127.0.0.1:1\"\n");
+        Entrances::new(&read(&text, "test", &[]).unwrap().providers).unwrap()
+    }
+
+    #[test]
+    fn each_address_is_of_one_entrance() {
+        let one = entrances(&["a"]);
+        assert!(one.only().is_some() && one.at("/callback").is_some());
+        for path in ["/callback/a", "/callback/", "/Callback", "", "/", "/saml/acs", "/saml/metadata"] {
+            assert!(one.at(path).is_none(), "{path}");
+        }
+        let two = entrances(&["b", "a"]);
+        assert!(two.only().is_none());
+        let found = |path: &str| two.at(path).map(|(entrance, arrival)| (entrance.name().0.as_str(), arrival));
+        assert_eq!(found("/callback/b"), Some(("b", Arrival::Answer)));
+        assert_eq!(found("/callback/a"), Some(("a", Arrival::Answer)));
+        for path in ["/callback", "/callback/", "/callback/c", "/callback/a/b", "/callback/A", "/callback/a/"] {
+            assert_eq!(found(path), None, "{path}");
+        }
+        assert!(two.named("a").is_some() && two.named("A").is_none() && two.named("").is_none());
+    }
+
+    #[test]
+    fn one_provider_cannot_use_up_anothers_ids() {
+        let two = entrances(&["a", "a-b"]);
+        let own: Vec<String> = two.iter().flat_map(|one| [one.own("x"), one.own("b x"), one.own(" x")]).collect();
+        let different: std::collections::BTreeSet<&String> = own.iter().collect();
+        assert_eq!(different.len(), own.len());
+    }
+}

@@ -16,7 +16,8 @@ const opened = (output) => output.match(/Open +(http:\/\/localhost:\d+)\//)?.[1]
  */
 export async function inDemo(browser, story, { mischief, protocol, ...options } = {}) {
   const misbehave = mischief === undefined ? [] : ["--mischief", mischief];
-  const speak = protocol === undefined ? [] : ["--protocol", protocol];
+  // Most stories are told by one protocol, where nobody has to choose first.
+  const speak = ["--protocol", protocol ?? "oidc"];
   const demo = await startPortcullis(["demo", ...speak, ...misbehave], opened);
   try {
     await inContext(browser, (page, context) => story(page, context, demo.ready, demo), options);

@@ -11,6 +11,7 @@ mod framing;
 mod h2;
 mod headers;
 mod identities;
+mod mixup;
 mod pages;
 mod paths;
 mod redirects;

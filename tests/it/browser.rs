@@ -67,6 +67,13 @@ impl Reply {
         marked.unwrap_or_else(|| panic!("no refusal: {} {}", self.status, self.body)).to_owned()
     }
 
+    /// The way in by one provider, on the page where people choose.
+    pub fn way(&self, provider: &str) -> Url {
+        let ours = |link: &Url| link.query_pairs().any(|(name, value)| name == "provider" && value == provider);
+        let way = self.links().into_iter().find(ours);
+        way.unwrap_or_else(|| panic!("no way in by {provider}: {} {}", self.status, self.body))
+    }
+
     /// The addresses of the page's links.
     pub fn links(&self) -> Vec<Url> {
         let marked = self.body.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
@@ -259,7 +266,7 @@ impl Browser {
         for _ in 0..30 {
             if reply.status.is_redirection() {
                 let next = reply.location();
-                if next.path().ends_with("/callback") {
+                if next.path().contains("/.portcullis/callback") {
                     return reply;
                 }
                 reply = self.get(next).await;

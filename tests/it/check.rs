@@ -315,9 +315,13 @@ async fn a_demonstration_can_be_signed_in_to() {
     until("the demonstration", || async { read(&process.out).contains("Open") }).await;
     let text = read(&process.out);
     let address = text.split_whitespace().find(|word| word.starts_with("http://localhost:")).expect("an address");
-    let reply = Browser::new().sign_in(&format!("{address}deep?x=1"), people::STANDARD.username).await;
-    assert_eq!((reply.status.as_u16(), reply.url.as_str()), (200, format!("{address}deep?x=1").as_str()));
-    assert!(reply.body.contains(people::STANDARD.user), "the sample app shows who came: {}", reply.body);
+    for provider in ["oidc", "saml"] {
+        let mut browser = Browser::new();
+        let choice = browser.visit(&format!("{address}deep?x=1")).await;
+        let reply = browser.try_sign_in(choice.way(provider).as_str(), people::STANDARD.username, "allow").await;
+        assert_eq!((reply.status.as_u16(), reply.url.as_str()), (200, format!("{address}deep?x=1").as_str()));
+        assert!(reply.body.contains(people::STANDARD.user), "the sample app shows who came: {}", reply.body);
+    }
     process.signal("INT");
     assert_eq!(process.ended().await, Some(0), "{}", read(&process.err));
 }

@@ -23,6 +23,7 @@ mod login_saml;
 mod me;
 mod operator;
 mod promises;
+mod providers;
 mod proxy_protocol;
 mod proxying;
 mod redirect;

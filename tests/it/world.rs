@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use portcullis::config::file;
+use portcullis::config::{Config, file};
 use portcullis::emulator::saml::app::{Binding, SingleLogout};
 use portcullis::emulator::saml::{HTTP_POST, HTTP_REDIRECT, LOGOUT, METADATA};
 use portcullis::emulator::settings::{KeySize, Settings};
 use portcullis::emulator::{self, Emulator, KeyRing, Mischief, people};
 use portcullis::gateway::{self, Running};
+use portcullis::identity;
 
 use crate::app::App;
 use crate::browser::Browser;
@@ -17,6 +18,8 @@ use crate::browser::Browser;
 /// What a world is made of. Dropped, it is gone.
 pub struct World {
     pub org: emulator::Running,
+    /// The orgs of providers beside the first, where they have one of their own.
+    pub others: Vec<emulator::Running>,
     pub app: App,
     pub gateway: Running,
     /// The gateway's public address, without a trailing slash.
@@ -40,9 +43,20 @@ pub struct Builder {
     tls: bool,
     base: Base,
     saml: Option<Saml>,
+    beside: Vec<(&'static str, Beside, String)>,
     listen: String,
     workers: usize,
     operator: String,
+}
+
+/// A provider beside the first.
+pub enum Beside {
+    /// The same org, by SAML.
+    SameBySaml,
+    /// Another org.
+    Oidc(Settings),
+    /// Another org by SAML, with single logout.
+    Saml(Settings),
 }
 
 /// How the gateway is set up for SAML.
@@ -79,6 +93,12 @@ pub fn keys() -> Arc<KeyRing> {
     Arc::clone(RING.get_or_init(|| KeyRing::generate(KeySize::Small).expect("keys can be made")))
 }
 
+/// The same for another org.
+pub fn other_keys() -> Arc<KeyRing> {
+    static RING: OnceLock<Arc<KeyRing>> = OnceLock::new();
+    Arc::clone(RING.get_or_init(|| KeyRing::generate(KeySize::Small).expect("keys can be made")))
+}
+
 impl World {
     /// The ordinary world: `http://localhost`, one closed route.
     pub async fn new() -> Self {
@@ -97,6 +117,7 @@ impl World {
             tls: false,
             base: Base::MyDomain,
             saml: None,
+            beside: Vec::new(),
             listen: "\"127.0.0.1:{port}\"".to_owned(),
             workers: 1,
             operator: String::new(),
@@ -174,6 +195,12 @@ impl World {
 }
 
 impl Builder {
+    /// Adds a provider of that name, with these lines beside those that it needs.
+    pub fn beside(mut self, name: &'static str, what: Beside, lines: &str) -> Self {
+        self.beside.push((name, what, lines.to_owned()));
+        self
+    }
+
     /// Adds lines to the top level of the configuration.
     pub fn top(mut self, toml: &str) -> Self {
         self.top.push_str(toml);
@@ -332,11 +359,36 @@ impl Builder {
                 "protocol = \"oidc\"\norg = \"{address}\"\nclient_id = \"{}\"\n{secret}{}",
                 settings.client_id, self.provider
             ),
-            Some(saml) => saml.provider(&org, &url, address, &directory),
+            Some(saml) => saml.provider("salesforce", &org, &url, address, &directory),
         };
+        let mut others = Vec::new();
+        let mut beside = String::new();
+        // Which of the other orgs each provider has, if not the first one's.
+        let mut places: Vec<Option<usize>> = vec![None];
+        for (name, what, lines) in self.beside {
+            let (settings, by_saml) = match what {
+                Beside::SameBySaml => (None, Some(Saml::beside(None))),
+                Beside::Oidc(settings) => (Some(settings), None),
+                Beside::Saml(settings) => (Some(settings), Some(Saml::beside(Some(Binding::Redirect)))),
+            };
+            places.push(settings.is_some().then_some(others.len()));
+            if let Some(settings) = settings {
+                others.push(Emulator::start(settings).await.expect("the other org starts"));
+            }
+            let org = places.last().copied().flatten().map_or(&org, |place| &others[place]);
+            let (at, app) = (org.org_url(), org.app());
+            let needed = match by_saml {
+                Some(saml) => saml.provider(name, org, &url, at, &directory),
+                None => format!(
+                    "org = \"{at}\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\n",
+                    app.client_id, app.client_secret
+                ),
+            };
+            beside.push_str(&format!("[provider.{name}]\n{needed}{lines}\n"));
+        }
         let toml = format!(
             "public_url = \"{url}\"\nlisten = {}\nworkers = {}\ndrain = \"2s\"\n{}\n\
-             [provider.salesforce]\n{provider}\n\
+             [provider.salesforce]\n{provider}\n{beside}\n\
              [operator]\n{}{}\n[log]\naccess = \"off\"\n{tls_table}\n{}\n{}",
             self.listen.replace("{port}", &port.to_string()),
             self.workers,
@@ -348,16 +400,51 @@ impl Builder {
         );
         let config =
             file::read(&toml, "the test's gateway.toml", &[]).unwrap_or_else(|problems| panic!("{problems}\n{toml}"));
+        if places.len() > 1 {
+            introduce(&config, |index| places[index].map_or(&org, |place| &others[place]));
+        }
         let gateway = gateway::start(config).await.map_err(|problem| problem.to_string())?;
-        Ok(World { org, app, gateway, url, tls, speaks_saml: self.saml.is_some(), _directory: directory })
+        let speaks_saml = self.saml.is_some();
+        Ok(World { org, others, app, gateway, url, tls, speaks_saml, _directory: directory })
+    }
+}
+
+/// Tells the org of each provider, by its place, where the gateway wants its answers.
+fn introduce<'a>(config: &Config, org: impl Fn(usize) -> &'a emulator::Running) {
+    for (index, entry) in config.providers.iter().enumerate() {
+        for callback in config.callbacks(entry) {
+            match &entry.settings {
+                identity::Settings::Oidc(_) => org(index).register(callback),
+                identity::Settings::Saml(setup) => org(index).register_saml(setup.entity_id.clone(), callback),
+            }
+        }
+        let logout = entry.paths().logout.map(|path| format!("{}{}{path}", config.origins[0], config.prefix));
+        org(index).configure(|app| {
+            if let (Some(there), Some(url)) = (&mut app.saml.single_logout, logout) {
+                there.url = url;
+            }
+        });
     }
 }
 
 impl Saml {
+    /// A provider beside the first.
+    fn beside(logout: Option<Binding>) -> Self {
+        let (binding, source) = (Binding::Redirect, Source::Pinned);
+        Self { binding, lines: String::new(), source, key: logout.is_some(), logout }
+    }
+
     /// Sets the org up for the gateway at `url`, and writes the provider that fits.
-    fn provider(&self, org: &emulator::Running, url: &str, address: &str, directory: &tempfile::TempDir) -> String {
-        let path = |name: &str| directory.path().join(name).display().to_string();
-        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    fn provider(
+        &self,
+        name: &str,
+        org: &emulator::Running,
+        url: &str,
+        address: &str,
+        directory: &tempfile::TempDir,
+    ) -> String {
+        let path = |file: &str| directory.path().join(format!("{name}-{file}")).display().to_string();
+        let write = |file: &str, text: &str| std::fs::write(path(file), text).unwrap();
         org.register_saml(format!("{url}/.portcullis/saml/metadata"), format!("{url}/.portcullis/saml/acs"));
         let mut lines = self.lines.replace("{org}", org.org_url());
         if self.key {

@@ -2,7 +2,7 @@
 
 use http_body_util::BodyExt;
 use portcullis::clock::Timestamp;
-use portcullis::pages::{Form, Links, Me, Pages, SignOut, Visit};
+use portcullis::pages::{Choice, Form, Links, Me, Pages, SignOut, Visit, WayIn};
 use portcullis::refusal::Refusal;
 
 use super::*;
@@ -102,7 +102,10 @@ async fn a_hostile_person_is_shown_as_text() {
         };
         let sign_out = SignOut { who: text(), action: "/.portcullis/sign-out".to_owned(), home: text(), onward: None };
         let links = Links { sign_in: text(), again: text(), others: Some(text()), home: text() };
+        let way = |link: &str| WayIn { provider: text(), title: text(), place: Some(text()), link: link.to_owned() };
+        let choice = Choice { ways: vec![way(payload), way("https://wiki.example/.portcullis/start?provider=a")] };
         for response in [
+            pages.choice(&choice, Form::Page, &visit),
             pages.me(&me, Form::Page, &visit),
             pages.sign_out(&sign_out, &visit),
             pages.signed_out(&visit, &links),
@@ -112,9 +115,11 @@ async fn a_hostile_person_is_shown_as_text() {
             let body = response.into_body().collect().await.unwrap().to_bytes();
             check_page(std::str::from_utf8(&body).unwrap());
         }
-        for response in
-            [pages.me(&me, Form::Json, &visit), pages.refusal(&Refusal::SignInRequired, Form::Json, &visit, &links)]
-        {
+        for response in [
+            pages.choice(&choice, Form::Json, &visit),
+            pages.me(&me, Form::Json, &visit),
+            pages.refusal(&Refusal::SignInRequired, Form::Json, &visit, &links),
+        ] {
             assert_eq!(response.headers()["content-type"], "application/json");
             assert_eq!(response.headers()["x-content-type-options"], "nosniff");
             let body = response.into_body().collect().await.unwrap().to_bytes();
