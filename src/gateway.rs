@@ -284,6 +284,7 @@ fn upstream_refusal(fault: UpstreamFault) -> Refusal {
         UpstreamFault::ConnectTimeout { .. } => Refusal::UpstreamConnectTimeout { cause },
         UpstreamFault::FirstByteTimeout { .. } => Refusal::UpstreamFirstByteTimeout { cause },
         UpstreamFault::Ended { .. } | UpstreamFault::Misbehaved { .. } => Refusal::UpstreamMisbehaved { cause },
+        UpstreamFault::NoTunnel { .. } => Refusal::TunnelNotOffered,
         UpstreamFault::Busy { .. } => Refusal::UpstreamBusy { cause },
         UpstreamFault::ClientBody { .. } => Refusal::BodyStalled,
     }

@@ -26,8 +26,10 @@ const LONGEST_SOCKET: usize = 107;
 
 /// An address of an app, as a route names it.
 pub(super) fn address(text: &str, ours: &[SocketAddr]) -> Result<Address, Wrong> {
-    if let Some(path) = text.strip_prefix("unix:") {
-        return Ok(Address { transport: Transport::Http, place: socket(path, "unix:")? });
+    for (scheme, transport) in [("unix:", Transport::Http), ("h2c+unix:", Transport::H2c)] {
+        if let Some(path) = text.strip_prefix(scheme) {
+            return Ok(Address { transport, place: socket(path, scheme)? });
+        }
     }
     let Some(url) = Url::parse(text).ok().filter(|url| url.has_host()) else {
         let guess = !text.contains("://") && Url::parse(&format!("http://{text}")).is_ok() && !text.contains('@');
@@ -42,8 +44,9 @@ pub(super) fn address(text: &str, ours: &[SocketAddr]) -> Result<Address, Wrong>
     let (transport, default) = match scheme {
         "http" => (Transport::Http, 80),
         "https" => (Transport::Https, 443),
+        "h2c" => (Transport::H2c, 80),
         _ => {
-            let instead = "write http://, https:// or unix:";
+            let instead = "write http://, https://, h2c:// or unix:";
             return Err(Wrong::new(format!("begins with {scheme}://"), instead));
         }
     };

@@ -338,6 +338,9 @@ fn is_the_addresses_fault(fault: &UpstreamFault) -> bool {
         | UpstreamFault::FirstByteTimeout { .. }
         | UpstreamFault::Ended { .. }
         | UpstreamFault::Misbehaved { .. } => true,
-        UpstreamFault::Busy { .. } | UpstreamFault::ClientBody { .. } | UpstreamFault::NoAddress => false,
+        UpstreamFault::Busy { .. }
+        | UpstreamFault::NoTunnel { .. }
+        | UpstreamFault::ClientBody { .. }
+        | UpstreamFault::NoAddress => false,
     }
 }

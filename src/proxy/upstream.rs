@@ -8,7 +8,9 @@ mod body;
 mod connection;
 mod dial;
 mod fault;
+mod h2;
 mod pool;
+mod shared;
 pub mod tls;
 
 use std::pin::pin;
@@ -16,15 +18,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use hyper::Method;
+use hyper::{Method, Version};
 use tokio::time::{timeout, timeout_at};
 
 use super::stream::Progress;
 use crate::http::{Body, Request};
-use crate::route::Address;
+use crate::route::{Address, Transport};
 use connection::{Connection, Failed, Why};
-use dial::{DialFault, Stream, dial};
+use dial::{DialFault, Offer, Stream, dial};
 use pool::Pool;
+use shared::Shared;
 
 pub use body::AppBody;
 pub use fault::{Unanswered, UpstreamFault};
@@ -56,6 +59,7 @@ pub struct Upstream {
     bound: usize,
     busy: AtomicUsize,
     pool: Pool,
+    shared: Shared,
 }
 
 /// A place among the requests under way, with the connection in use. Give it back when its answer was read to the
@@ -97,7 +101,15 @@ impl Upstream {
     /// An address that one of `cores` cores talks to, with `connector` where that needs TLS.
     pub fn new(address: Address, settings: Settings, connector: Option<Connector>, cores: usize) -> Self {
         let bound = settings.connections.div_ceil(cores.max(1));
-        Self { address, settings, connector, bound, busy: AtomicUsize::new(0), pool: Pool::default() }
+        Self {
+            address,
+            settings,
+            connector,
+            bound,
+            busy: AtomicUsize::new(0),
+            pool: Pool::default(),
+            shared: Shared::default(),
+        }
     }
 
     /// Where it is.
@@ -160,6 +172,25 @@ impl Upstream {
 
     async fn exchange(
         &self,
+        request: Request,
+        lease: &mut Lease,
+        now: Instant,
+    ) -> Result<hyper::Response<AppBody>, Unanswered> {
+        let may_share = match self.address.transport {
+            Transport::Http => false,
+            Transport::Https => self.connector.as_ref().is_some_and(Connector::offers_http2),
+            Transport::H2c => true,
+        };
+        if may_share {
+            // Boxed: its future is large, and every request by HTTP/1.1 would make room for it.
+            return Box::pin(self.exchange_shared(request, lease, now)).await;
+        }
+        self.exchange_alone(request, lease, now).await
+    }
+
+    /// Over a connection of its own, by HTTP/1.1.
+    async fn exchange_alone(
+        &self,
         mut request: Request,
         lease: &mut Lease,
         now: Instant,
@@ -192,8 +223,15 @@ impl Upstream {
     }
 
     async fn connect(&self) -> Result<Connection, UpstreamFault> {
-        let stream = connect(&self.address, self.connector.as_ref(), self.settings.connect_timeout).await?;
+        let patience = self.settings.connect_timeout;
+        let (stream, _) = timeout(patience, self.dial(Offer::Http1))
+            .await
+            .map_err(|_| UpstreamFault::ConnectTimeout { address: self.address.clone() })??;
         Connection::open(stream).await.map_err(|why| self.fault(why))
+    }
+
+    async fn dial(&self, offer: Offer) -> Result<(Stream, Version), UpstreamFault> {
+        dial(&self.address, self.connector.as_ref(), offer).await.map_err(|fault| no_connection(&self.address, fault))
     }
 
     fn fault(&self, why: Why) -> UpstreamFault {
@@ -201,13 +239,16 @@ impl Upstream {
             Why::ClientBody(cause) => UpstreamFault::ClientBody { cause },
             Why::Handshake(cause) => UpstreamFault::Handshake { address: self.address.clone(), cause },
             Why::Ended(cause) => UpstreamFault::Ended { address: self.address.clone(), cause },
-            Why::Misbehaved(cause) => UpstreamFault::Misbehaved { address: self.address.clone(), cause },
+            Why::Refused(cause) | Why::Misbehaved(cause) => {
+                UpstreamFault::Misbehaved { address: self.address.clone(), cause }
+            }
         }
     }
 
     /// Closes connections that have been idle for too long; the gateway calls it now and then.
     pub fn sweep(&self) {
         self.pool.sweep(self.settings.pool_idle_timeout);
+        self.shared.sweep(self.settings.pool_idle_timeout);
     }
 }
 
@@ -216,34 +257,37 @@ impl Upstream {
 /// # Errors
 /// [`UpstreamFault`] when that takes longer than `patience`, or fails.
 pub async fn reach(address: &Address, connector: Option<&Connector>, patience: Duration) -> Result<(), UpstreamFault> {
-    connect(address, connector, patience).await.map(drop)
-}
-
-async fn connect(
-    address: &Address,
-    connector: Option<&Connector>,
-    patience: Duration,
-) -> Result<Stream, UpstreamFault> {
-    let dialled = timeout(patience, dial(address, connector)).await;
-    let address = || address.clone();
-    match dialled {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(DialFault::Unreachable(cause))) => Err(UpstreamFault::Unreachable { address: address(), cause }),
-        Ok(Err(DialFault::Certificate(cause))) => Err(UpstreamFault::Certificate { address: address(), cause }),
-        Ok(Err(DialFault::Handshake(cause))) => Err(UpstreamFault::Handshake { address: address(), cause }),
-        Err(_) => Err(UpstreamFault::ConnectTimeout { address: address() }),
+    match timeout(patience, dial(address, connector, Offer::Any)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(fault)) => Err(no_connection(address, fault)),
+        Err(_) => Err(UpstreamFault::ConnectTimeout { address: address.clone() }),
     }
 }
 
-/// A copy of a request that may be sent twice: a safe method, no body.
+fn no_connection(address: &Address, fault: DialFault) -> UpstreamFault {
+    let address = address.clone();
+    match fault {
+        DialFault::Unreachable(cause) => UpstreamFault::Unreachable { address, cause },
+        DialFault::Certificate(cause) => UpstreamFault::Certificate { address, cause },
+        DialFault::Handshake(cause) => UpstreamFault::Handshake { address, cause },
+    }
+}
+
+/// A copy of a request that may be acted on twice.
 pub(super) fn copy_of(request: &Request) -> Option<Request> {
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if !safe || !matches!(request.body(), Body::Empty) {
-        return None;
-    }
+    is_safe(request).then(|| spare(request))
+}
+
+/// Whether a request may be acted on twice: a safe method, no body.
+fn is_safe(request: &Request) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && matches!(request.body(), Body::Empty)
+}
+
+/// A copy of a request without a body.
+fn spare(request: &Request) -> Request {
     let mut copy = Request::new(Body::Empty);
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
-    Some(copy)
+    copy
 }

@@ -21,6 +21,7 @@ mod listeners;
 mod login_oidc;
 mod login_saml;
 mod me;
+mod multiplexed;
 mod operator;
 mod promises;
 mod providers;

@@ -439,7 +439,7 @@ pub async fn secured(world: &World, protocol: &[u8]) -> TlsStream<TcpStream> {
     stream
 }
 
-async fn speak_http2<B>(world: &World) -> http2::SendRequest<B>
+pub async fn speak_http2<B>(world: &World) -> http2::SendRequest<B>
 where
     B: hyper::body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + Unpin + 'static,
 {

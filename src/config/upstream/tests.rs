@@ -32,12 +32,20 @@ fn upstream(address: &str) -> String {
 
 #[test]
 fn an_address_is_read_and_shown_as_it_is_written() {
-    for address in ["http://127.0.0.1:3000", "http://[::1]:80", "https://wiki.internal:8443", "unix:/run/app.sock"] {
+    for address in [
+        "http://127.0.0.1:3000",
+        "http://[::1]:80",
+        "https://wiki.internal:8443",
+        "unix:/run/app.sock",
+        "h2c://wiki:50051",
+        "h2c+unix:/run/app.sock",
+    ] {
         assert_eq!(good(&upstream(address)).proxy.apps[0].addresses[0].to_string(), address);
     }
     for (written, shown) in [
         ("http://wiki", "http://wiki:80"),
         ("https://WIKI/", "https://wiki:443"),
+        ("h2c://[::1]", "h2c://[::1]:80"),
         ("http://[0:0::1]", "http://[::1]:80"),
     ] {
         assert_eq!(good(&upstream(written)).proxy.apps[0].addresses[0].to_string(), shown);
@@ -61,6 +69,9 @@ fn what_is_no_address_is_complained_about() {
         "unix:app.sock",
         "unix:///run/app.sock",
         "unix:/run/",
+        "h2c+unix:app.sock",
+        "h2c://wiki/x",
+        "h2://wiki",
         &long,
     ] {
         complaint(&upstream(address), "upstream");
@@ -102,6 +113,7 @@ fn tls_to_an_app_is_checked_before_anybody_comes() {
         (format!("ca = {certificate}\ncertificate = {key}\nprivate_key = {key}"), "certificate"),
         (format!("ca = {certificate}\ncertificate = {certificate}\nprivate_key = {other}"), "private_key"),
         (format!("ca = {certificate}\ndangerous_accept_any_certificate = true"), "ca"),
+        ("http2 = 2".to_owned(), "http2"),
         ("dangerous_accept_any_certificate = \"yes\"".to_owned(), "dangerous_accept_any_certificate"),
         (format!("ca = {certificate}\nservername = \"x\""), "servername"),
     ] {

@@ -15,7 +15,7 @@ use crate::config::problem::Wrong;
 use crate::config::reader::{Table, Written};
 use crate::config::value::truth;
 use crate::proxy::upstream::Connector;
-use crate::proxy::upstream::tls::{Identity, Problem, Settings, Verification, system_authorities};
+use crate::proxy::upstream::tls::{Http2, Identity, Problem, Settings, Verification, system_authorities};
 use crate::route::{Address, Place, Transport};
 
 /// The machine's certificate authorities, read once and only when a route needs them.
@@ -51,6 +51,7 @@ pub(in crate::config) fn read(
     let certificate = table.get("certificate", None, Written::Text, file);
     let private_key = table.get("private_key", None, Written::Text, file);
     let accept_any = table.get("dangerous_accept_any_certificate", Some("false"), Written::Truth, truth);
+    let http2 = table.get("http2", Some("true"), Written::Truth, truth);
     table.finish();
     let encrypted = addresses.iter().filter(|address| address.transport == Transport::Https);
     let Some(first) = encrypted.clone().next() else {
@@ -86,7 +87,8 @@ pub(in crate::config) fn read(
              people do (dangerous_accept_any_certificate)"
         ));
     }
-    let settings = Settings { authorities, server_name, identity, verification };
+    let http2 = if http2? { Http2::Offered } else { Http2::NotOffered };
+    let settings = Settings { authorities, server_name, identity, verification, http2 };
     match Connector::load(&settings, || system.authorities()) {
         Ok(connector) => Some(Some(connector)),
         Err(problem) => {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::h2::SharedBody;
 use crate::http::{Body, BodyError};
 
 /// The body of an app's answer.
@@ -17,6 +18,8 @@ use crate::http::{Body, BodyError};
 pub enum AppBody {
     /// As hyper receives it.
     Incoming(Incoming),
+    /// Off a connection that others use too.
+    Shared(Box<SharedBody>),
 }
 
 impl AppBody {
@@ -24,6 +27,7 @@ impl AppBody {
     pub fn into_ended(self) -> Body {
         match self {
             Self::Incoming(incoming) => Body::Incoming(incoming),
+            Self::Shared(_) => Body::Empty,
         }
     }
 }
@@ -35,18 +39,21 @@ impl http_body::Body for AppBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Incoming(incoming) => Pin::new(incoming).poll_frame(cx).map_err(Into::into),
+            Self::Shared(shared) => Pin::new(shared.as_mut()).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Incoming(incoming) => incoming.is_end_stream(),
+            Self::Shared(shared) => shared.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Incoming(incoming) => incoming.size_hint(),
+            Self::Shared(shared) => shared.size_hint(),
         }
     }
 }

@@ -41,6 +41,8 @@ pub(super) enum Why {
     Handshake(String),
     /// What came is not HTTP, or it broke off within the head.
     Misbehaved(String),
+    /// The app says that it did not look at the request.
+    Refused(String),
     /// The client's own body broke off.
     ClientBody(String),
 }

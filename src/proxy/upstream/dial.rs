@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use hyper::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
@@ -38,19 +39,37 @@ pub(super) enum DialFault {
     Handshake(String),
 }
 
-/// Connects, however long it takes; with TLS by `connector` when the address says so.
-pub(super) async fn dial(address: &Address, connector: Option<&Connector>) -> Result<Stream, DialFault> {
+/// What a connection with TLS may speak (ALPN, RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// HTTP/2 where the route allows it, and HTTP/1.1.
+    Any,
+    /// HTTP/1.1 alone.
+    Http1,
+}
+
+/// Connects, however long it takes, with TLS by `connector` when the address says so; and what is spoken then.
+pub(super) async fn dial(
+    address: &Address,
+    connector: Option<&Connector>,
+    offer: Offer,
+) -> Result<(Stream, Version), DialFault> {
     let plain = connect(&address.place).await.map_err(DialFault::Unreachable)?;
-    if address.transport != Transport::Https {
-        return Ok(plain);
+    match address.transport {
+        Transport::Http => return Ok((plain, Version::HTTP_11)),
+        Transport::H2c => return Ok((plain, Version::HTTP_2)),
+        Transport::Https => {}
     }
     let without = || DialFault::Handshake("the route has no name to verify its certificate by".to_owned());
     let connector = connector.ok_or_else(without)?;
     let name = connector.name_for(&address.place).ok_or_else(without)?;
-    match TlsConnector::from(Arc::clone(&connector.http1)).connect(name, plain).await {
-        Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-        Err(error) => Err(refused(error)),
-    }
+    let config = match offer {
+        Offer::Any => &connector.any,
+        Offer::Http1 => &connector.http1,
+    };
+    let stream = TlsConnector::from(Arc::clone(config)).connect(name, plain).await.map_err(refused)?;
+    let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    Ok((Stream::Tls(Box::new(stream)), if is_h2 { Version::HTTP_2 } else { Version::HTTP_11 }))
 }
 
 fn refused(error: io::Error) -> DialFault {

@@ -61,6 +61,12 @@ pub enum UpstreamFault {
         /// Why.
         cause: String,
     },
+    /// A tunnel was asked for, and it speaks HTTP/2 alone.
+    #[error("{address} speaks HTTP/2 alone, over which no upgrade passes")]
+    NoTunnel {
+        /// Where.
+        address: Address,
+    },
     /// `upstream.connections` are in use.
     #[error("{address} has upstream.connections requests under way")]
     Busy {

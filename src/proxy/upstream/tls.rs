@@ -2,7 +2,8 @@
 //!
 //! Verified always, by the machine's certificate authorities or by a route's own, and to the name that the route
 //! says; the one way around is a key with `dangerous` in its name. Versions 1.2 and 1.3, and sessions are resumed
-//! across all cores. Loaded by `config`, used by `dial`.
+//! across all cores. HTTP/2 and HTTP/1.1 are offered, and HTTP/1.1 alone for tunnels (ALPN, RFC 7301). Loaded by
+//! `config`, used by `dial`.
 
 mod trust;
 
@@ -30,6 +31,8 @@ pub struct Settings {
     pub identity: Option<Identity>,
     /// Whether the certificate is looked at.
     pub verification: Verification,
+    /// Whether HTTP/2 is offered.
+    pub http2: Http2,
 }
 
 /// Our certificate towards an app.
@@ -49,6 +52,16 @@ pub enum Verification {
     Full,
     /// Not at all: whoever stands in between is believed to be the app.
     DangerousNone,
+}
+
+/// Whether HTTP/2 is offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Http2 {
+    /// The app takes what it prefers.
+    #[default]
+    Offered,
+    /// HTTP/1.1 alone.
+    NotOffered,
 }
 
 /// Why TLS to an app cannot be set up.
@@ -97,7 +110,9 @@ pub enum Problem {
 /// What connections to the addresses of one route speak TLS with.
 #[derive(Clone, Debug)]
 pub struct Connector {
-    /// Offers HTTP/1.1.
+    /// Offers what the route allows.
+    pub(super) any: Arc<ClientConfig>,
+    /// Offers HTTP/1.1 alone.
     pub(super) http1: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
 }
@@ -144,7 +159,16 @@ impl Connector {
             }
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { http1: Arc::new(config), server_name: settings.server_name.clone() })
+        let http1 = Arc::new(config.clone());
+        if settings.http2 == Http2::Offered {
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        }
+        Ok(Self { any: Arc::new(config), http1, server_name: settings.server_name.clone() })
+    }
+
+    /// Whether an app may choose HTTP/2.
+    pub(super) fn offers_http2(&self) -> bool {
+        self.any.alpn_protocols.len() > 1
     }
 
     /// The name that a certificate from there has to be for; `None` when the place is not one that certificates

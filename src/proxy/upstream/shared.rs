@@ -1,0 +1,134 @@
+//! Requests to an app over connections that they share, and finding out whether it has them.
+//!
+//! A request goes to the first connection with room; one more is opened when none has any, by one request at a
+//! time, so that a crowd opens few. An app with TLS says in its handshake whether it speaks HTTP/2; one that does
+//! not is not asked again by this core. Called by `proxy::upstream`.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::header::UPGRADE;
+use hyper::{Response, Version};
+use tokio::time::timeout_at;
+
+use super::body::AppBody;
+use super::connection::{Connection, Failed, Why};
+use super::dial::Offer;
+use super::fault::{Unanswered, UpstreamFault};
+use super::h2::{Multiplexed, Ticket};
+use super::{Lease, STALE, Upstream, is_safe, spare};
+use crate::http::{Body, Request};
+use crate::route::Transport;
+
+/// How often a request is tried that apps refuse without having looked at it.
+const ATTEMPTS: usize = 3;
+
+/// What of an address's connections is shared.
+#[derive(Default)]
+pub(super) struct Shared {
+    connections: Mutex<Vec<Arc<Multiplexed>>>,
+    /// Held while a connection is opened.
+    opening: tokio::sync::Mutex<()>,
+    /// The app has chosen HTTP/1.1.
+    is_http1: AtomicBool,
+}
+
+/// Where a request goes.
+enum Way {
+    Shared(Ticket),
+    /// A connection of its own.
+    Alone,
+}
+
+impl Shared {
+    fn ticket(&self) -> Option<Ticket> {
+        let mut connections = self.lock();
+        connections.retain(|connection| connection.is_open());
+        connections.iter().find_map(Multiplexed::ticket)
+    }
+
+    /// Closes what has been unused for longer than `limit`, or was ended by the app.
+    pub(super) fn sweep(&self, limit: Duration) {
+        self.lock().retain(|connection| connection.is_open() && connection.idle_for() <= limit);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Multiplexed>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Upstream {
+    /// Sends a request to an app that speaks HTTP/2, or may.
+    pub(super) async fn exchange_shared(
+        &self,
+        mut request: Request,
+        lease: &mut Lease,
+        now: Instant,
+    ) -> Result<Response<AppBody>, Unanswered> {
+        if request.headers().contains_key(UPGRADE) {
+            // A tunnel takes a whole connection, and HTTP/1.1.
+            return match self.address.transport {
+                Transport::H2c => Err(UpstreamFault::NoTunnel { address: self.address.clone() }.before(request)),
+                Transport::Http | Transport::Https => self.exchange_alone(request, lease, now).await,
+            };
+        }
+        for attempt in 1.. {
+            let ticket = match self.find_way().await {
+                Ok(Way::Shared(ticket)) => ticket,
+                Ok(Way::Alone) => return self.exchange_alone(request, lease, now).await,
+                Err(fault) => return Err(fault.before(request)),
+            };
+            let may_repeat = is_safe(&request) && ticket.idle_for > STALE;
+            let copy = matches!(request.body(), Body::Empty).then(|| spare(&request));
+            let Failed { why, .. } = match ticket.send(request).await {
+                Ok(response) => return Ok(response),
+                Err(failed) => failed,
+            };
+            request = match (why, copy) {
+                (Why::Refused(_), Some(copy)) if attempt < ATTEMPTS => copy,
+                (Why::Ended(_), Some(copy)) if may_repeat && attempt < ATTEMPTS => copy,
+                (why @ Why::Refused(_), copy) => {
+                    return Err(Unanswered { fault: self.fault(why), unsent: copy.map(Box::new) });
+                }
+                (why, _) => return Err(self.fault(why).into()),
+            };
+        }
+        Err(UpstreamFault::Busy { address: self.address.clone() }.into())
+    }
+
+    /// A place on a shared connection, opened when there is none; waiting for that counts as connecting.
+    async fn find_way(&self) -> Result<Way, UpstreamFault> {
+        if let Some(way) = self.way_at_hand() {
+            return Ok(way);
+        }
+        let deadline = tokio::time::Instant::now() + self.settings.connect_timeout;
+        let late = |_| UpstreamFault::ConnectTimeout { address: self.address.clone() };
+        let _opening = timeout_at(deadline, self.shared.opening.lock()).await.map_err(late)?;
+        if let Some(way) = self.way_at_hand() {
+            return Ok(way);
+        }
+        timeout_at(deadline, self.open_way()).await.map_err(late)?
+    }
+
+    fn way_at_hand(&self) -> Option<Way> {
+        if self.shared.is_http1.load(Ordering::Relaxed) {
+            return Some(Way::Alone);
+        }
+        self.shared.ticket().map(Way::Shared)
+    }
+
+    async fn open_way(&self) -> Result<Way, UpstreamFault> {
+        let (stream, version) = self.dial(Offer::Any).await?;
+        if version != Version::HTTP_2 {
+            self.shared.is_http1.store(true, Ordering::Relaxed);
+            let connection = Connection::open(stream).await.map_err(|why| self.fault(why))?;
+            self.pool.push(connection);
+            return Ok(Way::Alone);
+        }
+        let connection = Multiplexed::open(stream).await.map_err(|why| self.fault(why))?;
+        let ticket = connection.ticket();
+        self.shared.lock().push(connection);
+        ticket.map(Way::Shared).ok_or_else(|| UpstreamFault::Busy { address: self.address.clone() })
+    }
+}
