@@ -62,6 +62,10 @@ fn pair(table: &Table<'_>) -> Option<Files> {
 
 fn authorities(table: &Table<'_>) -> Option<Vec<PathBuf>> {
     let files = table.one_or_more("client_ca", |text| openable(table, text, AUTHORITY))?;
+    if files.is_empty() && table.has("client_ca") {
+        table.complain("client_ca", "names no file: no certificate would be asked for", AUTHORITY);
+        return None;
+    }
     match Settings::check_client_authorities(&files) {
         Ok(()) => Some(files),
         Err(problem) => {

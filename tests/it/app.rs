@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::header::{HeaderValue, SET_COOKIE};
+use hyper::header::{HeaderValue, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
 use hyper::{HeaderMap, Method, StatusCode};
 use portcullis::http::{self, Body, Request, Response};
 use portcullis::server::{self, Door, Drain, Limits};
@@ -93,6 +93,13 @@ async fn answer(request: Request, seen: Arc<Mutex<Vec<Seen>>>) -> Response {
             let mut response = http::text(StatusCode::OK, "the app tries to set our cookies");
             for line in ["__Host-portcullis=evil; Path=/; Secure", "portcullis=evil; Path=/", "theme=dark; Path=/"] {
                 response.headers_mut().append(SET_COOKIE, HeaderValue::from_static(line));
+            }
+            response
+        }
+        "/strict" => {
+            let mut response = http::text(StatusCode::OK, "the app speaks of TLS");
+            for line in ["max-age=1", "max-age=0; includeSubDomains"] {
+                response.headers_mut().append(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(line));
             }
             response
         }

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// An authority; its files live as long as it does.
@@ -25,6 +26,10 @@ impl Authority {
     pub fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // Two authorities of one name would be taken for one that signs badly.
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        params.distinguished_name.push(DnType::CommonName, format!("authority {number}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let made = params.self_signed(&key).unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -52,7 +57,8 @@ impl Authority {
         Issued { certificate, private_key, chain: vec![made.der().clone()], key: der }
     }
 
-    fn roots(&self) -> Arc<rustls::RootCertStore> {
+    /// Whom to trust for what it has signed.
+    pub fn roots(&self) -> Arc<rustls::RootCertStore> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         Arc::new(roots)
@@ -60,6 +66,11 @@ impl Authority {
 }
 
 impl Issued {
+    /// What a client shows of itself with this certificate.
+    pub fn identity(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        (self.chain.clone(), self.key.clone_key())
+    }
+
     /// What a server with this certificate speaks, which offers `protocols` and asks clients for a certificate of
     /// `clients`, if it does.
     pub fn server(&self, protocols: &[&str], clients: Option<&Authority>) -> rustls::ServerConfig {

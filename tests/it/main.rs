@@ -12,6 +12,7 @@ mod stage;
 mod world;
 
 mod apps;
+mod certificates;
 mod check;
 mod drain;
 mod first_visit;

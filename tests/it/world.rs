@@ -1,6 +1,6 @@
 //! A whole world on loopback: pretend org, app that knows nothing, real gateway; one call to build.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -11,6 +11,7 @@ use portcullis::emulator::settings::{KeySize, Settings};
 use portcullis::emulator::{self, Emulator, KeyRing, Mischief, people};
 use portcullis::gateway::{self, Running};
 use portcullis::identity;
+use rustls::pki_types::CertificateDer;
 
 use crate::app::App;
 use crate::browser::Browser;
@@ -26,7 +27,7 @@ pub struct World {
     pub url: String,
     tls: Option<Arc<rustls::ClientConfig>>,
     speaks_saml: bool,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 /// How to make one.
@@ -41,6 +42,12 @@ pub struct Builder {
     mischief: Option<Mischief>,
     hosts: Vec<&'static str>,
     tls: bool,
+    /// Lines of `[tls]`; `{folder}` becomes the world's.
+    tls_lines: String,
+    /// Further certificates: the name of their files, and whom they are for.
+    certificates: Vec<(&'static str, &'static [&'static str])>,
+    /// Who signs the certificates of clients.
+    client_ca: Option<String>,
     base: Base,
     saml: Option<Saml>,
     beside: Vec<(&'static str, Beside, String)>,
@@ -115,6 +122,9 @@ impl World {
             mischief: None,
             hosts: vec!["localhost"],
             tls: false,
+            tls_lines: String::new(),
+            certificates: Vec::new(),
+            client_ca: None,
             base: Base::MyDomain,
             saml: None,
             beside: Vec::new(),
@@ -172,6 +182,11 @@ impl World {
     /// Host and port of the front door.
     pub fn authority(&self) -> &str {
         self.url.split_once("://").expect("an address").1
+    }
+
+    /// Where its files are; `main.crt` and `main.key` are what `[tls]` names.
+    pub fn folder(&self) -> &Path {
+        self.directory.path()
     }
 
     /// What trusts this world's certificate.
@@ -255,6 +270,25 @@ impl Builder {
     pub fn tls(mut self) -> Self {
         self.tls = true;
         self
+    }
+
+    /// Adds lines to `[tls]`.
+    pub fn tls_lines(mut self, toml: &str) -> Self {
+        self.tls_lines.push_str(toml);
+        self.tls_lines.push('\n');
+        self.tls()
+    }
+
+    /// One more certificate, in `NAME.crt` and `NAME.key` of the world's folder.
+    pub fn certificate(mut self, name: &'static str, hosts: &'static [&'static str]) -> Self {
+        self.certificates.push((name, hosts));
+        self.tls()
+    }
+
+    /// Demands client certificates that this one (PEM) has signed; it lies in `clients.crt`.
+    pub fn client_ca(mut self, pem: &str) -> Self {
+        self.client_ca = Some(pem.to_owned());
+        self.tls()
     }
 
     /// By SAML instead of OpenID Connect.
@@ -348,7 +382,7 @@ impl Builder {
         };
         let settings = org.app();
         let routes = self.routes.clone().unwrap_or_else(|| "[[route]]\nupstream = \"http://{app}\"\n".to_owned());
-        let (tls_table, tls) = if self.tls { make_tls(&directory) } else { (String::new(), None) };
+        let (tls_table, tls) = if self.tls { self.make_tls(&directory) } else { (String::new(), None) };
         let secret = if self.provider.contains("client_authentication") {
             String::new()
         } else {
@@ -405,7 +439,7 @@ impl Builder {
         }
         let gateway = gateway::start(config).await.map_err(|problem| problem.to_string())?;
         let speaks_saml = self.saml.is_some();
-        Ok(World { org, others, app, gateway, url, tls, speaks_saml, _directory: directory })
+        Ok(World { org, others, app, gateway, url, tls, speaks_saml, directory })
     }
 }
 
@@ -424,6 +458,35 @@ fn introduce<'a>(config: &Config, org: impl Fn(usize) -> &'a emulator::Running) 
                 there.url = url;
             }
         });
+    }
+}
+
+impl Builder {
+    fn make_tls(&self, directory: &tempfile::TempDir) -> (String, Option<Arc<rustls::ClientConfig>>) {
+        let folder = directory.path();
+        let mut roots = rustls::RootCertStore::empty();
+        let mut pair = |name: &str, hosts: &[&str]| {
+            roots.add(write_pair(folder, name, hosts)).unwrap();
+            let path = |end| folder.join(format!("{name}.{end}")).display().to_string();
+            format!("certificate = {:?}\nprivate_key = {:?}\n", path("crt"), path("key"))
+        };
+        let mut table = format!("[tls]\n{}", pair("main", &["localhost"]));
+        table.push_str(&self.tls_lines.replace("{folder}", &folder.display().to_string()));
+        if let Some(pem) = &self.client_ca {
+            let file = folder.join("clients.crt");
+            std::fs::write(&file, pem).unwrap();
+            table.push_str(&format!("client_ca = {:?}\n", file.display().to_string()));
+        }
+        for (name, hosts) in &self.certificates {
+            table.push_str(&format!("[[tls.more]]\n{}", pair(name, hosts)));
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        (table, Some(Arc::new(client)))
     }
 }
 
@@ -506,27 +569,11 @@ pub fn free_port() -> u16 {
     }
 }
 
-fn make_tls(directory: &tempfile::TempDir) -> (String, Option<Arc<rustls::ClientConfig>>) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let write = |name: &str, text: String| -> PathBuf {
-        let path = directory.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    };
-    let certificate = write("certificate.pem", made.cert.pem());
-    let key = write("key.pem", made.signing_key.serialize_pem());
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let client = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let table = format!(
-        "[tls]\ncertificate = {:?}\nprivate_key = {:?}\n",
-        certificate.display().to_string(),
-        key.display().to_string()
-    );
-    (table, Some(Arc::new(client)))
+/// A new certificate for these hosts and its key, in `NAME.crt` and `NAME.key` of a folder.
+pub fn write_pair(folder: &Path, name: &str, hosts: &[&str]) -> CertificateDer<'static> {
+    let made =
+        rcgen::generate_simple_self_signed(hosts.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>()).unwrap();
+    std::fs::write(folder.join(format!("{name}.key")), made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(folder.join(format!("{name}.crt")), made.cert.pem()).unwrap();
+    made.cert.der().clone()
 }

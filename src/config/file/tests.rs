@@ -10,6 +10,7 @@ use crate::proxy::group::{Balance, Verdicts};
 use crate::proxy::inject::{Preset, Source};
 use crate::route::Access;
 use crate::server::Place;
+use crate::server::tls::MinVersion;
 use crate::session::cookie::Policy;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -411,6 +412,80 @@ fn tls_needs_both_files_and_https() {
     let problems = problems_with(&format!("{https}{swapped}"), &[]);
     assert_eq!(problems.keys().collect::<Vec<_>>(), ["tls.certificate"], "{problems}");
     complaint(&and(&sound), "public_url");
+}
+
+/// A good configuration with TLS, these lines in `[tls]` and these tables after it.
+fn tls(folder: &Path, lines: &str, tables: &str) -> String {
+    let pair = pair(folder);
+    format!("{}[tls]\n{pair}{lines}\n{tables}", top("public_url = \"https://localhost\""))
+}
+
+fn pair(folder: &Path) -> String {
+    format!("certificate = {:?}\nprivate_key = {:?}\n", folder.join("crt"), folder.join("key"))
+}
+
+#[test]
+fn further_certificates_are_tables_of_their_own() {
+    let (one, other) = (files(), files());
+    let more = format!("[[tls.more]]\n{}[[tls.more]]\n{}", pair(other.path()), pair(one.path()));
+    let pairs = good(&tls(one.path(), "", &more)).server.tls.unwrap().pairs;
+    let folders: Vec<_> = pairs.iter().map(|files| files.certificate.parent().unwrap()).collect();
+    assert_eq!(folders, [one.path(), other.path(), one.path()]);
+    let wrong = |tables: &str, key: &str| complaint(&tls(one.path(), "", tables), key);
+    wrong(&format!("[[tls.more]]\nprivate_key = {:?}\n", other.path().join("key")), "tls.more[1].certificate");
+    wrong(&format!("[[tls.more]]\ncertificate = {:?}\n", other.path().join("crt")), "tls.more[1].private_key");
+    wrong(&format!("[[tls.more]]\n{}zzz = 1\n", pair(other.path())), "tls.more[1].zzz");
+    wrong("[tls.more]\ncertificate = \"/x\"\n", "tls.more");
+    let mixed = format!(
+        "[[tls.more]]\ncertificate = {:?}\nprivate_key = {:?}\n",
+        one.path().join("crt"),
+        other.path().join("key")
+    );
+    assert!(wrong(&mixed, "tls.more[1].private_key").wrong.contains("does not belong to"));
+}
+
+#[test]
+fn further_certificates_and_routes_can_both_come_from_the_environment() {
+    let (one, other) = (files(), files());
+    let more =
+        format!("[{{ certificate = {:?}, private_key = {:?} }}]", other.path().join("crt"), other.path().join("key"));
+    let routes = "[{ upstream = \"http://127.0.0.1:7\" }, { upstream = \"http://127.0.0.1:8\", path = \"/b\" }]";
+    let config = good_with(&tls(one.path(), "", ""), &[("PORTCULLIS_ROUTE", routes), ("PORTCULLIS_TLS__MORE", &more)]);
+    assert_eq!(config.routes.len(), 2);
+    assert_eq!(config.server.tls.unwrap().pairs[1].certificate, other.path().join("crt"));
+}
+
+#[test]
+fn what_clients_have_to_show_and_what_browsers_are_told_is_checked() {
+    let folder = files();
+    let settings = |lines: &str| good(&tls(folder.path(), lines, "")).server.tls.unwrap();
+    let wrong = |lines: &str, key: &str| complaint(&tls(folder.path(), lines, ""), key);
+    assert_eq!((settings("").min_version, settings("").hsts), (MinVersion::Tls12, None));
+    assert_eq!(settings("min_version = \"1.3\"").min_version, MinVersion::Tls13);
+    assert!(wrong("min_version = \"1.1\"", "tls.min_version").wrong.contains("RFC 8996"));
+    wrong("min_version = \"1.4\"", "tls.min_version");
+    wrong("min_version = 1.3", "tls.min_version");
+    assert_eq!(settings("hsts = \"1day\"").hsts, Some(Duration::from_secs(86_400)));
+    assert_eq!(settings("hsts = \"off\"").hsts, None);
+    for odd in ["hsts = \"0s\"", "hsts = \"1s\"", "hsts = \"100y\"", "hsts = \"on\"", "hsts = true"] {
+        wrong(odd, "tls.hsts");
+    }
+    let notes = good(&tls(folder.path(), "hsts = \"1y\"", "")).notes;
+    assert!(notes.iter().any(|note| note.contains("every port of this machine")), "{notes:?}");
+    let (certificate, key, empty) = (folder.path().join("crt"), folder.path().join("key"), folder.path().join("empty"));
+    std::fs::write(&empty, "").unwrap();
+    assert!(settings("").client_authorities.is_empty());
+    assert_eq!(
+        settings(&format!("client_ca = {certificate:?}")).client_authorities,
+        std::slice::from_ref(&certificate)
+    );
+    assert_eq!(settings(&format!("client_ca = [{certificate:?}, {certificate:?}]")).client_authorities.len(), 2);
+    wrong(&format!("client_ca = {key:?}"), "tls.client_ca");
+    wrong(&format!("client_ca = {empty:?}"), "tls.client_ca");
+    wrong("client_ca = \"/nowhere\"", "tls.client_ca");
+    wrong("client_ca = []", "tls.client_ca");
+    let silent = problems_with(&tls(folder.path(), "", ""), &[("PORTCULLIS_TLS__CLIENT_CA", "")]);
+    assert_eq!(silent.keys().collect::<Vec<_>>(), ["tls.client_ca"], "{silent}");
 }
 
 /// A directory with a certificate and its key.
