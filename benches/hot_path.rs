@@ -23,7 +23,7 @@ use portcullis::emulator::{self, Emulator};
 use portcullis::http::path::LocalPath;
 use portcullis::http::target::{Target, authority};
 use portcullis::http::{Neighbours, Remote, Scheme};
-use portcullis::identity::{Answer, Provider, SignedIn, Way};
+use portcullis::identity::{Account, Answer, Provider, SignedIn, Way};
 use portcullis::policy::{Decision, Kind, decide};
 use portcullis::proxy::headers::{Forwarding, check_framing, clean_request, clean_response};
 use portcullis::proxy::inject::Injector;
@@ -170,7 +170,7 @@ impl Signed {
 
 /// One whole sign-in: authorize, code, token, userinfo, every check.
 async fn sign_in(walker: &mut Walker, provider: &Provider) -> anyhow::Result<SignedIn> {
-    let begun = provider.begin(ORIGIN, CALLBACK, LocalPath::root(), Timestamp::now()).await?;
+    let begun = provider.begin(ORIGIN, CALLBACK, LocalPath::root(), Account::Any, Timestamp::now()).await?;
     let (callback, _) = walker.walk(location(&begun.way)?).await?;
     let read =
         |wanted: &str| callback.query_pairs().find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned());

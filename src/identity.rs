@@ -22,7 +22,7 @@ use crate::refusal::salesforce::SalesforceError;
 use crate::secret::NoRandomness;
 
 pub use crate::refusal::ProviderDoubt as ProviderReason;
-pub use provider::{Addresses, Entry, Paths, Provider, Settings, SetupProblem};
+pub use provider::{Account, Addresses, Entry, Paths, Provider, Settings, SetupProblem};
 pub use salesforce::{OrgId, UserId};
 
 /// The name of a `[provider.NAME]` table.

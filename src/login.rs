@@ -26,7 +26,7 @@ use crate::http::origin::Origin;
 use crate::http::path::LocalPath;
 use crate::http::target::Target;
 use crate::http::{Body, Response};
-use crate::identity::{Provider, ProviderName};
+use crate::identity::{Account, Provider, ProviderName};
 use crate::pages::{Form, Links, Pages, Visit};
 use crate::proxy::inject::Injector;
 use crate::refusal::Refusal;
@@ -40,6 +40,9 @@ use crate::telemetry::Metrics;
 use entrance::Arrival;
 pub use entrance::{Entrance, Entrances};
 pub use kind::{Asker, asker, form, form_of};
+
+/// The `account` of a link for who wants to be somebody else.
+const ANOTHER: &str = "another";
 
 /// What signing in and out needs. One for the whole gateway, shared by all cores.
 pub struct Login {
@@ -177,17 +180,21 @@ impl Login {
     fn links(&self, visitor: &Visitor<'_>, declined: Option<&Declined>) -> Links {
         let again = self.wanted(visitor);
         let return_to = declined.and_then(|declined| declined.return_to.as_ref()).or(again.as_ref());
-        let start = |provider| format!("{}{}", visitor.site.origin, self.start_path(provider, return_to));
+        let start_as =
+            |account, provider| format!("{}{}", visitor.site.origin, self.start_path(provider, account, return_to));
+        let start = |provider| start_as(Account::Any, provider);
         let home = "/".to_owned();
         // Where there is no choice, no link has to remember one.
         let provider = declined.and_then(|declined| declined.provider.as_ref());
         match provider.filter(|_| self.entrances.only().is_none()) {
             Some(provider) => {
                 let sign_in = start(Some(provider));
-                Links { again: sign_in.clone(), sign_in, others: Some(start(None)), home }
+                let another = start_as(Account::Another, Some(provider));
+                Links { again: sign_in.clone(), sign_in, another, others: Some(start(None)), home }
             }
             None => Links {
                 sign_in: start(None),
+                another: start_as(Account::Another, None),
                 again: again.as_ref().map_or_else(|| home.clone(), LocalPath::to_string),
                 others: None,
                 home,
@@ -196,10 +203,13 @@ impl Login {
     }
 
     /// The path that begins a sign-in: by one provider, or by one that people still have to choose.
-    fn start_path(&self, provider: Option<&ProviderName>, return_to: Option<&LocalPath>) -> String {
+    fn start_path(&self, provider: Option<&ProviderName>, account: Account, return_to: Option<&LocalPath>) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        let parameters =
-            [("provider", provider.map(|name| name.0.as_str())), ("return_to", return_to.map(LocalPath::as_str))];
+        let parameters = [
+            ("provider", provider.map(|name| name.0.as_str())),
+            ("account", (account == Account::Another).then_some(ANOTHER)),
+            ("return_to", return_to.map(LocalPath::as_str)),
+        ];
         for (name, value) in parameters {
             if let Some(value) = value {
                 query.append_pair(name, value);

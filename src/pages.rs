@@ -62,6 +62,8 @@ pub struct Links {
     /// Starts a sign-in that comes back to where the visitor wanted to go. Programs get it too, so an absolute
     /// address is best.
     pub sign_in: String,
+    /// The same, where the provider asks who it is even if it knows.
+    pub another: String,
     /// The same page again.
     pub again: String,
     /// The choice between the ways to sign in, where the visitor had made one.
@@ -258,6 +260,7 @@ impl Pages {
         let (link, label) = match refusal.onward() {
             Onward::SignIn if *refusal == Refusal::SignInRequired => (local(&links.sign_in), "Sign in"),
             Onward::SignIn => (local(&links.sign_in), "Sign in again"),
+            Onward::SignInAsAnother => (local(&links.another), "Sign in as somebody else"),
             Onward::TryAgain => (local(&links.again), "Try again"),
             Onward::Home => (local(&links.home), "Go to the start page"),
             Onward::Nothing => (None, ""),
@@ -357,7 +360,12 @@ fn refusal_json(refusal: &Refusal, words: &Words, visit: &Visit<'_>, links: &Lin
         "request_id": visit.request_id,
         "time": Moment::from(visit.now).machine,
     });
-    if let (Onward::SignIn, Some(sign_in)) = (refusal.onward(), local(&links.sign_in)) {
+    let sign_in = match refusal.onward() {
+        Onward::SignIn => local(&links.sign_in),
+        Onward::SignInAsAnother => local(&links.another),
+        Onward::TryAgain | Onward::Home | Onward::Nothing => None,
+    };
+    if let Some(sign_in) = sign_in {
         body["sign_in"] = sign_in.into();
     }
     bare(json(refusal.status(), &body))
@@ -409,6 +417,7 @@ mod tests {
     fn links() -> Links {
         Links {
             sign_in: "https://wiki.example.com/.portcullis/start?a=1&b=2".into(),
+            another: "https://wiki.example.com/.portcullis/start?account=another".into(),
             again: "/a".into(),
             others: None,
             home: "/".into(),
@@ -577,7 +586,8 @@ mod tests {
         let pages = Pages::new().unwrap();
         for link in ["javascript:alert(1)", "//evil.example", "/\\evil.example", "data:text/html,x", ""] {
             let others = Some(link.into());
-            let links = Links { sign_in: link.into(), again: link.into(), others, home: link.into() };
+            let another = link.into();
+            let links = Links { sign_in: link.into(), another, again: link.into(), others, home: link.into() };
             let (_, page) = read(pages.refusal(&Refusal::AttemptExpired, Form::Page, &VISIT, &links));
             assert!(!page.contains("class=\"button\""), "{link}");
             let (_, body) = read(pages.refusal(&Refusal::AttemptExpired, Form::Json, &VISIT, &links));
@@ -610,7 +620,12 @@ mod tests {
             assert_eq!(body["administrator"], *words.administrator);
             assert_eq!(body["request_id"], "request-0123456789");
             let sign_in = body.get("sign_in").is_some();
-            assert_eq!(sign_in, refusal.onward() == Onward::SignIn, "{}", refusal.code());
+            assert_eq!(
+                sign_in,
+                matches!(refusal.onward(), Onward::SignIn | Onward::SignInAsAnother),
+                "{}",
+                refusal.code()
+            );
         }
     }
 

@@ -193,6 +193,8 @@ pub struct Words {
 pub enum Onward {
     /// Start a fresh sign-in.
     SignIn,
+    /// Start a fresh sign-in, as somebody else.
+    SignInAsAnother,
     /// The same address again.
     TryAgain,
     /// The app's start page.

@@ -22,13 +22,14 @@ use oauth2::{
     TokenUrl,
 };
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::jwt::keys::KeySet;
 use super::jwt::{Envelope, Expected};
 use super::trouble::Trouble;
 use super::{
-    Answer, Attempt, Begun, BrowserReason, Fault, Identity, ProviderName, ProviderReason, Secrets, SignedIn, Way,
-    salesforce,
+    Account, Answer, Attempt, Begun, BrowserReason, Fault, Identity, ProviderName, ProviderReason, Secrets, SignedIn,
+    Way, salesforce,
 };
 use crate::clock::Timestamp;
 use crate::http::client::Client;
@@ -110,6 +111,7 @@ impl Provider {
         origin: &str,
         callback: &str,
         return_to: LocalPath,
+        account: Account,
         now: Timestamp,
     ) -> Result<Begun, Fault> {
         let endpoints = self.endpoints().await?;
@@ -123,7 +125,7 @@ impl Provider {
             started: now,
         };
         let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier));
-        let (location, _) = self
+        let (mut location, _) = self
             .oauth(&endpoints)
             .authorize_url(|| CsrfToken::new(attempt.state.clone()))
             .set_pkce_challenge(challenge)
@@ -131,6 +133,9 @@ impl Provider {
             .add_scopes(self.settings.scopes.iter().cloned().map(Scope::new))
             .add_extra_param("nonce", &nonce)
             .url();
+        if account == Account::Another {
+            ask_anew(&mut location);
+        }
         Ok(Begun { way: Way::Redirect(location.into()), attempt })
     }
 
@@ -297,6 +302,13 @@ impl fmt::Debug for Provider {
     }
 }
 
+/// Has Salesforce ask who it is, in the place of whatever its own address asks for: a parameter counts once (RFC 6749
+/// section 3.1). With `login` it asks even whom it knows.
+fn ask_anew(location: &mut Url) {
+    let others: Vec<_> = location.query_pairs().into_owned().filter(|(name, _)| name != "prompt").collect();
+    location.query_pairs_mut().clear().extend_pairs(others).append_pair("prompt", "login");
+}
+
 fn read_callback(callback: &str) -> Result<RedirectUrl, Trouble> {
     RedirectUrl::new(callback.to_owned())
         .map_err(|_| Trouble::Unreachable("the gateway's own callback is no address".to_owned()))
@@ -424,7 +436,8 @@ mod tests {
 
         /// Begins, and lets the org make a good token for the attempt.
         async fn begin(&self, provider: &Provider) -> Result<Begun, Fault> {
-            let begun = provider.begin("https://wiki.example.com", CALLBACK, LocalPath::root(), NOW).await?;
+            let begun =
+                provider.begin("https://wiki.example.com", CALLBACK, LocalPath::root(), Account::Any, NOW).await?;
             self.say(|said| said.payload = payload(&self.issuer, secrets(&begun.attempt).0));
             Ok(begun)
         }
@@ -496,6 +509,24 @@ mod tests {
         assert_eq!(identity.claims["iss"], org.issuer);
         assert!(!identity.claims.contains_key("nonce") && !identity.claims.contains_key("at_hash"));
         assert_eq!(signed_in.provider(), provider.name());
+    }
+
+    #[tokio::test]
+    async fn somebody_else_is_asked_who_they_are_once() {
+        let org = Org::start().await;
+        let (provider, another) = (org.provider(), Account::Another);
+        let begun =
+            provider.begin("https://wiki.example.com", CALLBACK, LocalPath::root(), another, NOW).await.unwrap();
+        let url = Url::parse(location(&begun)).unwrap();
+        let said = |name: &str| -> Vec<String> {
+            url.query_pairs().filter(|pair| pair.0 == name).map(|pair| pair.1.into_owned()).collect()
+        };
+        assert_eq!(said("prompt"), ["login"], "in the place of the address's own: {url}");
+        assert_eq!(
+            (said("state"), said("redirect_uri")),
+            (vec![begun.attempt.state.clone()], vec![CALLBACK.to_owned()])
+        );
+        assert_eq!(said("scope"), ["openid profile email"]);
     }
 
     #[tokio::test]
@@ -921,7 +952,8 @@ mod tests {
         }
         let org = Org::start().await;
         let provider = org.provider();
-        let begun = movable(provider.begin("https://a.example", CALLBACK, LocalPath::root(), NOW)).await.unwrap();
+        let begun =
+            movable(provider.begin("https://a.example", CALLBACK, LocalPath::root(), Account::Any, NOW)).await.unwrap();
         let answer = good_answer(&begun.attempt);
         drop(movable(provider.complete(begun.attempt, CALLBACK, answer, NOW)));
         movable(provider.warm()).await.unwrap();

@@ -21,6 +21,16 @@ pub struct Entry {
     pub settings: Settings,
 }
 
+/// As whom somebody is to sign in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Account {
+    /// As whomever the provider knows the browser for.
+    #[default]
+    Any,
+    /// As somebody else, so the provider has to ask whatever it knows.
+    Another,
+}
+
 /// What our own addresses for a provider are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Addresses {
@@ -177,11 +187,12 @@ impl Provider {
         origin: &str,
         callback: &str,
         return_to: LocalPath,
+        account: Account,
         now: Timestamp,
     ) -> Result<Begun, Fault> {
         match self {
-            Self::Oidc(provider) => provider.begin(origin, callback, return_to, now).await,
-            Self::Saml(provider) => provider.begin(origin, callback, return_to, now).await,
+            Self::Oidc(provider) => provider.begin(origin, callback, return_to, account, now).await,
+            Self::Saml(provider) => provider.begin(origin, callback, return_to, account, now).await,
         }
     }
 }

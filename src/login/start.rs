@@ -7,10 +7,10 @@
 use hyper::header::{HeaderValue, REFERRER_POLICY};
 
 use super::kind::is_embedded_elsewhere;
-use super::{Asker, Declined, Entrance, Login, Visitor, asker, faults, loop_breaker, set_cookies};
+use super::{ANOTHER, Asker, Declined, Entrance, Login, Visitor, asker, faults, loop_breaker, set_cookies};
 use crate::http::path::LocalPath;
 use crate::http::{Response, see_other};
-use crate::identity::{Posted, Way};
+use crate::identity::{Account, Posted, Way};
 use crate::pages::PostOnward;
 use crate::refusal::Refusal;
 
@@ -23,7 +23,7 @@ impl Login {
         let wanted = self.wanted(visitor);
         match (asker(visitor.method, visitor.headers), self.entrances.only()) {
             (Asker::Navigation, Some(entrance)) => {
-                self.begin(entrance, wanted.unwrap_or_else(LocalPath::root), visitor).await
+                self.begin(entrance, wanted.unwrap_or_else(LocalPath::root), Account::Any, visitor).await
             }
             (Asker::Navigation, None) => Ok(self.to_choice(wanted.as_ref())),
             (Asker::Program, _) => Err(Declined { return_to: wanted, ..Refusal::SignInRequired.into() }),
@@ -31,8 +31,8 @@ impl Login {
     }
 
     /// `/start?provider=NAME&return_to=/path`: a link or a button that signs in. A `return_to` that is not a local
-    /// path is ignored, never followed; without a `provider` people choose, where there are several. Where another
-    /// site only embeds the link, nothing begins.
+    /// path is ignored, never followed; without a `provider` people choose, where there are several; with
+    /// `account=another` the provider asks who it is. Where another site only embeds the link, nothing begins.
     pub(super) async fn start_again(&self, visitor: &Visitor<'_>) -> Result<Response, Declined> {
         let query = visitor.target.query().unwrap_or_default().as_bytes();
         let values = |wanted: &'static str| {
@@ -46,6 +46,8 @@ impl Login {
         if is_embedded_elsewhere(visitor.headers) {
             return Err(Declined { return_to, ..Refusal::SignInRequired.into() });
         }
+        let another = values("account").any(|account| account == ANOTHER);
+        let account = if another { Account::Another } else { Account::Any };
         let mut providers = values("provider");
         let declined = |refusal: Refusal| Declined { return_to: return_to.clone(), ..refusal.into() };
         let entrance = match (providers.next(), providers.next()) {
@@ -54,8 +56,8 @@ impl Login {
             (None, _) => self.entrances.only(),
         };
         match entrance {
-            Some(entrance) => self.begin(entrance, return_to.unwrap_or_else(LocalPath::root), visitor).await,
-            None => self.offer(return_to, visitor),
+            Some(entrance) => self.begin(entrance, return_to.unwrap_or_else(LocalPath::root), account, visitor).await,
+            None => self.offer(return_to, account, visitor),
         }
     }
 
@@ -63,6 +65,7 @@ impl Login {
         &self,
         entrance: &Entrance,
         return_to: LocalPath,
+        account: Account,
         visitor: &Visitor<'_>,
     ) -> Result<Response, Declined> {
         self.break_loop(Some(entrance), &return_to, visitor)?;
@@ -75,7 +78,7 @@ impl Login {
         };
         let begun = entrance
             .provider
-            .begin(origin, &self.callback_address(entrance, visitor), return_to.clone(), visitor.now)
+            .begin(origin, &self.callback_address(entrance, visitor), return_to.clone(), account, visitor.now)
             .await
             .map_err(|fault| declined(faults::refusal(fault)))?;
         let cookies = self

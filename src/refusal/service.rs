@@ -11,11 +11,11 @@ use super::{Entry, Onward};
 pub(super) const WRONG_ORGANIZATION: Entry = Entry {
     code: "wrong_organization",
     status: StatusCode::FORBIDDEN,
-    onward: Onward::SignIn,
+    onward: Onward::SignInAsAnother,
     title: "Your organization has no access",
     happened: "You signed in to a Salesforce organization that is not admitted here.",
-    you: "If you also have a login of the right organization, sign out of Salesforce first, then sign in again with \
-          that one. Sandbox and production logins belong to different organizations.",
+    you: "If you also have a login of the right organization, sign in with that one: Salesforce will ask who you are. \
+          Sandbox and production logins belong to different organizations.",
     administrator: "The organizations admitted are listed as organizations in the provider's configuration. The log \
                     line with this request id names the one that was refused; a refreshed sandbox may have a new id.",
 };
@@ -23,10 +23,10 @@ pub(super) const WRONG_ORGANIZATION: Entry = Entry {
 pub(super) const USER_TYPE_NOT_ALLOWED: Entry = Entry {
     code: "user_type_not_allowed",
     status: StatusCode::FORBIDDEN,
-    onward: Onward::SignIn,
+    onward: Onward::SignInAsAnother,
     title: "Your kind of account has no access",
     happened: "You signed in with a partner, customer or other kind of Salesforce account that is not admitted here.",
-    you: "If you also have an employee account, sign out of Salesforce first, then sign in again with that one.",
+    you: "If you also have an employee account, sign in with that one: Salesforce will ask who you are.",
     administrator: "Only the user types in user_types are admitted, STANDARD alone unless changed. The log line with \
                     this request id names the type that was refused.",
 };

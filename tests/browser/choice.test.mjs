@@ -76,6 +76,17 @@ story("two tabs may choose differently", async (page, context, home) => {
   await other.waitForURL(`${home}/two`);
 });
 
+story("the wrong account leads out of the loop to another", async (page, context, home) => {
+  await page.goto(home + DEEP_LINK);
+  await way(page, SAML).click();
+  await choose(page, "pat.ortner@partner.example");
+  assert.equal(await refusalCode(page), "user_type_not_allowed");
+  await page.getByRole("link", { name: "Sign in as somebody else" }).click();
+  await choose(page, ADA.username);
+  await page.waitForURL(home + DEEP_LINK);
+  assert.match(await page.locator("h1").textContent(), /You are signed in as Ada Lovell/);
+});
+
 story("whoever is declined may try there again, or another way", async (page, _, home) => {
   await page.goto(home + DEEP_LINK);
   await way(page, OIDC).click();

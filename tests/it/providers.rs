@@ -232,3 +232,21 @@ async fn a_browser_in_a_loop_is_told_so_in_place_of_the_choice() {
     assert_eq!(choice.status, 200, "and then it may try again");
     choice.way("saml");
 }
+
+#[tokio::test]
+async fn whoever_came_with_the_wrong_account_is_asked_for_another() {
+    let saml = World::with().saml().start().await;
+    for (world, provider) in [(World::new().await, "salesforce"), (saml, "salesforce"), (both().await, "saml")] {
+        let start = world.at(&format!("/.portcullis/start?provider={provider}&return_to=/page"));
+        let mut browser = world.browser();
+        let declined = browser.try_sign_in(&start, people::PARTNER.username, "allow").await;
+        assert_eq!(declined.refusal(), "user_type_not_allowed");
+        // Salesforce knows the browser now: without a word it would answer the same again.
+        let again = browser.try_sign_in(&start, STANDARD, "allow").await;
+        assert_eq!(again.refusal(), "user_type_not_allowed");
+        let another = declined.links().into_iter().find(|link| link.query_pairs().any(|pair| pair.1 == "another"));
+        let reply = browser.try_sign_in(another.expect("a way out").as_str(), STANDARD, "allow").await;
+        assert_eq!((reply.status.as_u16(), reply.url.as_str()), (200, world.at("/page").as_str()), "{}", reply.body);
+        assert_eq!(world.app.last().one("x-salesforce-user-id").as_deref(), Some(people::STANDARD.user));
+    }
+}

@@ -15,12 +15,14 @@ use tokio::sync::Mutex;
 
 use super::metadata::{BadMetadata, Metadata};
 use super::setup::{Place, Setup, Source};
-use super::{Asked, Sending, Settings, SignOut, logout, metadata, new_id};
+use super::{Asked, Reauthentication, Sending, Settings, SignOut, logout, metadata, new_id};
 use crate::clock::Timestamp;
 use crate::http::client::Client;
 use crate::http::path::LocalPath;
 use crate::identity::trouble::Trouble;
-use crate::identity::{Attempt, Begun, BrowserReason, Fault, Handle, Posted, ProviderName, Secrets, SignedIn, Way};
+use crate::identity::{
+    Account, Attempt, Begun, BrowserReason, Fault, Handle, Posted, ProviderName, Secrets, SignedIn, Way,
+};
 use crate::secret::random_token;
 
 /// How often metadata at an address is fetched.
@@ -231,11 +233,19 @@ impl Provider {
         origin: &str,
         callback: &str,
         return_to: LocalPath,
+        account: Account,
         now: Timestamp,
     ) -> Result<Begun, Fault> {
         let settings = self.believed(now).await?;
         let (state, request_id) = (random_token()?, new_id()?);
-        let sending = super::ask(&settings, &request_id, callback, &state, now);
+        let sending = match account {
+            Account::Any => super::ask(&settings, &request_id, callback, &state, now),
+            // Nothing depends on whether it did ask: the answer is judged as ever.
+            Account::Another => {
+                let anew = Settings { reauthentication: Reauthentication::Required, ..settings.clone() };
+                super::ask(&anew, &request_id, callback, &state, now)
+            }
+        };
         let sending = sending.map_err(|problem| Fault::OurKey(problem.to_string()))?;
         let attempt = Attempt {
             state,

@@ -101,7 +101,7 @@ async fn a_hostile_person_is_shown_as_text() {
             home: text(),
         };
         let sign_out = SignOut { who: text(), action: "/.portcullis/sign-out".to_owned(), home: text(), onward: None };
-        let links = Links { sign_in: text(), again: text(), others: Some(text()), home: text() };
+        let links = Links { sign_in: text(), another: text(), again: text(), others: Some(text()), home: text() };
         let way = |link: &str| WayIn { provider: text(), title: text(), place: Some(text()), link: link.to_owned() };
         let choice = Choice { ways: vec![way(payload), way("https://wiki.example/.portcullis/start?provider=a")] };
         for response in [
