@@ -145,16 +145,23 @@ impl Proxy {
 
         headers::clean_response(&mut head.headers);
         cookie::drop_impostors(&mut head.headers);
-        let body = if body.is_end_stream() {
-            lease.give_back(progress.as_deref());
-            body.into_ended()
-        } else {
-            let idle_timeout = group.settings().idle_timeout;
-            let body = ResponseBody::new(body, lease, progress, self.tunnels.cut.clone(), idle_timeout);
-            Body::streamed(match pass.visitor() {
-                Some(session) => body.bound_to(Arc::clone(session), context.began + session.ends.since(context.now)),
-                None => body,
-            })
+        // Whoever was signed out meanwhile gets no more than the head, however little there is.
+        let has_ended = pass.visitor().is_some_and(|session| session.has_ended());
+        let body = match if has_ended { Err(body) } else { body.at_hand() } {
+            Ok(body) => {
+                lease.give_back(progress.as_deref());
+                body
+            }
+            Err(body) => {
+                let idle_timeout = group.settings().idle_timeout;
+                let body = ResponseBody::new(body, lease, progress, self.tunnels.cut.clone(), idle_timeout);
+                Body::streamed(match pass.visitor() {
+                    Some(session) => {
+                        body.bound_to(Arc::clone(session), context.began + session.ends.since(context.now))
+                    }
+                    None => body,
+                })
+            }
         };
         Ok(answer(head.status, head.headers, body))
     }

@@ -167,7 +167,7 @@ impl ResponseBody {
 
     fn finish(&mut self) {
         if let Some(lease) = self.lease.take() {
-            lease.give_back(self.request.as_deref());
+            lease.give_back_from(&mut self.inner, self.request.as_deref());
         }
     }
 

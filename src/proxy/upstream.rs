@@ -9,6 +9,8 @@ mod connection;
 mod dial;
 mod fault;
 mod h2;
+pub mod lean;
+mod plain;
 mod pool;
 mod shared;
 pub mod tls;
@@ -26,7 +28,7 @@ use crate::http::{Body, Request};
 use crate::route::{Address, Transport};
 use connection::{Connection, Failed, Why};
 use dial::{DialFault, Offer, Stream, dial};
-use pool::Pool;
+use pool::{Kept, Pool};
 use shared::Shared;
 
 pub use body::AppBody;
@@ -58,15 +60,23 @@ pub struct Upstream {
     /// How many requests this core may have under way.
     bound: usize,
     busy: AtomicUsize,
-    pool: Pool,
+    pool: Pool<Connection>,
+    /// Those that plain requests go over.
+    lean: Pool<Box<lean::Connection<Stream>>>,
     shared: Shared,
 }
 
-/// A place among the requests under way, with the connection in use. Give it back when its answer was read to the
-/// end; dropped before, the connection is closed.
+/// A place among the requests under way, with the connection in use unless the answer's body has it. Give it back
+/// when its answer was read to the end; dropped before, the connection is closed.
 pub struct Lease {
     upstream: Arc<Upstream>,
-    connection: Option<Connection>,
+    connection: Option<Held>,
+}
+
+/// A connection in use, by who speaks on it.
+enum Held {
+    Hyper(Connection),
+    Lean(Box<lean::Connection<Stream>>),
 }
 
 impl Lease {
@@ -79,12 +89,24 @@ impl Lease {
     /// come to its end. hyper ends such a connection itself sooner or later, but nobody should wait for that with
     /// a stranger's upload on it.
     pub fn give_back(mut self, request: Option<&Progress>) {
-        if let Some(connection) = self.connection.take()
+        let connection = self.connection.take();
+        if let Some(Held::Lean(connection)) = connection {
+            // It has no more to send, and whether the app has is asked before it is used again.
+            self.upstream.lean.push(connection);
+        } else if let Some(Held::Hyper(mut connection)) = connection
             && !connection.is_closed()
             && request.is_none_or(Progress::has_ended)
         {
             self.upstream.pool.push(connection);
         }
+    }
+
+    /// The same, for an answer whose body was read to its end and may have the connection.
+    pub fn give_back_from(mut self, body: &mut AppBody, request: Option<&Progress>) {
+        if let Some(connection) = body.release() {
+            self.connection = Some(Held::Lean(connection));
+        }
+        self.give_back(request);
     }
 }
 
@@ -108,6 +130,7 @@ impl Upstream {
             bound,
             busy: AtomicUsize::new(0),
             pool: Pool::default(),
+            lean: Pool::default(),
             shared: Shared::default(),
         }
     }
@@ -150,6 +173,10 @@ impl Upstream {
             return Err(UpstreamFault::Busy { address: self.address.clone() }.before(request));
         }
         let mut lease = Lease { upstream: Arc::clone(self), connection: None };
+        if self.address.transport == Transport::Http && lean::is_plain(&request) {
+            let answer = self.exchange_plainly(request, &mut lease).await?;
+            return Ok((answer, lease));
+        }
         let answer = {
             let now = Instant::now();
             let mut exchange = pin!(self.exchange(request, &mut lease, now));
@@ -199,7 +226,7 @@ impl Upstream {
             let replay = if idle_for > STALE { copy_of(&request) } else { None };
             match connection.send(request).await {
                 Ok(response) => {
-                    lease.connection = Some(connection);
+                    lease.connection = Some(Held::Hyper(connection));
                     return Ok(response);
                 }
                 Err(Failed { unsent, why }) => match (unsent, why, replay) {
@@ -215,7 +242,7 @@ impl Upstream {
         };
         match connection.send(request).await {
             Ok(response) => {
-                lease.connection = Some(connection);
+                lease.connection = Some(Held::Hyper(connection));
                 Ok(response)
             }
             Err(Failed { unsent, why }) => Err(Unanswered { fault: self.fault(why), unsent: unsent.map(Box::new) }),
@@ -223,11 +250,16 @@ impl Upstream {
     }
 
     async fn connect(&self) -> Result<Connection, UpstreamFault> {
-        let patience = self.settings.connect_timeout;
-        let (stream, _) = timeout(patience, self.dial(Offer::Http1))
-            .await
-            .map_err(|_| UpstreamFault::ConnectTimeout { address: self.address.clone() })??;
+        let stream = self.dial_alone().await?;
         Connection::open(stream).await.map_err(|why| self.fault(why))
+    }
+
+    /// A stream for HTTP/1.1.
+    async fn dial_alone(&self) -> Result<Stream, UpstreamFault> {
+        match timeout(self.settings.connect_timeout, self.dial(Offer::Http1)).await {
+            Ok(dialled) => dialled.map(|(stream, _)| stream),
+            Err(_) => Err(UpstreamFault::ConnectTimeout { address: self.address.clone() }),
+        }
     }
 
     async fn dial(&self, offer: Offer) -> Result<(Stream, Version), UpstreamFault> {
@@ -248,6 +280,7 @@ impl Upstream {
     /// Closes connections that have been idle for too long; the gateway calls it now and then.
     pub fn sweep(&self) {
         self.pool.sweep(self.settings.pool_idle_timeout);
+        self.lean.sweep(self.settings.pool_idle_timeout);
         self.shared.sweep(self.settings.pool_idle_timeout);
     }
 }

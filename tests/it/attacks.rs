@@ -4,6 +4,7 @@
 //! names of tests are checked here. An attack asserts that the app saw nothing (or one well-formed request without
 //! the attacker's words), that the answer is sane, and that the gateway still serves the next visitor.
 
+mod answers;
 mod cookies;
 mod floods;
 mod forgery;

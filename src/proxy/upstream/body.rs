@@ -7,27 +7,47 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::dial::Stream;
 use super::h2::SharedBody;
+use super::lean;
 use crate::http::{Body, BodyError};
 
 /// The body of an app's answer.
-#[derive(Debug)]
 pub enum AppBody {
     /// As hyper receives it.
     Incoming(Incoming),
     /// Off a connection that others use too.
     Shared(Box<SharedBody>),
+    /// All of it, in one piece.
+    Whole(Bytes),
+    /// As a lean connection receives it, which it owns.
+    Lean(Box<lean::Incoming<Stream>>),
 }
 
 impl AppBody {
-    /// A body that is at its end, for the client; a length that a HEAD's answer tells is kept.
-    pub fn into_ended(self) -> Body {
+    /// A body of which nothing is left to come from the app, for the client; a length that a HEAD's answer tells
+    /// is kept.
+    ///
+    /// # Errors
+    /// The body itself, when something is.
+    pub fn at_hand(self) -> Result<Body, Self> {
         match self {
-            Self::Incoming(incoming) => Body::Incoming(incoming),
-            Self::Shared(_) => Body::Empty,
+            Self::Incoming(incoming) if incoming.is_end_stream() => Ok(Body::Incoming(incoming)),
+            Self::Whole(bytes) if bytes.is_empty() => Ok(Body::Empty),
+            Self::Whole(bytes) => Ok(Body::Full(bytes)),
+            Self::Shared(shared) if shared.is_end_stream() => Ok(Body::Empty),
+            Self::Incoming(_) | Self::Shared(_) | Self::Lean(_) => Err(self),
+        }
+    }
+
+    /// The connection that it was read from, when it has been read to its end and may be used again.
+    pub(super) fn release(&mut self) -> Option<Box<lean::Connection<Stream>>> {
+        match self {
+            Self::Lean(incoming) => incoming.release(),
+            Self::Incoming(_) | Self::Shared(_) | Self::Whole(_) => None,
         }
     }
 }
@@ -40,6 +60,9 @@ impl http_body::Body for AppBody {
         match self.get_mut() {
             Self::Incoming(incoming) => Pin::new(incoming).poll_frame(cx).map_err(Into::into),
             Self::Shared(shared) => Pin::new(shared.as_mut()).poll_frame(cx),
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Lean(incoming) => Pin::new(incoming).poll_frame(cx),
         }
     }
 
@@ -47,6 +70,8 @@ impl http_body::Body for AppBody {
         match self {
             Self::Incoming(incoming) => incoming.is_end_stream(),
             Self::Shared(shared) => shared.is_end_stream(),
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Lean(incoming) => incoming.is_end_stream(),
         }
     }
 
@@ -54,6 +79,8 @@ impl http_body::Body for AppBody {
         match self {
             Self::Incoming(incoming) => incoming.size_hint(),
             Self::Shared(shared) => shared.size_hint(),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Lean(incoming) => incoming.size_hint(),
         }
     }
 }

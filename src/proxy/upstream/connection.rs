@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::body::AppBody;
 use super::dial::Stream;
+use super::pool::Kept;
 use crate::http::{Body, Request};
 
 /// How long a connection that was given back may take to be ready.
@@ -64,21 +65,6 @@ impl Connection {
         Ok(Self::Hyper(sender))
     }
 
-    /// Whether nothing can be sent over it any more.
-    pub(super) fn is_closed(&self) -> bool {
-        match self {
-            Self::Hyper(sender) => sender.is_closed(),
-        }
-    }
-
-    /// Whether the next request can be sent. Its task may not have seen the end of the last exchange yet; an
-    /// upload that goes on is not waited for.
-    pub(super) async fn settle(&mut self) -> bool {
-        match self {
-            Self::Hyper(sender) => sender.is_ready() || matches!(timeout(SETTLE, sender.ready()).await, Ok(Ok(()))),
-        }
-    }
-
     /// Sends a request and waits for the head of the answer.
     pub(super) async fn send(&mut self, request: Request) -> Result<hyper::Response<AppBody>, Failed> {
         match self {
@@ -86,6 +72,21 @@ impl Connection {
                 Ok(response) => Ok(response.map(AppBody::Incoming)),
                 Err(mut failure) => Err(Failed { unsent: failure.take_message(), why: why(failure.error()) }),
             },
+        }
+    }
+}
+
+impl Kept for Connection {
+    fn is_closed(&mut self) -> bool {
+        match self {
+            Self::Hyper(sender) => sender.is_closed(),
+        }
+    }
+
+    /// Its task may not have seen the end of the last exchange yet; an upload that goes on is not waited for.
+    async fn settle(&mut self) -> bool {
+        match self {
+            Self::Hyper(sender) => sender.is_ready() || matches!(timeout(SETTLE, sender.ready()).await, Ok(Ok(()))),
         }
     }
 }

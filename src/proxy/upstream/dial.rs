@@ -19,7 +19,7 @@ use crate::route::{Address, Place, Transport};
 
 /// A connection to an app, before anything is spoken over it.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub enum Stream {
     /// Over the network.
     Tcp(TcpStream),
     /// Within this machine.

@@ -1,34 +1,47 @@
 //! Kept-alive connections of one core to one address, as a stack.
 //!
 //! The connection used last is used next: it is the least likely to have been closed, and those below it are
-//! older still. Called by `proxy::upstream`.
+//! older still. One stack for each way of speaking. Called by `proxy::upstream`.
 
+use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::connection::Connection;
+/// A connection that can be kept for the next request.
+pub(super) trait Kept {
+    /// Whether the next request can be sent over it, soon if not now.
+    fn settle(&mut self) -> impl Future<Output = bool> + Send;
+
+    /// Whether nothing can be sent over it any more.
+    fn is_closed(&mut self) -> bool;
+}
 
 /// A kept-alive connection that nobody uses.
-struct Idle {
-    connection: Connection,
+struct Idle<C> {
+    connection: C,
     since: Instant,
 }
 
 /// Connections that nobody uses.
-#[derive(Default)]
-pub(super) struct Pool {
+pub(super) struct Pool<C> {
     /// Locked for a push or a pop, by one thread alone: never contended, never across an await.
-    idle: Mutex<Vec<Idle>>,
+    idle: Mutex<Vec<Idle<C>>>,
 }
 
-impl Pool {
+impl<C> Default for Pool<C> {
+    fn default() -> Self {
+        Self { idle: Mutex::default() }
+    }
+}
+
+impl<C: Kept> Pool<C> {
     /// Keeps a connection for the next request.
-    pub(super) fn push(&self, connection: Connection) {
+    pub(super) fn push(&self, connection: C) {
         self.lock().push(Idle { connection, since: Instant::now() });
     }
 
     /// A connection that is still open and was idle for no longer than `limit`, and how long it was.
-    pub(super) async fn pop(&self, now: Instant, limit: Duration) -> Option<(Connection, Duration)> {
+    pub(super) async fn pop(&self, now: Instant, limit: Duration) -> Option<(C, Duration)> {
         loop {
             let Idle { mut connection, since } = self.lock().pop()?;
             let idle_for = now.saturating_duration_since(since);
@@ -45,10 +58,10 @@ impl Pool {
 
     /// Closes what has been idle for longer than `limit`, or was closed by the app.
     pub(super) fn sweep(&self, limit: Duration) {
-        self.lock().retain(|idle| idle.since.elapsed() <= limit && !idle.connection.is_closed());
+        self.lock().retain_mut(|idle| idle.since.elapsed() <= limit && !idle.connection.is_closed());
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Idle<C>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

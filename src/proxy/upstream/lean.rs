@@ -1,0 +1,313 @@
+//! An exchange with an app over HTTP/1.1 for the plainest case: a request that is nothing but a head.
+//!
+//! Most requests are such, and hyper's client pays for what they do not need: a task for each connection, two
+//! channels and two wake-ups for each exchange. Here the request's own task writes the head in one go, waits for
+//! the answer's, and takes its body as slices of what was read. Requests with a body or an upgrade stay with hyper.
+//!
+//! The price is that this reads framing itself, which is where one person's answer becomes another's. Therefore:
+//! what can be read in two ways is refused ([`Violation`]), a connection that has anything to say before it was
+//! asked is closed, and so is one on which anything is left behind an answer. Called by `proxy::upstream`.
+
+mod body;
+mod chunks;
+mod head;
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use hyper::{HeaderMap, StatusCode};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use self::body::Left;
+use self::chunks::Chunks;
+use self::head::{Afterwards, Framing, Read};
+use crate::http::Request;
+
+pub use self::body::Incoming;
+pub use self::head::is_plain;
+
+/// How much room there is for what an answer begins with. Memory that nothing was written to costs nothing.
+const FIRST_PIECE: usize = 32 * 1024;
+
+/// How many interim answers are passed over before one that counts.
+const INTERIM: usize = 64;
+
+/// What an app said that is not HTTP/1.1, or could be read in two ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// It does not begin with a status line.
+    #[error("its answer is not HTTP/1")]
+    NotHttp,
+    /// The head cannot be parsed.
+    #[error("the head of its answer is malformed ({0})")]
+    Head(httparse::Error),
+    /// A line ends with LF alone.
+    #[error("a line in the head of its answer does not end with CR LF")]
+    LineEnd,
+    /// More than 64 KiB.
+    #[error("the head of its answer is longer than 64 KiB")]
+    HeadTooLong,
+    /// More than 100.
+    #[error("its answer has more than 100 fields")]
+    TooManyFields,
+    /// A field that is none.
+    #[error("its answer has a field with a forbidden character")]
+    Field,
+    /// Outside 100 to 999.
+    #[error("its answer has no valid status")]
+    Status,
+    /// Content-Length beside Transfer-Encoding.
+    #[error("its answer has a Content-Length and a Transfer-Encoding")]
+    TwoLengths,
+    /// Several lines of Content-Length.
+    #[error("its answer has several Content-Length lines")]
+    RepeatedLength,
+    /// Not a number.
+    #[error("the Content-Length of its answer is not a number")]
+    Length,
+    /// Anything but `chunked` alone, or one in HTTP/1.0.
+    #[error("the Transfer-Encoding of its answer is not chunked")]
+    TransferCoding,
+    /// A 101.
+    #[error("it switched protocols although nobody asked")]
+    Switched,
+    /// An interim answer with a body.
+    #[error("its interim answer announces a body")]
+    InterimBody,
+    /// Too many interim answers.
+    #[error("it sent more than 64 interim answers")]
+    TooManyInterim,
+    /// Not hexadecimal digits alone, or too many.
+    #[error("a chunk of its answer has no valid size")]
+    ChunkSize,
+    /// Too many bytes or a forbidden one.
+    #[error("the chunk extensions of its answer are too long or malformed")]
+    ChunkExtension,
+    /// A chunk's line or data that do not end with CRLF.
+    #[error("a chunk of its answer does not end where it should")]
+    ChunkEnd,
+    /// Too long or malformed.
+    #[error("the trailers of its answer are too long or malformed")]
+    Trailers,
+    /// The connection ended before the answer did.
+    #[error("it closed the connection before the end of its answer")]
+    Truncated,
+}
+
+/// Why there is no answer. The connection is closed, whichever it is.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The connection was not fit to be written to, and nothing was written: any request may be sent again.
+    #[error("the connection was closed, or something came that was not asked for")]
+    Unsent,
+    /// It ended before a byte of an answer, so that the app may have been closing it all along.
+    #[error("it closed the connection without an answer")]
+    Unanswered,
+    /// The deadline passed.
+    #[error("the deadline passed")]
+    Late,
+    /// It broke in the middle.
+    #[error(transparent)]
+    Broken(io::Error),
+    /// It does not keep to the protocol.
+    #[error(transparent)]
+    Misbehaved(#[from] Violation),
+}
+
+/// What an app answered.
+pub struct Answer<T> {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its fields, as they came.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Body<T>,
+}
+
+/// An answer's body.
+pub enum Body<T> {
+    /// All of it, with the connection if that may be used again.
+    Whole(Bytes, Option<Box<Connection<T>>>),
+    /// What has yet to come, at least in part.
+    Streamed(Incoming<T>),
+}
+
+/// A connection that is in nobody's use, or in one exchange's.
+pub struct Connection<T> {
+    io: T,
+    /// Read into. What was read is handed out as slices; once all are gone the memory is used again.
+    space: BytesMut,
+    /// The request's head as it is written.
+    head: Vec<u8>,
+    /// One for all exchanges: most end long before it goes off, and need not touch it.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
+    /// Over a stream that is connected.
+    pub fn new(io: T) -> Box<Self> {
+        Box::new(Self { io, space: BytesMut::new(), head: Vec::new(), timer: None })
+    }
+
+    /// Whether it is open and nothing has come on it unasked. What comes before its request would be taken for
+    /// the answer to whoever is next. A task that has had its turn (tokio's budget) is told so as well, but cannot
+    /// write either until it asks again.
+    fn poll_is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut byte = [0; 1];
+        Pin::new(&mut self.io).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    /// The same, for one that is not waited for.
+    pub fn is_quiet(&mut self) -> bool {
+        self.poll_is_quiet(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// Sends a request that [`is_plain`] and waits for its answer's head. The request's table of fields is used
+    /// for the answer's.
+    ///
+    /// # Errors
+    /// [`Fault`]; the request is as it was after [`Fault::Unsent`] and [`Fault::Unanswered`].
+    pub async fn exchange(mut self: Box<Self>, request: &mut Request, until: Instant) -> Result<Answer<T>, Fault> {
+        head::write(request, &mut self.head);
+        self.send(until).await?;
+        let mut received = self.receive_first(until).await?;
+        let mut headers = std::mem::take(request.headers_mut());
+        headers.clear();
+        let mut interim = 0;
+        let head = loop {
+            match head::read(&received, request.method(), headers)? {
+                Read::Whole(head) => break head,
+                Read::Part(table) => {
+                    headers = table;
+                    received = self.receive_line(&received, until).await?;
+                }
+                Read::Interim(length, table) => {
+                    headers = table;
+                    received.advance(length);
+                    interim += 1;
+                    if interim > INTERIM {
+                        return Err(Violation::TooManyInterim.into());
+                    }
+                }
+            }
+        };
+        received.advance(head.length);
+        let (status, headers) = (head.status, head.headers);
+        Ok(Answer { status, headers, body: self.body(received, head.framing, head.afterwards) })
+    }
+
+    fn body(self: Box<Self>, mut received: Bytes, framing: Framing, afterwards: Afterwards) -> Body<T> {
+        let at_hand = received.len();
+        let left = match framing {
+            Framing::None => Left::Nothing,
+            Framing::Length(length) => Left::Length(length),
+            Framing::Chunked => Left::Chunked(Chunks::new()),
+            Framing::UntilClose => Left::UntilClose,
+        };
+        let whole = match left {
+            Left::Nothing => 0,
+            Left::Length(length) if length <= at_hand as u64 => usize::try_from(length).unwrap_or(at_hand),
+            _ => return Body::Streamed(Incoming::new(self, received, left, afterwards)),
+        };
+        let bytes = received.split_to(whole);
+        let fit = received.is_empty() && afterwards == Afterwards::Keep;
+        Body::Whole(bytes, fit.then_some(self))
+    }
+
+    async fn send(&mut self, until: Instant) -> Result<(), Fault> {
+        let mut written = 0;
+        poll_fn(|cx| {
+            if written == 0 && !self.poll_is_quiet(cx) {
+                return Poll::Ready(Err(Fault::Unsent));
+            }
+            loop {
+                let polled = match self.head.get(written..) {
+                    Some(rest) if !rest.is_empty() => Pin::new(&mut self.io).poll_write(cx, rest),
+                    _ => Pin::new(&mut self.io).poll_flush(cx).map_ok(|()| 0),
+                };
+                match polled {
+                    Poll::Ready(Ok(0)) if written == self.head.len() => return Poll::Ready(Ok(())),
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(broken(io::ErrorKind::WriteZero.into()))),
+                    Poll::Ready(Ok(length)) => written += length,
+                    Poll::Ready(Err(_)) if written == 0 => return Poll::Ready(Err(Fault::Unsent)),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(broken(error))),
+                    Poll::Pending => return self.poll_late(cx, until).map(Err),
+                }
+            }
+        })
+        .await
+    }
+
+    /// What an answer begins with.
+    async fn receive_first(&mut self, until: Instant) -> Result<Bytes, Fault> {
+        let received = self.receive(until).await.map_err(|fault| match fault {
+            Fault::Broken(error) => broken(error),
+            other => other,
+        })?;
+        if received.is_empty() { Err(Fault::Unanswered) } else { Ok(received) }
+    }
+
+    /// What was received, and then some: at least to the end of another line, so that a head that trickles in is
+    /// not read anew for each byte.
+    async fn receive_line(&mut self, received: &[u8], until: Instant) -> Result<Bytes, Fault> {
+        let mut all = BytesMut::from(received);
+        loop {
+            let more = self.receive(until).await?;
+            if more.is_empty() {
+                return Err(Violation::Truncated.into());
+            }
+            all.extend_from_slice(&more);
+            if more.contains(&b'\n') || all.len() >= head::LONGEST {
+                return Ok(all.freeze());
+            }
+        }
+    }
+
+    async fn receive(&mut self, until: Instant) -> Result<Bytes, Fault> {
+        poll_fn(|cx| match self.poll_read(cx, FIRST_PIECE, FIRST_PIECE) {
+            Poll::Ready(received) => Poll::Ready(received.map_err(Fault::Broken)),
+            Poll::Pending => self.poll_late(cx, until).map(Err),
+        })
+        .await
+    }
+
+    /// Reads what is there; nothing at the connection's end. When there is less room than `least`, `room` is made.
+    fn poll_read(&mut self, cx: &mut Context<'_>, least: usize, room: usize) -> Poll<io::Result<Bytes>> {
+        if self.space.capacity() < least {
+            self.space.reserve(room);
+        }
+        ready!(pin!(self.io.read_buf(&mut self.space)).poll(cx))?;
+        Poll::Ready(Ok(self.space.split().freeze()))
+    }
+
+    fn poll_late(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<Fault> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if timer.deadline() > until {
+            timer.as_mut().reset(until);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if Instant::now() >= until {
+                return Poll::Ready(Fault::Late);
+            }
+            // It was set for an exchange of long ago.
+            timer.as_mut().reset(until);
+        }
+    }
+}
+
+/// Before a byte of the answer: whether the app hung up, or something else went wrong.
+fn broken(error: io::Error) -> Fault {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    match error.kind() {
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Fault::Unanswered,
+        _ => Fault::Broken(error),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! Heads: a request's as it is written, an answer's as it is read.
+//!
+//! What is read decides where an answer ends, and with that whose the bytes behind it are: on a kept connection the
+//! next person's. So a head with two readings is refused, also where RFC 9112 section 6.3 knows a way to go on, and
+//! after an answer whose sender may have framed it differently the connection is closed. Called by `lean`.
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use hyper::{HeaderMap, Method, StatusCode};
+
+use super::Violation;
+use crate::http::{Body, Request};
+
+/// How many fields an answer may have; as many as hyper allows.
+const FIELDS: usize = 100;
+
+/// How long an answer's head may be.
+pub(super) const LONGEST: usize = 64 * 1024;
+
+/// Whether a request is nothing but a head: no body, none announced, no upgrade.
+pub fn is_plain(request: &Request) -> bool {
+    let fits = |(name, value): (&HeaderName, &HeaderValue)| {
+        // A length that no body follows would make the app wait for it, and take the next request for it.
+        if *name == CONTENT_LENGTH { value == "0" } else { *name != TRANSFER_ENCODING && *name != UPGRADE }
+    };
+    matches!(request.body(), Body::Empty) && *request.method() != Method::CONNECT && request.headers().iter().all(fits)
+}
+
+/// Writes a request's head. Its types allow neither a line's end nor a space where there must be none.
+pub(super) fn write(request: &Request, to: &mut Vec<u8>) {
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    to.clear();
+    for part in [request.method().as_str(), " ", target, " HTTP/1.1\r\n"] {
+        to.extend_from_slice(part.as_bytes());
+    }
+    for (name, value) in request.headers() {
+        to.extend_from_slice(name.as_str().as_bytes());
+        to.extend_from_slice(b": ");
+        to.extend_from_slice(value.as_bytes());
+        to.extend_from_slice(b"\r\n");
+    }
+    to.extend_from_slice(b"\r\n");
+}
+
+/// How far an answer's body goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// There is none.
+    None,
+    /// So many bytes.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+    /// To the connection's end.
+    UntilClose,
+}
+
+/// What becomes of a connection once its answer has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Afterwards {
+    /// The next request may use it.
+    Keep,
+    /// It is closed: the app wishes so, or what follows might not be what it seems.
+    Close,
+}
+
+/// A head that came to its end.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) length: usize,
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) framing: Framing,
+    pub(super) afterwards: Afterwards,
+}
+
+/// What the bytes that were received begin with.
+#[derive(Debug)]
+pub(super) enum Read {
+    /// A head that is not all there. The fields' table comes back.
+    Part(HeaderMap),
+    /// An interim answer (RFC 9110 section 15.2) of so many bytes; another head follows.
+    Interim(usize, HeaderMap),
+    /// The answer's head.
+    Whole(Head),
+}
+
+/// Reads a head, into a table of fields that is empty.
+pub(super) fn read(received: &Bytes, asked: &Method, mut headers: HeaderMap) -> Result<Read, Violation> {
+    // RFC 9112 section 2.2 has servers skip empty lines, not clients: here they are what is left of something else.
+    if received.first().is_some_and(|byte| *byte != b'H') {
+        return Err(Violation::NotHttp);
+    }
+    let mut space = [const { MaybeUninit::uninit() }; FIELDS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let status =
+        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, received, &mut space);
+    let length = match status {
+        Ok(httparse::Status::Complete(length)) if length <= LONGEST => length,
+        Ok(httparse::Status::Partial) if received.len() < LONGEST => return Ok(Read::Part(headers)),
+        Ok(_) => return Err(Violation::HeadTooLong),
+        Err(httparse::Error::TooManyHeaders) => return Err(Violation::TooManyFields),
+        Err(cause) => return Err(Violation::Head(cause)),
+    };
+    if has_bare_line_feed(&received[..length]) {
+        return Err(Violation::LineEnd);
+    }
+    let (Some(code), Some(minor)) = (parsed.code, parsed.version) else { return Err(Violation::NotHttp) };
+    let status = StatusCode::from_u16(code).map_err(|_| Violation::Status)?;
+    let mut framing = Framed { minor, ..Framed::default() };
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Violation::Field)?;
+        let value = HeaderValue::from_maybe_shared(received.slice_ref(field.value)).map_err(|_| Violation::Field)?;
+        framing.note(&name, value.as_bytes())?;
+        headers.append(name, value);
+    }
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Violation::Switched);
+    }
+    if status.is_informational() {
+        if framing.announces_a_body() {
+            return Err(Violation::InterimBody);
+        }
+        headers.clear();
+        return Ok(Read::Interim(length, headers));
+    }
+    let (framing, afterwards) = framing.of(status, asked);
+    Ok(Read::Whole(Head { length, status, headers, framing, afterwards }))
+}
+
+/// RFC 9112 section 2.2 lets a recipient take a bare LF for a line's end; that is what two readers disagree about.
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    // Without a branch and on slices of one length, so that it is done for many bytes at a time.
+    let before = head.get(..head.len().saturating_sub(1)).unwrap_or_default();
+    let after = head.get(1..).unwrap_or_default();
+    before
+        .iter()
+        .zip(after)
+        .fold(0, |found, (first, second)| found | (u8::from(*second == b'\n') & u8::from(*first != b'\r')))
+        != 0
+}
+
+/// What a head says of where its message ends.
+#[derive(Default)]
+struct Framed {
+    minor: u8,
+    length: Option<u64>,
+    coding: Option<Chunked>,
+    closes: bool,
+}
+
+/// The one transfer coding that is known here.
+struct Chunked;
+
+impl Framed {
+    fn note(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), Violation> {
+        if *name == CONTENT_LENGTH {
+            if self.length.is_some() {
+                return Err(Violation::RepeatedLength);
+            }
+            self.length = Some(digits(value).ok_or(Violation::Length)?);
+        } else if *name == TRANSFER_ENCODING {
+            // "A server MUST NOT send a response containing Transfer-Encoding unless the corresponding request
+            // indicates HTTP/1.1": one in HTTP/1.0 is to be treated "as if the framing is faulty" (section 6.1).
+            if self.minor == 0 || self.coding.is_some() || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(Violation::TransferCoding);
+            }
+            self.coding = Some(Chunked);
+        } else if *name == CONNECTION {
+            let options = value.split(|byte| *byte == b',');
+            self.closes |= options.into_iter().any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+        }
+        // Section 6.3: "might indicate an attempt to perform request smuggling or response splitting".
+        if self.length.is_some() && self.coding.is_some() { Err(Violation::TwoLengths) } else { Ok(()) }
+    }
+
+    fn announces_a_body(&self) -> bool {
+        self.coding.is_some() || self.length.is_some_and(|length| length > 0)
+    }
+
+    /// RFC 9112 section 6.3.
+    fn of(&self, status: StatusCode, asked: &Method) -> (Framing, Afterwards) {
+        // One that offers to keep an HTTP/1.0 connection is not taken at its word: the offer was made up by each
+        // server for itself, and proxies are where it goes wrong (appendix C.2.2).
+        let polite = if self.closes || self.minor == 0 { Afterwards::Close } else { Afterwards::Keep };
+        // Apps that send the body although there must be none do so a moment later, when the next person's request
+        // is on its way already: what they announced and must not send is not waited for.
+        let wary = if self.announces_a_body() { Afterwards::Close } else { polite };
+        if *asked == Method::HEAD {
+            let settled = if self.length == Some(0) { polite } else { Afterwards::Close };
+            return (Framing::None, settled);
+        }
+        match status {
+            StatusCode::NO_CONTENT => (Framing::None, wary),
+            // Its Content-Length is that of the answer that it stands for (RFC 9110 section 15.4.5).
+            StatusCode::NOT_MODIFIED if self.coding.is_some() => (Framing::None, Afterwards::Close),
+            StatusCode::NOT_MODIFIED => (Framing::None, polite),
+            _ if self.coding.is_some() => (Framing::Chunked, polite),
+            _ => match self.length {
+                Some(0) => (Framing::None, polite),
+                Some(length) => (Framing::Length(length), polite),
+                None => (Framing::UntilClose, Afterwards::Close),
+            },
+        }
+    }
+}
+
+/// `Content-Length = 1*DIGIT` (RFC 9110 section 8.6), and nothing that merely can be read as such.
+fn digits(value: &[u8]) -> Option<u64> {
+    if value.is_empty() {
+        return None;
+    }
+    value.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}

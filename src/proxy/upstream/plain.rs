@@ -1,0 +1,81 @@
+//! Plain requests: over lean connections, by the same rules as the others.
+//!
+//! A pool beside the other, because a connection that hyper has once spoken on cannot be had back from it.
+//! Called by `proxy::upstream`.
+
+use std::time::Instant;
+
+use tokio::time::timeout_at;
+
+use super::body::AppBody;
+use super::dial::Stream;
+use super::fault::{Unanswered, UpstreamFault};
+use super::lean::{Answer, Body, Connection, Fault};
+use super::pool::Kept;
+use super::{Held, Lease, STALE, Upstream, is_safe};
+use crate::http::Request;
+
+impl Kept for Box<Connection<Stream>> {
+    fn is_closed(&mut self) -> bool {
+        !self.is_quiet()
+    }
+
+    /// It is asked when it is used.
+    async fn settle(&mut self) -> bool {
+        true
+    }
+}
+
+impl Upstream {
+    /// Sends a request that `lean::is_plain` and waits for the head of the answer.
+    pub(super) async fn exchange_plainly(
+        &self,
+        mut request: Request,
+        lease: &mut Lease,
+    ) -> Result<hyper::Response<AppBody>, Unanswered> {
+        let now = Instant::now();
+        let until = tokio::time::Instant::from_std(now) + self.settings.first_byte_timeout;
+        while let Some((connection, idle_for)) = self.lean.pop(now, self.settings.pool_idle_timeout).await {
+            match connection.exchange(&mut request, until).await {
+                Ok(answer) => return Ok(take(answer, lease)),
+                Err(Fault::Unsent) => {}
+                Err(Fault::Unanswered) if idle_for > STALE && is_safe(&request) => {}
+                Err(fault) => return Err(self.plain_fault(fault).into()),
+            }
+        }
+        let stream = match timeout_at(until, self.dial_alone()).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(fault)) => return Err(fault.before(request)),
+            Err(_) => return Err(self.plain_fault(Fault::Late).before(request)),
+        };
+        match Connection::new(stream).exchange(&mut request, until).await {
+            Ok(answer) => Ok(take(answer, lease)),
+            Err(fault @ Fault::Unsent) => Err(self.plain_fault(fault).before(request)),
+            Err(fault) => Err(self.plain_fault(fault).into()),
+        }
+    }
+
+    fn plain_fault(&self, fault: Fault) -> UpstreamFault {
+        let address = self.address.clone();
+        match fault {
+            Fault::Late => UpstreamFault::FirstByteTimeout { address },
+            Fault::Unsent | Fault::Unanswered => UpstreamFault::Ended { address, cause: fault.to_string() },
+            Fault::Broken(_) | Fault::Misbehaved(_) => UpstreamFault::Misbehaved { address, cause: fault.to_string() },
+        }
+    }
+}
+
+/// The answer, with its connection where the answer's end will find it.
+fn take(answer: Answer<Stream>, lease: &mut Lease) -> hyper::Response<AppBody> {
+    let body = match answer.body {
+        Body::Whole(bytes, connection) => {
+            lease.connection = connection.map(Held::Lean);
+            AppBody::Whole(bytes)
+        }
+        Body::Streamed(incoming) => AppBody::Lean(Box::new(incoming)),
+    };
+    let mut response = hyper::Response::new(body);
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    response
+}
