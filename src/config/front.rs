@@ -109,6 +109,9 @@ pub(super) fn read(root: &Table<'_>, notes: &mut Vec<String>) -> Front {
     if let (Some(places), Some(believed)) = (&places, &proxied) {
         listen::weigh_unix(places, believed, "proxy_protocol", notes);
     }
+    if let (Some(proxies), Some(balancers)) = (&trusted_proxies, &proxied) {
+        listen::weigh_both(proxies, balancers, notes);
+    }
     Front {
         public,
         prefix,

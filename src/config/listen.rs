@@ -82,6 +82,19 @@ pub(super) fn neighbours(root: &Table<'_>, key: &str) -> Option<Neighbours> {
     root.list(key, &[], read).map(Neighbours)
 }
 
+/// Says what is odd about a neighbour who is believed twice.
+pub(super) fn weigh_both(proxies: &Neighbours, balancers: &Neighbours, notes: &mut Vec<String>) {
+    for both in balancers.0.iter().filter(|neighbour| proxies.0.contains(neighbour)) {
+        let name = match both {
+            Neighbour::Network(network) => network.to_string(),
+            Neighbour::Unix => "unix".to_owned(),
+        };
+        notes.push(format!(
+            "{name} is in proxy_protocol and in trusted_proxies: where it cannot tell a client's address, that client's own X-Forwarded-For is believed"
+        ));
+    }
+}
+
 /// Says what is odd about believing whoever can open a unix socket.
 pub(super) fn weigh_unix(places: &Places, believed: &Neighbours, key: &str, notes: &mut Vec<String>) {
     let unix = places.list.iter().any(|place| matches!(place, Place::Unix(_)));

@@ -371,6 +371,11 @@ fn a_balancer_and_a_client_are_bounded_in_the_configuration() {
     let config = good(&top("proxy_protocol = [\"10.0.0.2\", \"unix\"]"));
     assert_eq!(config.server.proxied.0.len(), 2);
     complaint(&top("proxy_protocol = [\"0.0.0.0/0\"]"), "proxy_protocol[1]");
+    let noted = |trusted: &str| {
+        let lines = format!("proxy_protocol = [\"10.0.0.2\"]\ntrusted_proxies = [{trusted}]");
+        good(&top(&lines)).notes.iter().any(|note| note.starts_with("10.0.0.2/32 is in proxy_protocol and"))
+    };
+    assert!(noted("\"10.0.0.2\"") && !noted("\"10.0.0.3\""));
     assert_eq!(good(GOOD).server.connections_per_client, None);
     assert_eq!(good(&and("[limits]\nconnections_per_client = 9\n")).server.connections_per_client, Some(9));
     complaint(&and("[limits]\nconnections_per_client = 0\n"), "limits.connections_per_client");
