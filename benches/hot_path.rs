@@ -27,6 +27,7 @@ use portcullis::identity::{Account, Answer, Provider, SignedIn, Way};
 use portcullis::policy::{Decision, Kind, decide};
 use portcullis::proxy::headers::{Forwarding, check_framing, clean_request, clean_response};
 use portcullis::proxy::inject::Injector;
+use portcullis::proxy::survey::{Field, Survey};
 use portcullis::route::{Found, Route, Routes};
 use portcullis::session::attempt::AttemptId;
 use portcullis::session::memory::Beginning;
@@ -221,6 +222,9 @@ fn round<'a, T>(items: &'a [T]) -> impl FnMut() -> &'a T + use<'a, T> {
 fn bench_reading(criterion: &mut Criterion, desk: &Desk) -> anyhow::Result<()> {
     let headers = &desk.one.requests[0];
     let uri = target()?;
+    criterion.bench_function("survey", |bench| {
+        bench.iter(|| Survey::of(black_box(headers), desk.injector.managed()));
+    });
     criterion
         .bench_function("check_framing", |bench| bench.iter(|| check_framing(Version::HTTP_11, black_box(headers))));
     criterion.bench_function("authority", |bench| {
@@ -274,8 +278,13 @@ fn bench_headers(criterion: &mut Criterion, desk: &Desk) {
     let headers = &desk.one.requests[0];
     let host = HeaderValue::from_static("localhost:8080");
     let forwarding = Forwarding { peer: REMOTE, trusted: &Neighbours(Vec::new()), scheme: Scheme::Http, host: &host };
+    let survey = Survey::of(headers, desk.injector.managed());
     criterion.bench_function("clean_request", |bench| {
-        bench.iter_batched_ref(|| headers.clone(), |headers| clean_request(headers, forwarding), BatchSize::SmallInput);
+        bench.iter_batched_ref(
+            || headers.clone(),
+            |headers| clean_request(headers, survey, forwarding),
+            BatchSize::SmallInput,
+        );
     });
     criterion.bench_function("remove_claims", |bench| {
         bench.iter_batched_ref(
@@ -360,15 +369,24 @@ fn bench_sum(criterion: &mut Criterion, desk: &Desk) -> anyhow::Result<()> {
 
 fn serve(desk: &Desk, sessions: &Sessions, uri: &Uri, host: &HeaderValue, headers: &mut HeaderMap) -> Option<()> {
     let now = Timestamp::now();
-    check_framing(Version::HTTP_11, headers).ok()?;
+    let survey = Survey::of(headers, desk.injector.managed());
+    if survey.has(Field::Framing) {
+        check_framing(Version::HTTP_11, headers).ok()?;
+    }
     let named = authority(Version::HTTP_11, uri, headers).ok()?;
     let site = desk.routes.site(named)?;
     let target = Target::parse(&Method::GET, uri).ok()?;
     let Ok(Found::App(route)) = desk.routes.find(site, &target) else { return None };
     let session = cookie::read_session(headers, desk.config.cookies).find_map(|key| sessions.load(&key, SITE, now));
     let Decision::Pass(pass) = decide(route, session, Kind::Exchange) else { return None };
-    clean_request(headers, Forwarding { peer: REMOTE, trusted: &Neighbours(Vec::new()), scheme: Scheme::Http, host });
-    desk.injector.remove_claims(headers);
+    clean_request(
+        headers,
+        survey,
+        Forwarding { peer: REMOTE, trusted: &Neighbours(Vec::new()), scheme: Scheme::Http, host },
+    );
+    if survey.has(Field::Managed) {
+        desk.injector.remove_claims(headers);
+    }
     cookie::strip(headers);
     for (name, value) in pass.visitor()?.headers.iter() {
         headers.insert(name.clone(), value.clone());

@@ -23,6 +23,7 @@ use crate::http::{Peer, Request, Response};
 use crate::login::{Declined, Login, Visitor, form_of};
 use crate::policy::{Decision, Forbidden, Kind, Pass, decide};
 use crate::proxy::headers::{BadFraming, check_framing};
+use crate::proxy::survey::{Field, Survey};
 use crate::proxy::upgrade::{Offer, read_offer};
 use crate::proxy::upstream::UpstreamFault;
 use crate::proxy::{Context, Proxy};
@@ -60,7 +61,8 @@ impl Gateway {
             Err(declined) => self.decline(declined, now, &mut record),
         };
         self.transport.harden(peer, &mut response);
-        record.close(response)
+        record.close(response.status());
+        response
     }
 
     /// Is this for me or for the app? Who are you? May you?
@@ -71,15 +73,14 @@ impl Gateway {
         now: Timestamp,
         record: &mut Record<'a>,
     ) -> Result<Response, Declined> {
-        check_head(&request)?;
-        let host = authority(request.version(), request.uri(), request.headers()).map_err(bad_target)?;
-        let site = self.routes.site(host).ok_or(Refusal::WrongHost)?;
-        record.site = Some(site);
-        // A proxy that we trust brings many hosts over one connection, and has judged whom it speaks to.
-        if !self.transport.fits(peer, site.index) && !self.proxy.trusts(peer.remote) {
-            return Err(Refusal::Misdirected.into());
-        }
-        let target = Target::parse(request.method(), request.uri()).map_err(bad_target)?;
+        let survey = self.proxy.survey(request.headers());
+        let (site, target) = match self.place(&request, peer, survey, record) {
+            Ok(placed) => placed,
+            Err(refusal) => {
+                record.keep_as_sent(&request);
+                return Err(refusal.into());
+            }
+        };
         record.target = Some(target.clone());
         let route = match self.routes.find(site, &target).map_err(bad_target)? {
             Found::Nothing => return Err(Refusal::NoRoute.into()),
@@ -92,9 +93,9 @@ impl Gateway {
         };
         record.route = Some(Arc::clone(route));
 
-        let session = self.find_session(request.headers(), site, now);
+        let session = if survey.has(Field::Cookie) { self.find_session(request.headers(), site, now) } else { None };
         record.session = session.as_ref().map(|(_, session)| Arc::clone(session));
-        let (kind, tunnel) = kind_of(&request, site)?;
+        let (kind, tunnel) = kind_of(&request, survey, site)?;
         match decide(route, record.session.clone(), kind) {
             Decision::Pass(pass) => {
                 let host = site.host.clone().ok_or(Refusal::BadRequest("the host cannot be read"))?;
@@ -102,7 +103,7 @@ impl Gateway {
                 let scheme = site.origin.scheme();
                 let (began, asked) = (record.began, &mut 0);
                 let target = target.path_and_query();
-                let context = Context { target, host, peer, scheme, tunnel, asked, now, began };
+                let context = Context { survey, target, host, peer, scheme, tunnel, asked, now, began };
                 self.forward(request, pass, context, record).await
             }
             Decision::SignIn => {
@@ -114,6 +115,29 @@ impl Gateway {
                 Err(Refusal::CrossSite.into())
             }
         }
+    }
+
+    /// What a request is for, if its head can be believed.
+    fn place<'a>(
+        &'a self,
+        request: &Request,
+        peer: Peer,
+        survey: Survey,
+        record: &mut Record<'a>,
+    ) -> Result<(&'a Site, Target), Refusal> {
+        // A head without these has nothing to be checked.
+        if *request.method() == Method::TRACE || survey.has(Field::Framing) || survey.has(Field::Expect) {
+            check_head(request)?;
+        }
+        let host = authority(request.version(), request.uri(), request.headers()).map_err(bad_target)?;
+        let site = self.routes.site(host).ok_or(Refusal::WrongHost)?;
+        record.site = Some(site);
+        // A proxy that we trust brings many hosts over one connection, and has judged whom it speaks to.
+        if !self.transport.fits(peer, site.index) && !self.proxy.trusts(peer.remote) {
+            return Err(Refusal::Misdirected);
+        }
+        let target = Target::parse(request.method(), request.uri()).map_err(bad_target)?;
+        Ok((site, target))
     }
 
     async fn forward(
@@ -250,8 +274,10 @@ fn check_head(request: &Request) -> Result<(), Refusal> {
 }
 
 /// What a request asks for, and the protocol of the tunnel, if it is one.
-fn kind_of(request: &Request, site: &Site) -> Result<(Kind, Option<HeaderValue>), Refusal> {
-    match read_offer(request) {
+fn kind_of(request: &Request, survey: Survey, site: &Site) -> Result<(Kind, Option<HeaderValue>), Refusal> {
+    // In HTTP/1.1 it takes a `Connection` and an `Upgrade`.
+    let asks = survey.has(Field::Hop) || request.version() == Version::HTTP_2;
+    match if asks { read_offer(request) } else { Offer::None } {
         Offer::None => Ok((Kind::Exchange, None)),
         Offer::Refused(why) => Err(Refusal::BadRequest(why)),
         Offer::Tunnel(protocol) => {

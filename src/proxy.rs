@@ -8,6 +8,7 @@ pub mod group;
 pub mod headers;
 pub mod inject;
 pub mod stream;
+pub mod survey;
 pub mod upgrade;
 pub mod upstream;
 
@@ -28,6 +29,7 @@ use group::{Answered, Group, Roster};
 use headers::Forwarding;
 use inject::{Injector, Managed};
 use stream::{Progress, RequestBody, ResponseBody};
+use survey::{Field, Survey};
 use upgrade::{Bounds, Tunnels};
 use upstream::UpstreamFault;
 
@@ -51,6 +53,8 @@ pub struct Proxy {
 
 /// What is known of a request beside its own words.
 pub struct Context<'a> {
+    /// Which kinds of fields it has.
+    pub survey: Survey,
     /// The canonical target: what was judged.
     pub target: &'a PathAndQuery,
     /// The host that was judged.
@@ -94,6 +98,11 @@ impl Proxy {
     /// The name of an address that was asked, where the route has several.
     pub fn address(&self, route: usize, asked: usize) -> Option<&str> {
         self.apps.get(route)?.roster().name(asked)
+    }
+
+    /// Which kinds of fields a request's head has.
+    pub fn survey(&self, headers: &HeaderMap) -> Survey {
+        Survey::of(headers, &self.managed)
     }
 
     /// The client's address, as far as trusted proxies tell it.
@@ -172,11 +181,19 @@ impl Proxy {
         let mut headers = head.headers;
         headers::clean_request(
             &mut headers,
+            context.survey,
             Forwarding { peer: context.peer, trusted: &self.trusted, scheme: context.scheme, host: &context.host },
         );
-        self.managed.remove(&mut headers);
-        cookie::strip(&mut headers);
-        headers.insert(HOST, context.host.clone());
+        if context.survey.has(Field::Managed) {
+            self.managed.remove(&mut headers);
+        }
+        if context.survey.has(Field::Cookie) {
+            cookie::strip(&mut headers);
+        }
+        // One at most: more than one was refused.
+        if headers.get(HOST) != Some(&context.host) {
+            headers.insert(HOST, context.host.clone());
+        }
         if let Some(protocol) = &context.tunnel {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(UPGRADE, protocol.clone());

@@ -129,8 +129,10 @@ impl Routes {
     /// The site that `authority` names: case, a trailing dot and the scheme's default port do not matter.
     /// `None` for a host that we do not serve (421, RFC 9110 section 15.5.20).
     pub fn site(&self, authority: &str) -> Option<&Site> {
-        let exact = self.sites.iter().find(|site| site.origin.authority().eq_ignore_ascii_case(authority));
-        exact.or_else(|| {
+        // As browsers write it, nearly always.
+        let same = self.sites.iter().find(|site| site.origin.authority() == authority);
+        let like = || self.sites.iter().find(|site| site.origin.authority().eq_ignore_ascii_case(authority));
+        same.or_else(like).or_else(|| {
             let (host, port) = match authority.rsplit_once(':') {
                 Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
                 _ => (authority, None),

@@ -12,8 +12,8 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{Method, StatusCode, Version};
 
 use super::Gateway;
+use crate::http::Request;
 use crate::http::target::Target;
-use crate::http::{Request, Response};
 use crate::route::{Route, Site};
 use crate::session::Session;
 use crate::telemetry::{AccessLine, Decision, RequestId};
@@ -62,8 +62,8 @@ impl<'a> Record<'a> {
             gateway,
             began: Instant::now(),
             client,
-            as_sent: request.uri().path_and_query().cloned(),
-            host: request.headers().get(HOST).cloned(),
+            as_sent: None,
+            host: None,
             id: gateway.ids.next(),
             method: request.method().clone(),
             version: request.version(),
@@ -80,11 +80,16 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Keeps what a request that cannot be judged said it is for.
+    pub(super) fn keep_as_sent(&mut self, request: &Request) {
+        self.as_sent = request.uri().path_and_query().cloned();
+        self.host = request.headers().get(HOST).cloned();
+    }
+
     /// Writes the line and counts.
-    pub(super) fn close(mut self, response: Response) -> Response {
-        self.write(response.status());
+    pub(super) fn close(&mut self, status: StatusCode) {
+        self.write(status);
         self.closed = true;
-        response
     }
 
     fn write(&self, status: StatusCode) {

@@ -53,7 +53,8 @@ impl Target {
         if *method == Method::CONNECT || !whole.path().starts_with('/') {
             return Err(BadTarget::Form);
         }
-        if !whole.as_str().bytes().all(|byte| byte.is_ascii_graphic()) {
+        // No early end: the whole is compared in wide steps.
+        if !whole.as_str().bytes().fold(true, |graphic, byte| graphic & byte.is_ascii_graphic()) {
             return Err(BadTarget::ForbiddenCharacter);
         }
         if is_plain(whole.path()) {

@@ -8,12 +8,14 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use hyper::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use hyper::{HeaderMap, Version};
 
+use super::survey::{Field, Survey};
 use crate::http::{Neighbours, Remote, Scheme};
 use crate::telemetry::write_address;
 
@@ -28,6 +30,9 @@ const LONGEST_ADDRESS: usize = 45;
 
 /// What stands for a client of a unix socket.
 const UNKNOWN: &[u8] = b"unknown";
+
+/// How many bytes of an element of `Forwarded` are the same in all.
+const FORWARDED_WORDS: usize = 40;
 
 /// Why a message head is refused: two readers could frame it differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +71,7 @@ pub fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), BadFra
 
 /// Whether a field may concern one connection alone. One look at the names of a head tells whether it has any of
 /// them, which is cheaper than to ask the map for each.
-fn concerns_a_hop(name: &HeaderName) -> bool {
+pub(super) fn concerns_a_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
         "connection"
@@ -129,11 +134,11 @@ pub struct Forwarding<'a> {
 /// Cleans a request's head for the app: hop-by-hop fields out, `TE: trailers` kept, `Expect` answered here
 /// (RFC 9110 section 10.1.1), forwarding fields rebuilt, `Via` added ("A proxy MUST send an appropriate Via
 /// header field", section 7.6.3).
-pub fn clean_request(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
-    if headers.keys().any(concerns_a_hop) {
+pub fn clean_request(headers: &mut HeaderMap, survey: Survey, forwarding: Forwarding<'_>) {
+    if survey.has(Field::Hop) {
         end_hop(headers);
     }
-    rebuild_forwarding(headers, forwarding);
+    rebuild_forwarding(headers, survey, forwarding);
     headers.append(VIA, HeaderValue::from_static("1.1 portcullis"));
 }
 
@@ -176,7 +181,7 @@ pub fn client_address(headers: &HeaderMap, peer: Remote, trusted: &Neighbours) -
 /// `X-Forwarded-` with whatever follows: the names that proxies and apps have invented there (`-Groups`,
 /// `-Access-Token`, `-Client-Cert`) are no closed list. `Proxy` is what CGI hands on as `HTTP_PROXY`
 /// (CVE-2016-5385).
-fn speaks_of_the_client(name: &str) -> bool {
+pub(super) fn speaks_of_the_client(name: &str) -> bool {
     const FAMILIES: [&str; 2] = ["x-forwarded-", "x-original-"];
     const NAMES: [&str; 9] = [
         "forwarded",
@@ -201,10 +206,10 @@ fn speaks_of_the_client(name: &str) -> bool {
             || NAMES.iter().any(|ours| ours.len() == name.len() && begins(ours)))
 }
 
-fn rebuild_forwarding(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
+fn rebuild_forwarding(headers: &mut HeaderMap, survey: Survey, forwarding: Forwarding<'_>) {
     let mut chain = String::new();
     let mut elements = String::new();
-    if headers.keys().any(|name| speaks_of_the_client(name.as_str())) {
+    if survey.has(Field::Forwarding) {
         if forwarding.trusted.hold(forwarding.peer) {
             chain = joined(headers, &X_FORWARDED_FOR);
             elements = joined(headers, &FORWARDED);
@@ -217,34 +222,43 @@ fn rebuild_forwarding(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
     }
     let host = forwarding.host.to_str().unwrap_or_default();
     let scheme = forwarding.scheme.as_str();
-    let mut address = Vec::with_capacity(LONGEST_ADDRESS);
     let peer = forwarding.peer.ip().map(|ip| ip.to_canonical());
-    match peer {
-        Some(ip) => write_address(ip, &mut address),
-        // "If the preceding node's identity is not known" (RFC 7239 section 6.2); its place in the chain is kept.
-        None => address.extend_from_slice(UNKNOWN),
-    }
-    let comma = if elements.is_empty() { "" } else { ", " };
     let (open, close) = if peer.is_some_and(|ip| ip.is_ipv6()) { ("\"[", "]\"") } else { ("", "") };
-    // Joined in one go: text that fills its memory exactly becomes a header's value without another allocation.
-    let element = [
-        elements.as_bytes(),
-        comma.as_bytes(),
-        b"for=",
-        open.as_bytes(),
-        &address,
-        close.as_bytes(),
-        b";host=\"",
-        host.as_bytes(),
-        b"\";proto=",
-        scheme.as_bytes(),
-    ]
-    .concat();
-    let chain = if chain.is_empty() { address } else { [chain.as_bytes(), b", ", &address].concat() };
-    if let Ok(value) = HeaderValue::try_from(chain) {
+    // Both values share one piece of memory, in which the address stands once when there is no chain.
+    let room = chain.len() + elements.len() + 2 * LONGEST_ADDRESS + host.len() + FORWARDED_WORDS;
+    let mut text = Vec::with_capacity(room);
+    let write_peer = |text: &mut Vec<u8>| match peer {
+        Some(ip) => write_address(ip, text),
+        // "If the preceding node's identity is not known" (RFC 7239 section 6.2); its place in the chain is kept.
+        None => text.extend_from_slice(UNKNOWN),
+    };
+    let mut chain_at = 0..0;
+    if !chain.is_empty() {
+        text.extend_from_slice(chain.as_bytes());
+        text.extend_from_slice(b", ");
+        write_peer(&mut text);
+        chain_at = 0..text.len();
+    }
+    let element_begin = text.len();
+    if !elements.is_empty() {
+        text.extend_from_slice(elements.as_bytes());
+        text.extend_from_slice(b", ");
+    }
+    text.extend_from_slice(b"for=");
+    text.extend_from_slice(open.as_bytes());
+    let address_begin = text.len();
+    write_peer(&mut text);
+    if chain.is_empty() {
+        chain_at = address_begin..text.len();
+    }
+    for piece in [close, ";host=\"", host, "\";proto=", scheme] {
+        text.extend_from_slice(piece.as_bytes());
+    }
+    let text = Bytes::from(text);
+    if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(chain_at)) {
         headers.insert(X_FORWARDED_FOR, value);
     }
-    if let Ok(value) = HeaderValue::try_from(element) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(element_begin..)) {
         headers.insert(FORWARDED, value);
     }
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
@@ -299,6 +313,7 @@ pub fn upgrade_offer(headers: &HeaderMap) -> Option<&HeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::inject::{self, Injector};
     use super::*;
     use crate::http::Neighbour;
     use ipnet::IpNet;
@@ -327,8 +342,13 @@ mod tests {
         let mut headers = map(lines);
         let (peer, trusted) = (remote(peer), &neighbours(trusted));
         let forwarding = Forwarding { peer, trusted, scheme: Scheme::Https, host: &HOST_VALUE };
-        clean_request(&mut headers, forwarding);
+        let seen = survey(&headers);
+        clean_request(&mut headers, seen, forwarding);
         headers
+    }
+
+    fn survey(headers: &HeaderMap) -> Survey {
+        Survey::of(headers, Injector::new(&inject::Settings { presets: Vec::new(), custom: Vec::new() }).managed())
     }
 
     fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
@@ -470,7 +490,8 @@ mod tests {
             let client = client_address(&headers, Remote::Unix, &trusted);
             let forwarding =
                 Forwarding { peer: Remote::Unix, trusted: &trusted, scheme: Scheme::Https, host: &HOST_VALUE };
-            clean_request(&mut headers, forwarding);
+            let seen = survey(&headers);
+            clean_request(&mut headers, seen, forwarding);
             (client, all(&headers, "x-forwarded-for").join("|"), all(&headers, "forwarded").join("|"))
         };
         let alone = "for=unknown;host=\"wiki.example\";proto=https";
@@ -529,7 +550,8 @@ mod tests {
             let once = clean(&lines, "192.0.2.1", &[]);
             let mut twice = once.clone();
             let forwarding = Forwarding { peer: remote("192.0.2.1"), trusted: &Neighbours::default(), scheme: Scheme::Https, host: &HOST_VALUE };
-            clean_request(&mut twice, forwarding);
+            let seen = survey(&twice);
+            clean_request(&mut twice, seen, forwarding);
             twice.remove(VIA);
             let mut once = once;
             once.remove(VIA);

@@ -200,6 +200,8 @@ pub struct Managed {
     names: Vec<Box<[u8]>>,
     /// Bit n: some name has n bytes (63 stands for all longer ones).
     lengths: u64,
+    /// Which folded bytes names and families begin with.
+    initials: u128,
 }
 
 /// Every name that begins so is managed, whatever follows: apps that read one name of a family read its
@@ -216,7 +218,14 @@ impl Managed {
         names.sort_unstable();
         names.dedup();
         let lengths = names.iter().fold(0, |bits, name| bits | length_bit(name.len()));
-        Self { names, lengths }
+        let firsts = names.iter().map(AsRef::as_ref).chain(FAMILIES).filter_map(|name: &[u8]| name.first());
+        let initials = firsts.fold(0, |bits, first| bits | initial_bit(*first));
+        Self { names, lengths, initials }
+    }
+
+    /// Whether any of these names, in any spelling, begins with that byte.
+    pub fn may_begin_with(&self, first: u8) -> bool {
+        self.initials & initial_bit(fold(first)) != 0
     }
 
     /// Whether a header name, in any spelling, is ours alone.
@@ -254,6 +263,11 @@ impl Managed {
 fn same_folded(folded: &[u8], name: &[u8]) -> bool {
     // From the end, because these names have their beginnings in common.
     folded.len() == name.len() && folded.iter().zip(name).rev().all(|(ours, theirs)| *ours == fold(*theirs))
+}
+
+/// Folded bytes are ASCII.
+fn initial_bit(folded: u8) -> u128 {
+    1 << (folded & 0x7f)
 }
 
 fn length_bit(length: usize) -> u64 {

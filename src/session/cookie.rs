@@ -130,29 +130,35 @@ fn name_of(pair: &[u8]) -> &[u8] {
 /// Takes our cookies out of a request and joins what is left into one line, which is what HTTP/1.1 apps
 /// expect (RFC 9113 section 8.2.3: "concatenated into a single octet string using the two-octet delimiter").
 pub fn strip(headers: &mut HeaderMap) {
-    let mut lines = headers.get_all(COOKIE).into_iter();
-    let Some(first) = lines.next() else { return };
-    let single = lines.next().is_none();
-    let mut any_ours = false;
-    let mut kept: Vec<&[u8]> = Vec::new();
+    let (mut lines, mut any_ours, mut sensitive) = (0, false, false);
+    let mut kept = Vec::new();
     for line in headers.get_all(COOKIE) {
+        lines += 1;
+        sensitive |= line.is_sensitive();
         for pair in line.as_bytes().split(|byte| *byte == b';') {
             if is_ours(name_of(pair)) {
                 any_ours = true;
-            } else if !pair.trim_ascii().is_empty() {
-                kept.push(pair.trim_ascii());
+                continue;
             }
+            let pair = pair.trim_ascii();
+            if kept.is_empty() {
+                kept.reserve_exact(line.len());
+            } else if !pair.is_empty() {
+                kept.extend_from_slice(b"; ");
+            }
+            kept.extend_from_slice(pair);
         }
     }
-    if single && !any_ours {
+    if lines <= 1 && !any_ours {
         return;
     }
-    let joined = (!kept.is_empty()).then(|| kept.join(&b"; "[..]));
-    let sensitive = first.is_sensitive();
-    headers.remove(COOKIE);
-    if let Some(mut value) = joined.and_then(|bytes| HeaderValue::from_bytes(&bytes).ok()) {
-        value.set_sensitive(sensitive);
-        headers.insert(COOKIE, value);
+    let joined = if kept.is_empty() { None } else { HeaderValue::try_from(kept).ok() };
+    match joined {
+        Some(mut value) => {
+            value.set_sensitive(sensitive);
+            headers.insert(COOKIE, value);
+        }
+        None => _ = headers.remove(COOKIE),
     }
 }
 

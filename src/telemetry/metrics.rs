@@ -184,12 +184,18 @@ impl RouteMetrics {
     /// Counts one request, after it is done.
     pub fn count(&self, decision: Decision, status: StatusCode, duration: Duration) {
         let class = usize::from(status.as_u16() / 100).saturating_sub(1).min(CLASSES.len() - 1);
-        self.0.requests[decision as usize][class].fetch_add(1, Ordering::Relaxed);
+        add(&self.0.requests[decision as usize][class], 1);
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.partition_point(|&bound| bound < micros);
-        self.0.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        self.0.sum.fetch_add(micros, Ordering::Relaxed);
+        add(&self.0.buckets[bucket], 1);
+        add(&self.0.sum, micros);
     }
+}
+
+/// Only the worker that keeps a cell writes it, so nothing is lost between the two halves, which cost a tenth of an
+/// addition that other cores could take part in.
+fn add(cell: &AtomicU64, amount: u64) {
+    cell.store(cell.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
 }
 
 #[derive(Default)]

@@ -1,0 +1,135 @@
+//! One look at the names in a request's head: which kinds of fields it has.
+//!
+//! Nearly all heads have nothing that must go, and to ask the map for every name that could be there costs more than
+//! all the rest of a request. So the names are walked once; what a head does not have need not be looked for, and
+//! what it has is dealt with as ever. Read anew for each request and never kept. Called by `gateway`.
+
+use hyper::HeaderMap;
+use hyper::header::HeaderName;
+
+use super::headers::{concerns_a_hop, speaks_of_the_client};
+use super::inject::Managed;
+
+/// A kind of field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Field {
+    /// `Content-Length`, `Transfer-Encoding`.
+    Framing = 1,
+    /// What concerns one connection alone, `Connection` and `Upgrade` among it.
+    Hop = 2,
+    /// `Expect`.
+    Expect = 4,
+    /// By which proxies speak of the client.
+    Forwarding = 8,
+    /// Names that we alone may send.
+    Managed = 16,
+    /// `Cookie`.
+    Cookie = 32,
+}
+
+/// The kinds that a head has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Survey(u8);
+
+impl Survey {
+    /// Walks the names of a head.
+    pub fn of(headers: &HeaderMap, managed: &Managed) -> Self {
+        let mut survey = Self::default();
+        for name in headers.keys() {
+            let text = name.as_str();
+            // Most names fail by their first letter.
+            let first = text.as_bytes().first().copied().unwrap_or_default();
+            match first {
+                b'c' | b'k' | b'p' | b'u' | b't' | b'e' => survey.note_standard(name),
+                _ => {}
+            }
+            if matches!(first, b'f' | b'x' | b't' | b'p') && speaks_of_the_client(text) {
+                survey.note(Field::Forwarding);
+            }
+            if managed.may_begin_with(first) && managed.contains(text) {
+                survey.note(Field::Managed);
+            }
+        }
+        survey
+    }
+
+    /// Whether the head has fields of that kind.
+    pub fn has(self, kind: Field) -> bool {
+        self.0 & kind as u8 != 0
+    }
+
+    fn note_standard(&mut self, name: &HeaderName) {
+        match name.as_str() {
+            "cookie" => self.note(Field::Cookie),
+            "content-length" | "transfer-encoding" => self.note(Field::Framing),
+            "expect" => self.note(Field::Expect),
+            _ => {}
+        }
+        if concerns_a_hop(name) {
+            self.note(Field::Hop);
+        }
+    }
+
+    fn note(&mut self, kind: Field) {
+        self.0 |= kind as u8;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::inject::{Injector, Settings};
+    use super::*;
+    use hyper::header::HeaderValue;
+    use proptest::prelude::*;
+
+    fn survey(names: &[&str]) -> Survey {
+        let custom = vec![(HeaderName::from_static("_department"), super::super::inject::Source::Name)];
+        let injector = Injector::new(&Settings { presets: Vec::new(), custom });
+        let mut headers = HeaderMap::new();
+        for name in names {
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("x"));
+        }
+        Survey::of(&headers, injector.managed())
+    }
+
+    #[test]
+    fn each_kind_is_seen_among_others() {
+        for (name, kinds) in [
+            ("Content-Length", &[Field::Framing][..]),
+            ("Transfer-Encoding", &[Field::Framing, Field::Hop]),
+            ("Connection", &[Field::Hop]),
+            ("Upgrade", &[Field::Hop]),
+            ("TE", &[Field::Hop]),
+            ("Keep-Alive", &[Field::Hop]),
+            ("Proxy-Connection", &[Field::Hop]),
+            ("Expect", &[Field::Expect, Field::Hop]),
+            ("X_Forwarded-For", &[Field::Forwarding]),
+            ("Forwarded", &[Field::Forwarding]),
+            ("True.Client.IP", &[Field::Forwarding]),
+            ("X_Forwarded_User", &[Field::Forwarding, Field::Managed]),
+            ("Remote_Groups", &[Field::Managed]),
+            ("X-Salesforce-Anything", &[Field::Managed]),
+            ("~department", &[Field::Managed]),
+            ("Cookie", &[Field::Cookie]),
+            ("Accept-Language", &[]),
+            ("Authorization", &[]),
+        ] {
+            let seen = survey(&["Host", "Accept", name, "User-Agent", "X-Request-Id", "Sec-Fetch-Mode"]);
+            let expected = kinds.iter().fold(0, |all, kind| all | *kind as u8);
+            assert_eq!(seen, Survey(expected), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_said_to_be_missing_that_is_there(names in prop::collection::vec("[xX][-_.][a-z-_]{1,20}|[a-zA-Z_-]{1,12}", 0..12)) {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let whole = survey(&names);
+            for name in names {
+                let alone = survey(&[name]);
+                prop_assert_eq!(whole.0 & alone.0, alone.0);
+            }
+        }
+    }
+}
