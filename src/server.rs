@@ -14,6 +14,8 @@ mod event;
 pub mod listen;
 mod preamble;
 mod quiet;
+mod rest;
+mod signal;
 mod socket;
 mod streams;
 pub mod tls;

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::{StatusCode, Version, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
@@ -24,6 +24,8 @@ use super::body;
 use super::entry::{Entry, Refused, Seat};
 use super::event::{Event, Events};
 use super::quiet::Quiet;
+use super::rest::{self, Rested};
+use super::signal::{Signal, Stage, next_signal};
 use super::socket::Socket;
 use super::streams::{Activity, Running, Sent, Streams, Turn};
 use super::tls::{ClientFault, Tls};
@@ -93,11 +95,12 @@ where
             Err(Refused::Silently) => return,
         }
     }
-    let wire = Wire::new(socket, WRITE_TIMEOUT, Some(permit));
+    let activity = Arc::new(Activity::new());
+    let wire = Wire::new(socket, WRITE_TIMEOUT, Arc::clone(&activity), Some(permit));
     match &shared.tls {
         // Boxed, so that plain connections do not pay for the size of TLS ones.
-        Some(tls) => Box::pin(secure(&shared, tls, wire, remote)).await,
-        None => speak_http1(&shared, wire, Peer { remote, scheme: Scheme::Http, shown: None }).await,
+        Some(tls) => Box::pin(secure(&shared, tls, wire, remote, activity)).await,
+        None => speak_http1(&shared, wire, Peer { remote, scheme: Scheme::Http, shown: None }, activity).await,
     }
 }
 
@@ -109,7 +112,7 @@ async fn enter<H>(shared: &Shared<H>, socket: &mut Socket, remote: Remote) -> Re
     }
 }
 
-async fn secure<H, F>(shared: &Arc<Shared<H>>, tls: &Tls, wire: Wire<Socket>, remote: Remote)
+async fn secure<H, F>(shared: &Arc<Shared<H>>, tls: &Tls, wire: Wire<Socket>, remote: Remote, activity: Arc<Activity>)
 where
     H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
@@ -129,10 +132,12 @@ where
     let shown = now.shown(stream.get_ref().1.server_name());
     let peer = Peer { remote, scheme: Scheme::Https, shown: Some(shown) };
     drop(now);
+    // What the handshake took is not the first head's.
+    activity.note_end();
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        speak_http2(shared, stream, peer).await;
+        speak_http2(shared, stream, peer, activity).await;
     } else {
-        speak_http1(shared, stream, peer).await;
+        speak_http1(shared, stream, peer, activity).await;
     }
 }
 
@@ -144,7 +149,7 @@ fn refused(peer: Remote, error: &std::io::Error) -> Event {
     }
 }
 
-async fn speak_http1<H, F, S>(shared: &Arc<Shared<H>>, stream: S, peer: Peer)
+async fn speak_http1<H, F, S>(shared: &Arc<Shared<H>>, stream: S, peer: Peer, activity: Arc<Activity>)
 where
     H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
@@ -157,45 +162,68 @@ where
     if limits.headers != HYPERS_HEADERS {
         builder.max_headers(limits.headers);
     }
-    let activity = Arc::new(Activity::new());
-    let service = Service { shared: Arc::clone(shared), peer, activity: Arc::clone(&activity) };
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
-
     // Until a head has come, and between one request and the next: hyper would set up a timer for each, and take it
     // down again.
-    let idle = Some(limits.header_timeout);
     let old = Instant::now() + jittered(limits.connection_age, peer);
-    let mut signal = pin!(next_signal(shared, &activity, Stage { old: Some(old), idle, open: true }));
+    let awake = Stage { old: Some(old), idle: Some(limits.header_timeout), rest: Some(rest::IDLE), open: true };
+    let mut signal = pin!(next_signal(&shared.drain, &activity, awake));
     let mut signal = Quiet::new(signal.as_mut());
+    let idled = || match activity.has_served() {
+        true => Event::IdleTimeout { peer: peer.remote },
+        false => Event::HeaderTimeout { peer: peer.remote },
+    };
+    let mut stream = Rested::new(stream);
     loop {
+        let service = Service { shared: Arc::clone(shared), peer, activity: Arc::clone(&activity) };
+        let mut connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut connection => return report(&shared.events, peer.remote, ended),
+                signal_given = &mut signal => {
+                    match signal_given {
+                        Signal::Cut => return (shared.events)(Event::Cut { peer: peer.remote }),
+                        Signal::Idle => return (shared.events)(idled()),
+                        Signal::Rest => break,
+                        Signal::Old => (shared.events)(Event::TooOld { peer: peer.remote }),
+                        Signal::Drain => {}
+                    }
+                    Pin::new(&mut connection).graceful_shutdown();
+                    signal.set(next_signal(&shared.drain, &activity, Stage { old: None, rest: None, open: false, ..awake }));
+                }
+            }
+        }
+        // Nothing is under way and nothing waits to be written: there is nothing else to hyper than its buffers.
+        let Some(parts) = connection.into_parts() else { return };
+        stream = parts.io.into_inner();
+        stream.put_back(parts.read_buf);
+        signal.set(next_signal(&shared.drain, &activity, Stage { rest: None, ..awake }));
         tokio::select! {
             biased;
-            ended = connection.as_mut() => return report(&shared.events, peer.remote, ended),
+            arrived = stream.arrival() => if !arrived { return },
             signal_given = &mut signal => {
                 match signal_given {
                     Signal::Cut => return (shared.events)(Event::Cut { peer: peer.remote }),
-                    Signal::Idle if activity.has_served() => {
-                        return (shared.events)(Event::IdleTimeout { peer: peer.remote });
-                    }
-                    Signal::Idle => return (shared.events)(Event::HeaderTimeout { peer: peer.remote }),
+                    Signal::Idle => return (shared.events)(idled()),
                     Signal::Old => (shared.events)(Event::TooOld { peer: peer.remote }),
-                    Signal::Drain => {}
+                    Signal::Drain | Signal::Rest => {}
                 }
-                connection.as_mut().graceful_shutdown();
-                signal.set(next_signal(shared, &activity, Stage { old: None, idle, open: false }));
+                // A goodbye that the client does not take changes nothing.
+                let _ = tokio::time::timeout(GOODBYE, stream.shutdown()).await;
+                return;
             }
         }
+        signal.set(next_signal(&shared.drain, &activity, awake));
     }
 }
 
-async fn speak_http2<H, F, S>(shared: &Arc<Shared<H>>, stream: S, peer: Peer)
+async fn speak_http2<H, F, S>(shared: &Arc<Shared<H>>, stream: S, peer: Peer, activity: Arc<Activity>)
 where
     H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = &shared.limits;
-    let activity = Arc::new(Activity::new());
     // hyper's own limits on resets (CVE-2023-44487 and its kin) stay as they are.
     let on_stall = {
         let events = Events::clone(&shared.events);
@@ -216,9 +244,10 @@ where
     let mut stage = Stage {
         old: Some(Instant::now() + jittered(limits.connection_age, peer)),
         idle: Some(limits.h2_idle_timeout),
+        rest: None,
         open: true,
     };
-    let mut signal = pin!(next_signal(shared, &activity, stage));
+    let mut signal = pin!(next_signal(&shared.drain, &activity, stage));
     let mut signal = Quiet::new(signal.as_mut());
     loop {
         tokio::select! {
@@ -231,62 +260,13 @@ where
                     Signal::Idle if !stage.open => return,
                     Signal::Idle => (shared.events)(Event::IdleTimeout { peer: peer.remote }),
                     Signal::Old => (shared.events)(Event::TooOld { peer: peer.remote }),
-                    Signal::Drain => {}
+                    Signal::Drain | Signal::Rest => {}
                 }
                 connection.as_mut().graceful_shutdown();
-                stage = Stage { old: None, idle: Some(limits.h2_idle_timeout.min(GOODBYE)), open: false };
-                signal.set(next_signal(shared, &activity, stage));
+                stage = Stage { old: None, idle: Some(limits.h2_idle_timeout.min(GOODBYE)), rest: None, open: false };
+                signal.set(next_signal(&shared.drain, &activity, stage));
             }
         }
-    }
-}
-
-/// What a connection still waits for.
-#[derive(Clone, Copy)]
-struct Stage {
-    /// When it is old enough to be asked to end.
-    old: Option<Instant>,
-    /// How long it may be without a request.
-    idle: Option<Duration>,
-    /// Whether it still takes requests.
-    open: bool,
-}
-
-/// A reason to end a connection.
-enum Signal {
-    Drain,
-    Cut,
-    Old,
-    Idle,
-}
-
-async fn next_signal<H>(shared: &Shared<H>, activity: &Activity, stage: Stage) -> Signal {
-    let old = async {
-        match stage.old {
-            Some(old) => tokio::time::sleep_until(old).await,
-            None => std::future::pending().await,
-        }
-    };
-    let idle = async {
-        let Some(limit) = stage.idle else { return std::future::pending().await };
-        // A goodbye counts from now, not from the end of the last request.
-        let begun = Instant::now();
-        loop {
-            let known = activity.idle_deadline(limit);
-            let deadline = if stage.open { known } else { known.max(begun + limit) };
-            if deadline <= Instant::now() {
-                return;
-            }
-            tokio::time::sleep_until(deadline).await;
-        }
-    };
-    let begun = async { if stage.open { shared.drain.cancelled().await } else { std::future::pending().await } };
-    tokio::select! {
-        biased;
-        () = shared.drain.cut_off() => Signal::Cut,
-        () = begun => Signal::Drain,
-        () = old => Signal::Old,
-        () = idle => Signal::Idle,
     }
 }
 

@@ -6,7 +6,7 @@
 //! executor, so that is where all three are done. Called by `server::connection`.
 
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub(super) struct Activity {
     opened: Instant,
     /// Milliseconds from `opened` to the end of the last request.
     last_end: AtomicU64,
+    /// Whether the client has yet to take something that was written.
+    stuck: AtomicBool,
     /// Of the request that hyper hands to the executor next.
     next_turn: Mutex<Option<Arc<Turn>>>,
 }
@@ -39,6 +41,7 @@ impl Activity {
             served: AtomicUsize::new(0),
             opened: Instant::now(),
             last_end: AtomicU64::new(0),
+            stuck: AtomicBool::new(false),
             next_turn: Mutex::default(),
         }
     }
@@ -63,11 +66,25 @@ impl Activity {
 
     /// When the connection will have idled for `limit`, as far as is known now: never before it does.
     pub(super) fn idle_deadline(&self, limit: Duration) -> Instant {
-        if self.is_idle() {
+        if self.is_idle() && !self.stuck.load(Ordering::Relaxed) {
             self.opened + Duration::from_millis(self.last_end.load(Ordering::Relaxed)) + limit
         } else {
             Instant::now() + limit
         }
+    }
+
+    /// The client took what was written, or did not. Until it does, its request is not over.
+    pub(super) fn note_write(&self, stuck: bool) {
+        if self.stuck.load(Ordering::Relaxed) != stuck {
+            self.stuck.store(stuck, Ordering::Relaxed);
+            self.note_end();
+        }
+    }
+
+    /// Idleness counts from now.
+    pub(super) fn note_end(&self) {
+        let since = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_end.store(since, Ordering::Relaxed);
     }
 
     /// Whether no request is under way.
@@ -87,8 +104,7 @@ pub(super) struct Running(Arc<Activity>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let since = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.last_end.store(since, Ordering::Relaxed);
+        self.0.note_end();
         self.0.running.fetch_sub(1, Ordering::Relaxed);
     }
 }

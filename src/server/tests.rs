@@ -191,6 +191,54 @@ async fn what_takes_long_is_not_idle() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_taken_slowly_is_not_idle() {
+    const LENGTH: usize = 16 * 1024 * 1024;
+    let limits = Limits { header_timeout: SOON, ..Limits::default() };
+    let world = World::open(limits, None, |_, _| async { text(StatusCode::OK, vec![b'x'; LENGTH]) });
+    let mut stream = world.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    tokio::time::sleep(5 * SOON).await;
+    let answer = read_all(&mut stream).await;
+    assert!(answer.ends_with("xxxx") && answer.len() > LENGTH, "{}", answer.len());
+}
+
+#[tokio::test]
+async fn a_connection_that_rested_serves_on() {
+    let (server, connector) = certified(&[b"http/1.1"]);
+    for tls in [None, Some(server)] {
+        let world = World::open(Limits::default(), tls.clone(), |request: Request, _| async move {
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            text(StatusCode::OK, format!("{} bytes", body.len()))
+        });
+        let mut stream: Box<dyn Both> = match tls {
+            None => Box::new(world.connect().await),
+            Some(_) => Box::new(connect_tls(&world, &connector).await),
+        };
+        for length in [0, 1, 400, 100_000] {
+            let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+            stream.write_all(&[head.as_bytes(), &vec![b'x'; length]].concat()).await.unwrap();
+            let end = format!("{length} bytes");
+            assert!(read_until(&mut stream, &end).await.starts_with("HTTP/1.1 200 "), "{length}");
+            tokio::time::sleep(4 * rest::IDLE).await;
+        }
+        // What came before the rest is not lost in it.
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HT").await.unwrap();
+        read_until(&mut stream, "0 bytes").await;
+        tokio::time::sleep(4 * rest::IDLE).await;
+        stream.write_all(b"TP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        read_until(&mut stream, "0 bytes").await;
+        tokio::time::sleep(4 * rest::IDLE).await;
+        world.drain.begin();
+        assert_eq!(read_all(&mut stream).await, "");
+        world.ended().await;
+    }
+}
+
+trait Both: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Both for T {}
+
+#[tokio::test]
 async fn an_idle_connection_is_closed_by_its_own_name() {
     let mut world = World::open(Limits { header_timeout: SOON, ..Limits::default() }, None, hello);
     let mut stream = world.connect().await;

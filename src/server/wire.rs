@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::entry::Seat;
 use super::event::{Event, Events};
+use super::streams::Activity;
 
 /// How long a client may take nothing of what is written to it.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 60 });
@@ -111,16 +112,18 @@ pub(super) struct WriteStalled;
 pub(super) struct Wire<S> {
     socket: S,
     patience: Patience,
+    activity: Arc<Activity>,
     _permit: Option<Permit>,
 }
 
 impl<S> Wire<S> {
     /// Wraps an accepted socket.
-    pub(super) fn new(socket: S, limit: Duration, permit: Option<Permit>) -> Self {
-        Self { socket, patience: Patience::new(limit), _permit: permit }
+    pub(super) fn new(socket: S, limit: Duration, activity: Arc<Activity>, permit: Option<Permit>) -> Self {
+        Self { socket, patience: Patience::new(limit), activity, _permit: permit }
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.activity.note_write(written.is_pending());
         if written.is_ready() {
             self.patience.renew();
             return written;
@@ -173,7 +176,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_stopped_fails_the_writer() {
         let (near, _far) = tokio::io::duplex(16);
-        let mut wire = Wire::new(near, Duration::from_millis(50), None);
+        let mut wire = Wire::new(near, Duration::from_millis(50), Arc::new(Activity::new()), None);
         let error = wire.write_all(&[0; 64]).await.unwrap_err();
         assert!(error.get_ref().is_some_and(|inner| inner.is::<WriteStalled>()), "{error}");
     }
@@ -181,7 +184,7 @@ mod tests {
     #[tokio::test]
     async fn a_slow_reader_is_waited_for() {
         let (near, mut far) = tokio::io::duplex(16);
-        let mut wire = Wire::new(near, Duration::from_millis(500), None);
+        let mut wire = Wire::new(near, Duration::from_millis(500), Arc::new(Activity::new()), None);
         let reader = tokio::spawn(async move {
             let mut beat = tokio::time::interval(Duration::from_millis(100));
             let mut all = [0; 128];
