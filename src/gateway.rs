@@ -101,9 +101,8 @@ impl Gateway {
                 let host = site.host.clone().ok_or(Refusal::BadRequest("the host cannot be read"))?;
                 let peer = peer.remote;
                 let scheme = site.origin.scheme();
-                let (began, asked) = (record.began, &mut 0);
-                let target = target.path_and_query();
-                let context = Context { survey, target, host, peer, scheme, tunnel, asked, now, began };
+                let (began, target) = (record.began, target.path_and_query());
+                let context = Context { survey, target, host, peer, scheme, tunnel, now, began };
                 self.forward(request, pass, context, record).await
             }
             Decision::SignIn => {
@@ -140,20 +139,22 @@ impl Gateway {
         Ok((site, target))
     }
 
-    async fn forward(
-        &self,
+    async fn forward<'a>(
+        &'a self,
         request: Request,
         pass: Pass,
         context: Context<'_>,
-        record: &mut Record<'_>,
+        record: &mut Record<'a>,
     ) -> Result<Response, Declined> {
         record.decision = match pass.visitor() {
             Some(_) => telemetry::Decision::Pass,
             None => telemetry::Decision::Public,
         };
         let began = Instant::now();
-        let answer = self.proxy.forward(request, pass, context).await;
+        let (route, mut asked) = (pass.route().index, 0);
+        let answer = self.proxy.forward(request, pass, context, &mut asked).await;
         let answered = Instant::now();
+        record.address = self.proxy.address(route, asked);
         record.upstream = Some(answered.saturating_duration_since(began));
         record.answered = Some(answered);
         answer.map_err(|fault| {

@@ -65,8 +65,6 @@ pub struct Context<'a> {
     pub scheme: Scheme,
     /// The protocol of a tunnel that was asked for.
     pub tunnel: Option<HeaderValue>,
-    /// Becomes the place of the address that was asked, among those of the route's app.
-    pub asked: &'a mut usize,
     /// When it came, by the wall clock.
     pub now: Timestamp,
     /// The same moment, by the clock that durations are measured with.
@@ -115,7 +113,8 @@ impl Proxy {
         self.trusted.hold(peer)
     }
 
-    /// Forwards one request that may pass, and answers with what the app says.
+    /// Forwards one request that may pass, and answers with what the app says; `asked` becomes the place of the
+    /// address that was asked last, among those of the route's app.
     ///
     /// # Errors
     /// [`UpstreamFault`] when the app gives no answer that can be passed on.
@@ -124,12 +123,13 @@ impl Proxy {
         mut request: Request,
         pass: Pass,
         context: Context<'_>,
+        asked: &mut usize,
     ) -> Result<Response, UpstreamFault> {
         let group = self.apps.get(pass.route().index).ok_or(UpstreamFault::NoAddress)?;
         let client = context.tunnel.is_some().then(|| hyper::upgrade::on(&mut request));
         let (outgoing, progress) = self.rewrite(request, &pass, &context);
-        let visitor = pass.visitor().map(|session| session.person.key());
-        let Answered { response, lease } = group.send(outgoing, progress.as_deref(), visitor, context.asked).await?;
+        let visitor = pass.visitor().map(|session| &session.person);
+        let Answered { response, lease } = group.send(outgoing, progress.as_deref(), visitor, asked).await?;
         let (mut head, body) = response.into_parts();
 
         if head.status == StatusCode::SWITCHING_PROTOCOLS {

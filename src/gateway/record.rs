@@ -49,6 +49,8 @@ pub(super) struct Record<'a> {
     pub(super) decision: Decision,
     /// The code of its refusal.
     pub(super) refusal: Option<&'static str>,
+    /// Which of several addresses of the app was asked.
+    pub(super) address: Option<&'a str>,
     /// How long the app took to begin its answer.
     pub(super) upstream: Option<Duration>,
     /// When the app began its answer: all that comes after takes no time worth another look at the clock.
@@ -74,6 +76,7 @@ impl<'a> Record<'a> {
             session: None,
             decision: Decision::Refuse,
             refusal: None,
+            address: None,
             upstream: None,
             answered: None,
             closed: false,
@@ -115,6 +118,7 @@ impl<'a> Record<'a> {
             decision: self.decision,
             refusal: self.refusal,
             duration,
+            address: self.address,
             upstream_duration: self.upstream,
             bytes: None,
         });

@@ -65,6 +65,7 @@ impl Redirect {
             decision,
             refusal,
             duration,
+            address: None,
             upstream_duration: None,
             bytes: None,
         });

@@ -22,6 +22,7 @@ use super::stream::Progress;
 use super::upstream::{self, AppBody, Connector, Lease, Unanswered, Upstream, UpstreamFault, copy_of};
 use crate::http::{Request, Scheme};
 use crate::route::Address;
+use crate::session::Person;
 use crate::telemetry::{AddressMetrics, Metrics, Picks};
 use choice::{Seat, Way, choose, hash};
 use standing::{Change, Standing};
@@ -232,7 +233,7 @@ impl Group {
         &self,
         request: Request,
         progress: Option<&Progress>,
-        visitor: Option<&str>,
+        visitor: Option<&Person>,
         asked: &mut usize,
     ) -> Result<Answered, UpstreamFault> {
         match &*self.upstreams {
@@ -252,12 +253,12 @@ impl Group {
         &self,
         mut request: Request,
         progress: Option<&Progress>,
-        visitor: Option<&str>,
+        visitor: Option<&Person>,
         asked: &mut usize,
     ) -> Result<Answered, UpstreamFault> {
         let way = match (self.roster.settings.balance, visitor) {
             (Balance::RoundRobin, _) => Way::InTurn,
-            (Balance::Sticky, Some(visitor)) => Way::For(hash(visitor)),
+            (Balance::Sticky, Some(visitor)) => Way::For(hash(visitor.key())),
             (Balance::LeastConnections, _) | (Balance::Sticky, None) => Way::LeastBusy,
         };
         let mut tried = Tried::default();

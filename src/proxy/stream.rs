@@ -214,7 +214,9 @@ impl http_body::Body for ResponseBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                self.lease = None;
+                if let Some(lease) = self.lease.take() {
+                    tracing::warn!(address = %lease.address(), %error, "an app broke off in the middle of an answer");
+                }
                 Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
@@ -223,7 +225,11 @@ impl http_body::Body for ResponseBody {
             }
             Poll::Pending => {
                 let broken_off = ready!(self.poll_wait(cx));
-                self.lease = None;
+                if let Some(lease) = self.lease.take()
+                    && broken_off == BrokenOff::Stalled
+                {
+                    tracing::warn!(address = %lease.address(), error = %broken_off, "an answer was broken off");
+                }
                 Poll::Ready(Some(Err(broken_off.into())))
             }
         }

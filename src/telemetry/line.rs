@@ -81,6 +81,8 @@ pub struct AccessLine<'a> {
     pub refusal: Option<&'static str>,
     /// From the head's arrival to the answer's head.
     pub duration: Duration,
+    /// Which of several addresses of the app was asked.
+    pub address: Option<&'a str>,
     /// The app's part of it.
     pub upstream_duration: Option<Duration>,
     /// The answer's length, when it is known.
@@ -120,7 +122,12 @@ impl AccessLine<'_> {
         for text in [",\"decision\":\"", self.decision.as_str(), "\""] {
             buffer.extend_from_slice(text.as_bytes());
         }
-        let texts = [(",\"refusal\":", self.refusal), (",\"route\":", self.route), (",\"user\":", self.user.map(cut))];
+        let texts = [
+            (",\"refusal\":", self.refusal),
+            (",\"route\":", self.route),
+            (",\"address\":", self.address),
+            (",\"user\":", self.user.map(cut)),
+        ];
         for (name, value) in texts {
             if let Some(value) = value {
                 buffer.extend_from_slice(name.as_bytes());
@@ -155,7 +162,7 @@ impl AccessLine<'_> {
         if let Some(refusal) = self.refusal {
             write!(buffer, " refusal={refusal}")?;
         }
-        for (name, value) in [("route", self.route), ("user", self.user.map(cut))] {
+        for (name, value) in [("route", self.route), ("address", self.address), ("user", self.user.map(cut))] {
             if let Some(value) = value {
                 write!(buffer, " {name}=")?;
                 escape(value, buffer);
@@ -312,6 +319,7 @@ pub(super) mod tests {
             decision: Decision::Pass,
             refusal: None,
             duration: Duration::from_micros(1234),
+            address: None,
             upstream_duration: Some(Duration::from_millis(1)),
             bytes: Some(42),
         }

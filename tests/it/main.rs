@@ -13,6 +13,7 @@ mod world;
 
 mod apps;
 mod certificates;
+mod chaos;
 mod check;
 mod drain;
 mod first_visit;

@@ -42,12 +42,12 @@ async fn ask(bench: &Bench) -> String {
 }
 
 /// How many file descriptors a process has.
-fn descriptors(process: &Process) -> usize {
+pub fn descriptors(process: &Process) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap().count()
 }
 
 /// Its memory, in KiB.
-fn memory(process: &Process) -> usize {
+pub fn memory(process: &Process) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches("kB").trim().parse().unwrap()

@@ -1,0 +1,146 @@
+//! Apps that stop, stall and break off, against the program itself: what can be answered is, what is left comes back,
+//! and an operator reads what happened once.
+
+use std::process::{Command, Stdio};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::check::{Bench, PROGRAM, Process};
+use crate::listeners::exchange;
+use crate::replica::{Replica, route};
+use crate::soak::{descriptors, memory};
+use crate::stage::{Line, Stage, length, until};
+
+/// The program in front of these routes.
+async fn start(bench: &Bench, routes: &str) -> Process {
+    let config = bench.write(&bench.toml(&format!("path = \"/closed\"\n{routes}")).replace("\"trace\"", "\"info\""));
+    let mut command = Command::new(PROGRAM);
+    command.args(["run", "--config"]).arg(config).stdin(Stdio::null());
+    let process = Process::spawn(bench, command);
+    process.listens().await;
+    process
+}
+
+async fn connect(bench: &Bench) -> TcpStream {
+    let port = bench.url.rsplit(':').next().unwrap();
+    TcpStream::connect(format!("127.0.0.1:{port}")).await.unwrap()
+}
+
+fn request(bench: &Bench, line: &str, more: &str) -> String {
+    let authority = bench.url.split_once("://").unwrap().1;
+    format!("{line} HTTP/1.1\r\nhost: {authority}\r\n{more}\r\n")
+}
+
+async fn ask(bench: &Bench) -> String {
+    exchange(connect(bench).await, request(bench, "GET /", "connection: close\r\n")).await
+}
+
+/// An app that answers in five ways, by the path: whole, broken off within the body, within the head, stalled, and
+/// before an upload has come.
+async fn unreliable() -> Stage {
+    Stage::play(|mut line: Line, _| async move {
+        const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
+        while let Some(head) = line.head().await {
+            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            match path.as_str() {
+                "/torn" => {
+                    line.send(format!("{HEAD}begun")).await;
+                    return;
+                }
+                "/mute" => {
+                    line.send("HTTP/1.1 200").await;
+                    return;
+                }
+                "/stalled" => {
+                    line.send(format!("{HEAD}begun")).await;
+                    line.rest().await;
+                    return;
+                }
+                "/early" => {
+                    line.send("HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\n\r\n").await;
+                    return;
+                }
+                _ if length(&head) > 0 => {
+                    // An upload that never comes whole.
+                    line.rest().await;
+                    return;
+                }
+                _ => {
+                    line.send(format!("{HEAD}{}", "x".repeat(100_000))).await;
+                }
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_breaks_off_on_either_side_leaves_nothing_behind() {
+    let (bench, apps) = (Bench::new().await, [unreliable().await, unreliable().await]);
+    let addresses = apps.each_ref().map(|app| format!("\"http://{}\"", app.authority)).join(", ");
+    let routes =
+        format!("[[route]]\nname = \"app\"\npublic = true\nupstream = [{addresses}]\nidle_timeout = \"200ms\"\n");
+    let process = start(&bench, &routes).await;
+    assert!(ask(&bench).await.starts_with("HTTP/1.1 200 "));
+    let before = descriptors(&process);
+    let mut sizes = Vec::new();
+    for _ in 0..3 {
+        for round in 0..150 {
+            let mut stream = connect(&bench).await;
+            let upload = "content-length: 50000\r\n";
+            let request = match round % 6 {
+                0 => request(&bench, "GET /torn", ""),
+                1 => request(&bench, "GET /mute", ""),
+                2 => request(&bench, "GET /stalled", ""),
+                3 => request(&bench, "POST /early", upload) + &"x".repeat(20_000),
+                4 => request(&bench, "POST /", upload) + &"x".repeat(20_000),
+                _ => request(&bench, "GET /", ""),
+            };
+            stream.write_all(request.as_bytes()).await.unwrap();
+            // Some wait for what comes and some have left by then, with a reset.
+            if round % 4 < 2 {
+                let mut some = [0; 1000];
+                if round % 6 != 4 {
+                    _ = stream.read(&mut some).await;
+                }
+            }
+            stream.set_zero_linger().unwrap();
+        }
+        until("the descriptors' return", || async { descriptors(&process) <= before + 4 }).await;
+        sizes.push(memory(&process));
+    }
+    println!("KiB of memory after each 150 accidents: {sizes:?}");
+    assert!(sizes[2] < sizes[0] + 4096, "{sizes:?}");
+    assert!(ask(&bench).await.starts_with("HTTP/1.1 200 "));
+    let stalled = exchange(connect(&bench).await, request(&bench, "GET /stalled", "connection: close\r\n")).await;
+    assert!(stalled.ends_with("\r\n\r\nbegun"), "{stalled}");
+    let errors = process.errors();
+    assert!(!errors.contains("panic"), "{errors}");
+    assert!(errors.contains("an app broke off in the middle of an answer"), "{errors}");
+    assert!(errors.contains("sent nothing for upstream.idle_timeout"), "{errors}");
+}
+
+#[tokio::test]
+async fn an_operator_reads_once_that_an_address_went_out_and_once_that_it_came_back() {
+    let (bench, a, mut b) = (Bench::new().await, Replica::start("a"), Replica::absent("b"));
+    let ejection = "public = true\nslow_start = \"0s\"\n[route.ejection]\npause = \"50ms\"\nlongest_pause = \"100ms\"";
+    let process = start(&bench, &route(&[&a, &b], ejection)).await;
+    let count = |words: &str| process.errors().matches(words).count();
+    for _ in 0..30 {
+        let answer = ask(&bench).await;
+        assert!(answer.ends_with("\r\n\r\na"), "{answer}");
+    }
+    until("a word about it", || async { count("an app's address is out") > 0 }).await;
+    b.start_again();
+    until("a word about its return", || async { count("an app's address is back") > 0 }).await;
+    for _ in 0..30 {
+        assert!(ask(&bench).await.starts_with("HTTP/1.1 200 "));
+    }
+    assert_eq!((count("an app's address is out"), count("an app's address is back")), (1, 1), "{}", process.errors());
+    let errors = process.errors();
+    let line = errors.lines().find(|line| line.contains("address is out")).unwrap();
+    assert!(line.contains(&b.address()) && line.contains("left alone for 50ms") && line.contains("\"app\""), "{line}");
+    let chosen = format!("\"address\":\"{}\"", b.address());
+    until("the access log", || async { process.output().contains(&chosen) }).await;
+}
