@@ -135,21 +135,6 @@ impl Upstream {
         }
     }
 
-    /// Where it is.
-    pub fn address(&self) -> &Address {
-        &self.address
-    }
-
-    /// TLS towards it, where it is spoken.
-    pub fn connector(&self) -> Option<&Connector> {
-        self.connector.as_ref()
-    }
-
-    /// Its deadlines.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     /// How many requests this core has under way there, tunnels and answers that still stream included.
     pub fn under_way(&self) -> usize {
         self.busy.load(Ordering::Relaxed)

@@ -17,9 +17,10 @@ use hyper::{Method, Uri};
 use tokio::time::sleep;
 
 use super::choice::mix;
-use super::{Health, Member, Roster, upstream};
+use super::{Health, Member, Roster, Settings, upstream};
 use crate::http::{Body, Request};
-use upstream::{Upstream, reach};
+use crate::route::Address;
+use upstream::{Connector, Upstream, reach};
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("portcullis/", env!("CARGO_PKG_VERSION"), " (health)"));
@@ -77,31 +78,33 @@ async fn check(roster: &Roster, member: &Member) {
 
 /// How one address is asked.
 struct Probe<'a> {
-    upstream: Arc<Upstream>,
+    address: &'a Address,
+    settings: upstream::Settings,
+    connector: Option<&'a Connector>,
     health: Option<&'a Health>,
 }
 
 impl<'a> Probe<'a> {
-    fn new(roster: &'a Roster, member: &Member) -> Self {
-        let (health, connector) = (roster.settings.health.as_ref(), roster.settings.connector.clone());
-        let mut settings = roster.settings.upstream.clone();
+    fn new(roster: &'a Roster, member: &'a Member) -> Self {
+        let Settings { health, connector, upstream, .. } = &roster.settings;
+        let (mut settings, health) = (upstream.clone(), health.as_ref());
         if let Some(health) = health {
             settings.connect_timeout = settings.connect_timeout.min(health.timeout);
             settings.first_byte_timeout = health.timeout;
         }
-        Self { upstream: Arc::new(Upstream::new(member.address.clone(), settings, connector, 1)), health }
+        Self { address: &member.address, settings, connector: connector.as_ref(), health }
     }
 
     /// What is wrong with it, if anything is.
     async fn ask(&self) -> Result<(), String> {
         let Some(health) = self.health else {
-            let patience = self.upstream.settings().connect_timeout;
-            let connector = self.upstream.connector();
-            return reach(self.upstream.address(), connector, patience).await.map_err(|fault| fault.to_string());
+            let patience = self.settings.connect_timeout;
+            return reach(self.address, self.connector, patience).await.map_err(|fault| fault.to_string());
         };
-        // The lease is dropped and its connection with it: the next check connects again, as it should.
-        let (response, _lease) =
-            self.upstream.send(question(health), None).await.map_err(|unanswered| unanswered.fault.to_string())?;
+        // Made for one question and dropped with its connection: the next one connects again, as it should.
+        let upstream = Upstream::new(self.address.clone(), self.settings.clone(), self.connector.cloned(), 1);
+        let answer = Arc::new(upstream).send(question(health), None).await;
+        let (response, _lease) = answer.map_err(|unanswered| unanswered.fault.to_string())?;
         let status = response.status().as_u16();
         if health.status.contains(&status) { Ok(()) } else { Err(format!("its health check was answered {status}")) }
     }
