@@ -6,6 +6,7 @@
 
 mod certificates;
 mod doors;
+mod grpc;
 mod house;
 mod record;
 mod redirect;
@@ -210,6 +211,9 @@ impl Gateway {
             tracing::debug!(request_id = %id.as_str(), code, "declined");
         } else {
             tracing::info!(request_id = %id.as_str(), code, cause, "declined");
+        }
+        if record.is_call {
+            return grpc::answer(refusal, id.as_str());
         }
         let ends_connection = matches!(refusal, Refusal::BadRequest(_)) && record.version != Version::HTTP_2;
         // Whoever asks for a host of nobody's gets the first site's page.

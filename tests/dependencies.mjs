@@ -8,7 +8,7 @@ const read = (path) => readFileSync(new URL(`../${path}`, import.meta.url), "utf
 const cargo = (...args) => execFileSync("cargo", args, { encoding: "utf8", cwd: new URL("..", import.meta.url) });
 
 const page = read("docs/dependencies.md");
-const rows = new Map([...page.matchAll(/^\| ([a-z][a-z0-9_-]*) \| .+ \| (.+) \|$/gm)].map(([, name, licence]) => [name, licence]));
+const rows = new Map([...page.matchAll(/^\| (@?[a-z][a-z0-9_/-]*) \| .+ \| (.+) \|$/gm)].map(([, name, licence]) => [name, licence]));
 const allowed = new Set([...page.split("## Licences in the tree")[1].matchAll(/`([^`]+)`/g)].map(([, name]) => name));
 
 // name -> licence of every crate that is built for this machine, ourselves left out

@@ -11,7 +11,7 @@ use hyper::header::{ACCEPT, HOST, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, StatusCode, Version};
 
-use super::Gateway;
+use super::{Gateway, grpc};
 use crate::http::Request;
 use crate::http::target::Target;
 use crate::route::{Route, Site};
@@ -37,6 +37,8 @@ pub(super) struct Record<'a> {
     pub(super) version: Version,
     /// What kind of answer it accepts.
     pub(super) accept: Option<HeaderValue>,
+    /// Whether it is a call of gRPC, which is declined in its own words.
+    pub(super) is_call: bool,
     /// The site that it came to, once known.
     pub(super) site: Option<&'a Site>,
     /// Its target, once parsed.
@@ -70,6 +72,7 @@ impl<'a> Record<'a> {
             method: request.method().clone(),
             version: request.version(),
             accept: request.headers().get(ACCEPT).cloned(),
+            is_call: grpc::is_call(request),
             site: None,
             target: None,
             route: None,

@@ -14,9 +14,10 @@ const CLIENT_SECRET = "the-consumer-secret-of-the-look-alike";
 
 /**
  * Runs `story` in such a house. `secret` is what the gateway believes the client secret to be, `provider` holds
- * more lines for its provider, `tls(folder)` makes a certificate and its key, `upstream` replaces the app.
+ * more lines for its provider, `tls(folder)` makes a certificate and its key, `upstream` replaces the app, `routes` is
+ * what follows its route.
  */
-export async function inHouse({ secret = CLIENT_SECRET, provider = "", tls, upstream }, story) {
+export async function inHouse({ secret = CLIENT_SECRET, provider = "", tls, upstream, routes = "" }, story) {
   const folder = mkdtempSync(join(tmpdir(), "portcullis-house-"));
   const port = await freePort();
   const home = `${tls ? "https" : "http"}://localhost:${port}`;
@@ -45,11 +46,12 @@ organizations = ["${ORGANIZATION}"]
 ${provider}
 [[route]]
 upstream = "${upstream ?? app.url}"
+${routes}
 `,
     );
     const gateway = await startPortcullis(["run", "--config", config], (output) => output.includes("listening"));
     try {
-      await story({ home, callback, org, app, gateway });
+      await story({ home, callback, org, app, gateway, folder });
       // Whatever happened, it is told without secrets.
       assert.ok(!gateway.output.includes(secret), "the client secret is in the log");
       assert.doesNotMatch(gateway.output, /[?&]code=|eyJ[A-Za-z0-9_-]{20,}/);
