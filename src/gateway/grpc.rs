@@ -68,21 +68,21 @@ mod tests {
 
     #[test]
     fn calls_are_known_by_their_media_type() {
-        let is_call = |method: Method, kind: &'static str| {
+        let is = |method: Method, kind: &'static str| {
             let mut request = Request::new(Body::Empty);
             *request.method_mut() = method;
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-            super::is_call(&request)
+            is_call(&request)
         };
         for kind in ["application/grpc", "application/grpc+proto", "Application/gRPC;x=y"] {
-            assert!(is_call(Method::POST, kind), "{kind}");
-            assert!(!is_call(Method::GET, kind), "{kind}");
+            assert!(is(Method::POST, kind), "{kind}");
+            assert!(!is(Method::GET, kind), "{kind}");
         }
         for kind in ["application/grpc-web", "application/grpc-web+proto", "application/grpcx", "application/json", ""]
         {
-            assert!(!is_call(Method::POST, kind), "{kind}");
+            assert!(!is(Method::POST, kind), "{kind}");
         }
-        assert!(!super::is_call(&Request::new(Body::Empty)));
+        assert!(!is_call(&Request::new(Body::Empty)));
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod listeners;
 mod login_oidc;
 mod login_saml;
 mod me;
+mod memory;
 mod multiplexed;
 mod operator;
 mod promises;

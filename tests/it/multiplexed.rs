@@ -35,7 +35,7 @@ where
     })
 }
 
-async fn converse<F, P>(wire: Box<dyn Wire>, settings: Builder, script: F)
+pub async fn converse<F, P>(wire: Box<dyn Wire>, settings: Builder, script: F)
 where
     F: Fn(Asked, Reply) -> P,
     P: Future<Output = ()> + Send + 'static,
@@ -48,7 +48,7 @@ where
 }
 
 /// The same in plain text.
-async fn plain<F, P>(settings: Builder, script: F) -> Stage
+pub async fn plain<F, P>(settings: Builder, script: F) -> Stage
 where
     F: Fn(Asked, Reply, usize) -> P + Clone + Send + 'static,
     P: Future<Output = ()> + Send + 'static,
@@ -569,4 +569,34 @@ async fn a_tunnel_to_an_app_without_http1_is_refused() {
     let head = format!("GET / HTTP/1.1\r\nhost: {}\r\ncookie: {ticket}\r\n", world.authority());
     line.send(format!("{head}connection: upgrade\r\nupgrade: websocket\r\n\r\n")).await;
     assert!(line.head().await.unwrap().starts_with("http/1.1 501 "));
+}
+
+// What is told in other words.
+
+#[tokio::test]
+async fn a_call_of_grpc_that_is_declined_is_told_so_in_grpcs_words() {
+    let stage = plain(Builder::new(), |_, reply, _| async move { say(reply, "ok") }).await;
+    let world = World::with().tls().routes(&route(&stage)).start().await;
+    let mut sender = speak_http2(&world).await;
+    let request = Request::post(world.at("/echo.Echo/One")).header("content-type", "application/grpc+proto");
+    let request = request.header("te", "trailers").body(Full::<Bytes>::from("x")).unwrap();
+    let answer = soon("an answer", sender.send_request(request)).await.unwrap();
+    assert_eq!((answer.status().as_u16(), &answer.headers()["grpc-status"]), (200, &"16".parse().unwrap()));
+    assert!(answer.headers()["grpc-message"].to_str().unwrap().starts_with("sign_in_required: "));
+    assert!(hyper::body::Body::is_end_stream(answer.body()), "no frame comes after the head");
+    assert_eq!(stage.connections(), 0);
+}
+
+#[tokio::test]
+async fn interim_answers_by_http2_are_not_taken_for_the_final_one() {
+    let stage = plain(Builder::new(), |_, mut reply, _| async move {
+        for status in [103, 102] {
+            reply.send_informational(Response::builder().status(status).body(()).unwrap()).unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        say(reply, "ok");
+    })
+    .await;
+    let (world, ticket) = world_of(&stage).await;
+    assert_eq!(get(&world, &ticket).await, (200, "ok".to_owned()));
 }
