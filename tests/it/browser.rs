@@ -266,7 +266,7 @@ impl Browser {
         for _ in 0..30 {
             if reply.status.is_redirection() {
                 let next = reply.location();
-                if next.path().contains("/.portcullis/callback") {
+                if next.path().ends_with("/callback") || next.path().contains("/callback/") {
                     return reply;
                 }
                 reply = self.get(next).await;
