@@ -15,6 +15,12 @@ use super::{Stage, sign_in};
 /// Sign-ins before the measurement, so that what is made once is not counted.
 const FIRST: usize = 32;
 
+/// With fewer connections than this the memory of each is a guess, and not waited for.
+const MANY: usize = 100;
+
+/// After how long without a request a connection is an idle one, for whoever makes a difference.
+const SETTLED: Duration = Duration::from_secs(3);
+
 /// Signs everybody in. The cookies, one for each session.
 pub(crate) async fn measure_sessions(
     options: &Options,
@@ -56,6 +62,9 @@ pub(crate) async fn measure_idle(
         let mut line = Line::open(server.address, options.authority(), certificate.as_deref()).await?;
         line.ask(Method::GET, "/", &[(COOKIE.as_str(), cookie)], String::new()).await?;
         lines.push(line);
+    }
+    if options.idle >= MANY {
+        tokio::time::sleep(SETTLED).await;
     }
     let grown = server.memory()?.saturating_sub(before) / options.idle as u64;
     drop(lines);

@@ -1,8 +1,8 @@
 //! The table that sessions are kept in: in parts, each behind a lock of its own.
 //!
 //! A read is one uncontended lock and one look into a part; it notes nothing but the moment of use, and that in the
-//! session itself. A cache that keeps an order of use touches memory all over the place at each read (measured:
-//! moka's took 1.0 us among 100,000 in random order, this takes a quarter). Who was unused for longest is looked
+//! session itself. A cache that keeps an order of use touches memory all over the place at each read (measured with
+//! prototypes, among 100,000 in random order: moka 1.0 us, locked maps 0.27). Who was unused for longest is looked
 //! for when somebody has to go, which is rare, and in one part, which is a fair sample. Called by `session::memory`.
 
 use std::collections::HashMap;
