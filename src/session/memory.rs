@@ -323,6 +323,14 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn of_those_used_in_one_second_the_oldest_goes_first() {
+        let sessions = Sessions::new(Settings { capacity: 3, ..settings() }, || ());
+        let all: Vec<_> = (0..12).map(|_| create(&sessions)).collect();
+        let ended: Vec<bool> = all.iter().map(|new| new.session.has_ended()).collect();
+        assert_eq!(ended, (0..12).map(|index| index < 9).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn what_nobody_asks_for_is_swept_out_and_hears_of_it() {
         let sessions = Sessions::new(Settings { capacity: 100_000, ..settings() }, || ());
         let idle: Vec<_> = (0..500).map(|_| create(&sessions)).collect();

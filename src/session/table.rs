@@ -122,7 +122,8 @@ impl Table {
         (0..self.parts.len()).find_map(|step| {
             let part = self.parts[(first + step) % self.parts.len()].read();
             let others = part.iter().filter(|(key, _)| *key != newcomer);
-            others.min_by_key(|(_, session)| session.last_used()).map(|(key, _)| *key)
+            // Use is noted in whole seconds: of those used in the same one, the oldest goes.
+            others.min_by_key(|(_, session)| (session.last_used(), session.born)).map(|(key, _)| *key)
         })
     }
 
