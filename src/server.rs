@@ -11,6 +11,7 @@ mod connection;
 mod drain;
 mod entry;
 mod event;
+mod handshake;
 pub mod listen;
 mod preamble;
 mod quiet;
@@ -47,6 +48,10 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// What an overfull plain-text door says before it closes.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\n\
 content-type: text/plain; charset=utf-8\r\ncontent-length: 45\r\n\r\nToo many connections are open. Try again soon";
+
+/// What a door that speaks TLS says to plain HTTP.
+const TLS_ALONE: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
+content-type: text/plain; charset=utf-8\r\ncontent-length: 42\r\n\r\nThis port speaks TLS: begin with https://.";
 
 /// The front door's places and everything that bounds what comes in through them.
 #[derive(Clone, Debug)]
@@ -241,15 +246,20 @@ fn concerns_one_client(error: &io::Error) -> bool {
 /// nothing to say that would cost less than a handshake.
 fn turn_away(socket: &Socket, plainly: bool) {
     if plainly {
-        // What was already sent is read first, since closing on unread bytes would make the kernel reset the
-        // connection and take the answer back. Failures change nothing: the connection ends either way.
-        let mut unread = [0; 4096];
-        let socket = socket.as_ref();
-        let mut socket: &socket2::Socket = &socket;
-        let _ = socket.write(FULL);
-        let _ = socket.shutdown(Shutdown::Write);
-        let _ = socket.read(&mut unread);
+        say_last(socket, FULL);
     }
+}
+
+/// Says something to whoever speaks plain HTTP, before the caller closes.
+fn say_last(socket: &Socket, words: &[u8]) {
+    // What was already sent is read first, since closing on unread bytes would make the kernel reset the connection
+    // and take the answer back. Failures change nothing: the connection ends either way.
+    let mut unread = [0; 4096];
+    let socket = socket.as_ref();
+    let mut socket: &socket2::Socket = &socket;
+    let _ = socket.write(words);
+    let _ = socket.shutdown(Shutdown::Write);
+    let _ = socket.read(&mut unread);
 }
 
 #[cfg(test)]

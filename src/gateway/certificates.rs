@@ -135,3 +135,31 @@ fn date(moment: Timestamp) -> String {
         i64::try_from(moment.0).ok().and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
     moment.map(|moment| moment.date().to_string()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{Body, Remote, Shown};
+    use crate::server::tls::MinVersion;
+
+    #[test]
+    fn browsers_are_told_of_tls_over_tls_alone() {
+        let min_version = MinVersion::default();
+        let hsts = Some(Duration::from_secs(300));
+        let settings = Settings { pairs: Vec::new(), client_authorities: Vec::new(), min_version, hsts };
+        let transport = Transport::new(Some(&settings), None);
+        let told = |scheme| {
+            let mut response = Response::new(Body::Empty);
+            transport.harden(Peer { remote: Remote::Unix, scheme, shown: None }, &mut response);
+            response.headers().get("strict-transport-security").cloned()
+        };
+        assert_eq!(told(Scheme::Http), None);
+        assert_eq!(told(Scheme::Https), Some(HeaderValue::from_static("max-age=300")));
+    }
+
+    #[test]
+    fn one_certificate_is_every_hosts() {
+        let peer = Peer { remote: Remote::Unix, scheme: Scheme::Https, shown: Some(Shown(0)) };
+        assert!(Transport::default().fits(peer, 7));
+    }
+}

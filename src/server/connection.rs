@@ -17,18 +17,18 @@ use hyper::{StatusCode, Version, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
 use super::body;
 use super::entry::{Entry, Refused, Seat};
 use super::event::{Event, Events};
+use super::handshake::shake_hands;
 use super::quiet::Quiet;
 use super::rest::{self, Rested};
 use super::signal::{Signal, Stage, next_signal};
 use super::socket::Socket;
 use super::streams::{Activity, Running, Sent, Streams, Turn};
-use super::tls::{ClientFault, Tls};
+use super::tls::Tls;
 use super::wire::{Permit, WRITE_TIMEOUT, Wire, WriteStalled};
 use super::{Drain, Limits};
 use crate::http::{self, Peer, Remote, Request, Response, Scheme};
@@ -96,11 +96,13 @@ where
         }
     }
     let activity = Arc::new(Activity::new());
-    let wire = Wire::new(socket, WRITE_TIMEOUT, Arc::clone(&activity), Some(permit));
     match &shared.tls {
         // Boxed, so that plain connections do not pay for the size of TLS ones.
-        Some(tls) => Box::pin(secure(&shared, tls, wire, remote, activity)).await,
-        None => speak_http1(&shared, wire, Peer { remote, scheme: Scheme::Http, shown: None }, activity).await,
+        Some(tls) => Box::pin(secure(&shared, tls, socket, permit, remote, activity)).await,
+        None => {
+            let wire = Wire::new(socket, WRITE_TIMEOUT, Arc::clone(&activity), Some(permit));
+            speak_http1(&shared, wire, Peer { remote, scheme: Scheme::Http, shown: None }, activity).await;
+        }
     }
 }
 
@@ -112,40 +114,34 @@ async fn enter<H>(shared: &Shared<H>, socket: &mut Socket, remote: Remote) -> Re
     }
 }
 
-async fn secure<H, F>(shared: &Arc<Shared<H>>, tls: &Tls, wire: Wire<Socket>, remote: Remote, activity: Arc<Activity>)
-where
+async fn secure<H, F>(
+    shared: &Arc<Shared<H>>,
+    tls: &Tls,
+    socket: Socket,
+    permit: Permit,
+    remote: Remote,
+    activity: Arc<Activity>,
+) where
     H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    let now = tls.current();
-    let handshake = TlsAcceptor::from(Arc::clone(&now.config)).accept(wire);
-    let handshake = tokio::time::timeout(shared.limits.handshake_timeout, handshake);
-    let stream = tokio::select! {
-        done = handshake => match done {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return (shared.events)(refused(remote, &error)),
-            Err(_) => return (shared.events)(Event::HandshakeTimeout { peer: remote }),
+    let limit = shared.limits.handshake_timeout;
+    let (stream, shown) = tokio::select! {
+        // Boxed, so that it takes no room afterwards.
+        done = Box::pin(shake_hands(tls, socket, permit, &activity, remote, limit)) => match done {
+            Ok(secured) => secured,
+            Err(event) => return (shared.events)(event),
         },
         // Nobody has asked for anything yet: there is nothing to finish.
         () = shared.drain.cancelled() => return,
     };
-    let shown = now.shown(stream.get_ref().1.server_name());
     let peer = Peer { remote, scheme: Scheme::Https, shown: Some(shown) };
-    drop(now);
     // What the handshake took is not the first head's.
     activity.note_end();
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
         speak_http2(shared, stream, peer, activity).await;
     } else {
         speak_http1(shared, stream, peer, activity).await;
-    }
-}
-
-fn refused(peer: Remote, error: &std::io::Error) -> Event {
-    let cause = error.to_string();
-    match ClientFault::of(error) {
-        Some(fault) => Event::ClientRefused { peer, fault, cause },
-        None => Event::HandshakeFailed { peer, cause },
     }
 }
 

@@ -58,6 +58,11 @@ pub enum Event {
         /// In the words of rustls.
         cause: String,
     },
+    /// A client spoke plain HTTP where TLS is spoken.
+    PlainText {
+        /// Who.
+        peer: Remote,
+    },
     /// A client was refused for its certificate, or for having none.
     ClientRefused {
         /// Who.
@@ -124,6 +129,7 @@ impl Event {
             Self::ProxyHeaderTimeout { .. } => "proxy_header_timeout",
             Self::HandshakeTimeout { .. } => "handshake_timeout",
             Self::HandshakeFailed { .. } => "handshake_failed",
+            Self::PlainText { .. } => "plain_text",
             Self::ClientRefused { fault, .. } => fault.name(),
             Self::HeaderTimeout { .. } => "header_timeout",
             Self::IdleTimeout { .. } => "idle_timeout",
@@ -146,6 +152,7 @@ impl Event {
             | Self::ProxyHeaderTimeout { peer }
             | Self::HandshakeTimeout { peer }
             | Self::HandshakeFailed { peer, .. }
+            | Self::PlainText { peer }
             | Self::ClientRefused { peer, .. }
             | Self::HeaderTimeout { peer }
             | Self::IdleTimeout { peer }
@@ -164,6 +171,7 @@ impl fmt::Display for Event {
         match self {
             Self::AcceptFailed { cause } => write!(f, "a connection could not be accepted: {cause}"),
             Self::HandshakeFailed { cause, .. } => write!(f, "a TLS handshake failed: {cause}"),
+            Self::PlainText { .. } => f.write_str("plain HTTP came where TLS is spoken"),
             Self::ClientRefused { fault, cause, .. } => write!(f, "{} ({cause})", fault.words()),
             Self::Malformed { cause, .. } => write!(f, "a request could not be read: {cause}"),
             Self::Accepted => f.write_str("a connection came in"),

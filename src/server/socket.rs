@@ -78,8 +78,11 @@ impl Socket {
         }
     }
 
-    /// Has `bytes` read again, before what comes next.
-    pub(super) fn give_back(&mut self, bytes: Vec<u8>) {
+    /// Has `bytes` read again, before what was given back already and what comes next.
+    pub(super) fn give_back(&mut self, mut bytes: Vec<u8>) {
+        if let Some(ahead) = self.ahead.take() {
+            bytes.extend_from_slice(&ahead);
+        }
         self.ahead = (!bytes.is_empty()).then(|| Box::new(bytes));
     }
 
@@ -143,5 +146,27 @@ impl AsyncWrite for Socket {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn what_is_given_back_twice_is_read_in_order() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let mut socket = Socket::new(Stream::Unix(near));
+        far.write_all(b" and ends").await.unwrap();
+        drop(far);
+        socket.give_back(b"one line goes on".to_vec());
+        let mut first = Vec::with_capacity(8);
+        socket.read_buf(&mut first).await.unwrap();
+        assert_eq!(first, b"one line");
+        socket.give_back(first);
+        let mut all = String::new();
+        socket.read_to_string(&mut all).await.unwrap();
+        assert_eq!(all, "one line goes on and ends");
     }
 }

@@ -305,13 +305,16 @@ async fn limits_beyond_all_time_do_not_overflow() {
 }
 
 #[tokio::test]
-async fn plain_text_at_a_tls_door_is_a_failed_handshake() {
+async fn plain_text_at_a_tls_door_is_told_so() {
     let (tls, _) = certified(&[]);
     let mut world = World::open(Limits::default(), Some(tls), hello);
     let mut stream = world.connect().await;
     stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-    read_all(&mut stream).await;
-    world.event("handshake_failed").await;
+    let answer = read_all(&mut stream).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("\r\n\r\nThis port speaks TLS: begin with https://.")
+    );
+    world.event("plain_text").await;
 }
 
 #[tokio::test]

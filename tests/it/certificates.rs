@@ -264,6 +264,7 @@ async fn a_hang_up_has_certificates_read_and_stops_nothing() {
     let tls = "[tls]\ncertificate = \"main.crt\"\nprivate_key = \"main.key\"\n";
     let mut process =
         Process::start(&bench, &bench.toml(tls).replace("public_url = \"http:", "public_url = \"https:")).await;
+    assert!(process.errors().contains("a certificate is shown"), "{}", process.errors());
     process.signal("HUP");
     until("a word about it", || async { process.errors().contains("nothing has changed") }).await;
     write_pair(bench.directory.path(), "main", &["localhost"]);

@@ -91,7 +91,14 @@ async fn plain_text_at_a_tls_door_is_no_request() {
     let world = World::with().tls().start().await;
     let mut line = Line::to(world.authority()).await;
     line.send(request(&world, "")).await;
-    assert!(!line.rest().await.starts_with(b"HTTP/1.1 2"));
+    let head = line.head().await.unwrap();
+    assert!(head.starts_with("http/1.1 400 "), "{head}");
+    assert!(line.take(length(&head)).await.starts_with(b"This port speaks TLS"));
+    assert_eq!(line.rest().await, b"");
+    named(&world, "plain_text").await;
+    let mut line = Line::to(world.authority()).await;
+    line.send("\0\0\0\0").await;
+    assert!(!line.rest().await.starts_with(b"HTTP/"));
     named(&world, "handshake_failed").await;
     assert_eq!(world.app.hits(), 0);
 }

@@ -109,7 +109,7 @@ async fn a_stranger_who_sends_a_header_is_refused_and_never_believed() {
     let secure = behind("\"127.0.0.2\"").tls().start().await;
     let answer = say(&secure, &[LINE.as_bytes(), &request(&secure, "")].concat()).await;
     assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
-    until("a failed handshake", || async { event(&secure, "handshake_failed").await == 1 }).await;
+    until("a failed handshake", || async { event(&secure, "plain_text").await == 1 }).await;
     assert_eq!(secure.app.hits(), 0);
 }
 
