@@ -25,7 +25,8 @@ use crate::login::{Declined, Login, Visitor, form_of};
 use crate::policy::{Decision, Forbidden, Kind, Pass, decide};
 use crate::proxy::headers::{BadFraming, check_framing};
 use crate::proxy::survey::{Field, Survey};
-use crate::proxy::upgrade::{Offer, read_offer};
+use crate::proxy::upgrade::connect::{self, BadConnect};
+use crate::proxy::upgrade::{Offer, Opening, read_offer};
 use crate::proxy::upstream::UpstreamFault;
 use crate::proxy::{Context, Proxy};
 use crate::refusal::Refusal;
@@ -69,13 +70,15 @@ impl Gateway {
     /// Is this for me or for the app? Who are you? May you?
     async fn respond<'a>(
         &'a self,
-        request: Request,
+        mut request: Request,
         peer: Peer,
         now: Timestamp,
         record: &mut Record<'a>,
     ) -> Result<Response, Declined> {
         let survey = self.proxy.survey(request.headers());
-        let (site, target) = match self.place(&request, peer, survey, record) {
+        let placed = connect::receive(&mut request).map_err(bad_connect);
+        let placed = placed.and_then(|connect| Ok((connect, self.place(&request, peer, survey, record)?)));
+        let (connect, (site, target)) = match placed {
             Ok(placed) => placed,
             Err(refusal) => {
                 record.keep_as_sent(&request);
@@ -87,6 +90,9 @@ impl Gateway {
             Found::Nothing => return Err(Refusal::NoRoute.into()),
             // Boxed, here and below: signing in is rare and its future large, and every request would make room for
             // it and be moved about with it.
+            Found::Ours(_) if connect.is_some() => {
+                return Err(Refusal::TunnelNotOffered.into());
+            }
             Found::Ours(rest) => {
                 return Box::pin(self.answer_ourselves(rest, request, site, &target, now, record)).await;
             }
@@ -96,7 +102,8 @@ impl Gateway {
 
         let session = if survey.has(Field::Cookie) { self.find_session(request.headers(), site, now) } else { None };
         record.session = session.as_ref().map(|(_, session)| Arc::clone(session));
-        let (kind, tunnel) = kind_of(&request, survey, site)?;
+        let connects = connect.is_some();
+        let (kind, tunnel) = kind_of(&request, survey, connect, site)?;
         match decide(route, record.session.clone(), kind) {
             Decision::Pass(pass) => {
                 let host = site.host.clone().ok_or(Refusal::BadRequest("the host cannot be read"))?;
@@ -108,6 +115,10 @@ impl Gateway {
             }
             Decision::SignIn => {
                 record.decision = telemetry::Decision::SignIn;
+                if connects {
+                    // Any success, were it a page, would be an open tunnel to whoever connects.
+                    return Err(Refusal::SignInRequired.into());
+                }
                 Box::pin(self.login.start(&visitor(site, &request, &target, session, record, now))).await
             }
             Decision::Forbid(Forbidden::ForeignTunnel) => {
@@ -278,19 +289,36 @@ fn check_head(request: &Request) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What a request asks for, and the protocol of the tunnel, if it is one.
-fn kind_of(request: &Request, survey: Survey, site: &Site) -> Result<(Kind, Option<HeaderValue>), Refusal> {
+/// What a request asks for, and the tunnel, if it is one.
+fn kind_of(
+    request: &Request,
+    survey: Survey,
+    connect: Option<connect::Key>,
+    site: &Site,
+) -> Result<(Kind, Option<Opening>), Refusal> {
     // In HTTP/1.1 it takes a `Connection` and an `Upgrade`.
     let asks = survey.has(Field::Hop) || request.version() == Version::HTTP_2;
-    match if asks { read_offer(request) } else { Offer::None } {
+    let offer = match connect {
+        Some(key) => Offer::Tunnel(Opening::Connect(key)),
+        None if asks => read_offer(request),
+        None => Offer::None,
+    };
+    match offer {
         Offer::None => Ok((Kind::Exchange, None)),
         Offer::Refused(why) => Err(Refusal::BadRequest(why)),
-        Offer::Tunnel(protocol) => {
+        Offer::Tunnel(opening) => {
             let mut origins = request.headers().get_all(ORIGIN).into_iter();
             let kind =
                 if origins.all(|origin| origin == site.origin.as_str()) { Kind::Tunnel } else { Kind::ForeignTunnel };
-            Ok((kind, Some(protocol)))
+            Ok((kind, Some(opening)))
         }
+    }
+}
+
+fn bad_connect(bad: BadConnect) -> Refusal {
+    match bad {
+        BadConnect::Protocol => Refusal::TunnelNotOffered,
+        BadConnect::NoRandomness(_) => Refusal::NoRandomness,
     }
 }
 

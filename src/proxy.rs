@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http_body::Body as _;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::uri::PathAndQuery;
 use hyper::{HeaderMap, StatusCode, Uri};
 
@@ -30,7 +30,7 @@ use headers::Forwarding;
 use inject::{Injector, Managed};
 use stream::{Progress, RequestBody, ResponseBody};
 use survey::{Field, Survey};
-use upgrade::{Bounds, Tunnels};
+use upgrade::{Bounds, Opening, Tunnels};
 use upstream::UpstreamFault;
 
 /// How requests are forwarded.
@@ -63,8 +63,8 @@ pub struct Context<'a> {
     pub peer: Remote,
     /// The public address's scheme.
     pub scheme: Scheme,
-    /// The protocol of a tunnel that was asked for.
-    pub tunnel: Option<HeaderValue>,
+    /// The tunnel that was asked for.
+    pub tunnel: Option<Opening>,
     /// When it came, by the wall clock.
     pub now: Timestamp,
     /// The same moment, by the clock that durations are measured with.
@@ -131,25 +131,28 @@ impl Proxy {
         let visitor = pass.visitor().map(|session| &session.person);
         let Answered { response, lease } = group.send(outgoing, progress.as_deref(), visitor, asked).await?;
         let (mut head, body) = response.into_parts();
+        let misbehaved =
+            |cause: &str| UpstreamFault::Misbehaved { address: lease.address().clone(), cause: cause.to_owned() };
+        if let Some(opening) = &context.tunnel {
+            opening.check(head.status, &head.headers).map_err(misbehaved)?;
+        }
 
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            let (Some(client), Some(offered), Some(session)) = (client, context.tunnel, pass.visitor()) else {
-                let cause = "it switched protocols although nobody asked".to_owned();
-                return Err(UpstreamFault::Misbehaved { address: lease.address().clone(), cause });
+            let (Some(client), Some(opening), Some(session)) = (client, context.tunnel, pass.visitor()) else {
+                return Err(misbehaved("it switched protocols although nobody asked"));
             };
-            let protocol = head.headers.get(UPGRADE).cloned().unwrap_or(offered);
+            let named = head.headers.get(UPGRADE).cloned();
             headers::clean_response(&mut head.headers);
             cookie::drop_impostors(&mut head.headers);
-            head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            head.headers.insert(UPGRADE, protocol);
             let app = hyper::upgrade::on(hyper::Response::from_parts(head.clone(), body));
+            let status = opening.accept(&mut head.headers, named);
             let bounds = Bounds {
                 session: Arc::clone(session),
                 idle_timeout: group.settings().tunnel_idle_timeout,
                 now: context.now,
             };
             self.tunnels.join(client, app, bounds, lease);
-            return Ok(answer(head.status, head.headers, Body::Empty));
+            return Ok(answer(status, head.headers, Body::Empty));
         }
 
         headers::clean_response(&mut head.headers);
@@ -194,9 +197,8 @@ impl Proxy {
         if headers.get(HOST) != Some(&context.host) {
             headers.insert(HOST, context.host.clone());
         }
-        if let Some(protocol) = &context.tunnel {
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(UPGRADE, protocol.clone());
+        if let Some(opening) = &context.tunnel {
+            opening.ask(&mut headers);
         }
         let (body, progress) = if body.is_end_stream() {
             (Body::Empty, None)

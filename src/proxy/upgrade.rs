@@ -5,6 +5,8 @@
 //! and at the shutdown's deadline. `h2c` is never passed on: it would carry unchecked requests past this gate.
 //! Called by `proxy`.
 
+pub mod connect;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,9 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hyper::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper::{Method, Version};
+use hyper::{Method, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::time::{Instant, sleep};
@@ -27,18 +29,62 @@ use crate::clock::Timestamp;
 use crate::http::Request;
 use crate::session::Session;
 
+/// How a tunnel is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// By `Upgrade`, in HTTP/1.1: the protocol.
+    Upgrade(HeaderValue),
+    /// By an extended CONNECT, in HTTP/2: a WebSocket, with the key that the app is asked with.
+    Connect(connect::Key),
+}
+
+impl Opening {
+    /// Asks the app for it.
+    pub(super) fn ask(&self, headers: &mut HeaderMap) {
+        let protocol = match self {
+            Self::Upgrade(protocol) => protocol.clone(),
+            Self::Connect(key) => {
+                connect::ask(key, headers);
+                connect::WEBSOCKET
+            }
+        };
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+
+    /// Judges the head of the app's answer, switch or not.
+    pub(super) fn check(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), &'static str> {
+        match self {
+            Self::Upgrade(_) => Ok(()),
+            Self::Connect(key) => connect::check(key, status, headers),
+        }
+    }
+
+    /// Makes of the head of the app's 101, cleaned already, the head of our answer; `named` is its `Upgrade`.
+    pub(super) fn accept(self, headers: &mut HeaderMap, named: Option<HeaderValue>) -> StatusCode {
+        match self {
+            Self::Upgrade(offered) => {
+                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                headers.insert(UPGRADE, named.unwrap_or(offered));
+                StatusCode::SWITCHING_PROTOCOLS
+            }
+            Self::Connect(_) => connect::accept(headers),
+        }
+    }
+}
+
 /// What a request asks for beside an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Offer {
     /// Nothing: an ordinary exchange.
     None,
-    /// To go on in another protocol on this connection: the name offered.
-    Tunnel(HeaderValue),
+    /// To go on in another protocol on this connection.
+    Tunnel(Opening),
     /// An upgrade that is not passed on, with the reason for the page.
     Refused(&'static str),
 }
 
-/// Reads what a request offers (RFC 9110 section 7.8).
+/// Reads what a request offers in HTTP/1.1 (RFC 9110 section 7.8).
 pub fn read_offer(request: &Request) -> Offer {
     let Some(protocol) = upgrade_offer(request.headers()) else { return Offer::None };
     let Ok(name) = protocol.to_str() else { return Offer::Refused("the Upgrade cannot be read") };
@@ -47,10 +93,7 @@ pub fn read_offer(request: &Request) -> Offer {
         // "A server MAY ignore a received Upgrade header field": answered as if it were not there.
         return Offer::None;
     }
-    if name.is_empty()
-        || name.contains(',')
-        || request.headers().get_all(hyper::header::UPGRADE).iter().nth(1).is_some()
-    {
+    if name.is_empty() || name.contains(',') || request.headers().get_all(UPGRADE).iter().nth(1).is_some() {
         return Offer::Refused("the Upgrade names several protocols");
     }
     if *request.method() != Method::GET || request.version() != Version::HTTP_11 {
@@ -61,7 +104,7 @@ pub fn read_offer(request: &Request) -> Offer {
     if has_body {
         return Offer::Refused("an Upgrade cannot have a body");
     }
-    Offer::Tunnel(protocol.clone())
+    Offer::Tunnel(Opening::Upgrade(protocol.clone()))
 }
 
 /// What keeps tunnels under control: every one is tracked, and all are cut at the shutdown's deadline.
@@ -199,7 +242,7 @@ mod tests {
     #[test]
     fn a_websocket_is_a_tunnel() {
         let offer = read_offer(&request(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]));
-        assert_eq!(offer, Offer::Tunnel(HeaderValue::from_static("websocket")));
+        assert_eq!(offer, Offer::Tunnel(Opening::Upgrade(HeaderValue::from_static("websocket"))));
     }
 
     #[test]

@@ -160,8 +160,8 @@ pub(super) const TUNNEL_NOT_OFFERED: Entry = Entry {
     title: "This kind of connection is not offered",
     happened: "The request asks for a tunnel or a protocol change that the gateway does not pass on.",
     you: "If you set this site as a proxy in your browser or system, remove it there.",
-    administrator: "CONNECT is never served. WebSocket and other HTTP/1.1 upgrades pass for signed-in people on \
-                    routes to an app, but not to an app at h2c://.",
+    administrator: "A plain CONNECT is never served. WebSockets, over HTTP/2 too, and other upgrades of HTTP/1.1 \
+                    pass for signed-in people on routes to an app, but not to an app at h2c://.",
 };
 
 pub(super) const ATTEMPT_MISSING: Entry = Entry {

@@ -230,6 +230,8 @@ where
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
+        // RFC 8441: a WebSocket is one of those streams.
+        .enable_connect_protocol()
         .max_header_list_size(u32::try_from(limits.header_size).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

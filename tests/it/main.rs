@@ -42,3 +42,4 @@ mod soak;
 mod streaming;
 mod tabs;
 mod tunnels;
+mod websockets;
