@@ -256,7 +256,7 @@ impl Upstream {
             Why::ClientBody(cause) => UpstreamFault::ClientBody { cause },
             Why::Handshake(cause) => UpstreamFault::Handshake { address: self.address.clone(), cause },
             Why::Ended(cause) => UpstreamFault::Ended { address: self.address.clone(), cause },
-            Why::Refused(cause) | Why::Misbehaved(cause) => {
+            Why::Refused(cause) | Why::Http1Required(cause) | Why::Misbehaved(cause) => {
                 UpstreamFault::Misbehaved { address: self.address.clone(), cause }
             }
         }

@@ -544,6 +544,33 @@ async fn an_app_with_tls_chooses_its_protocol() {
 }
 
 #[tokio::test]
+async fn an_app_that_demands_http1_for_a_request_gets_it_so() {
+    let authority = Authority::new();
+    let config = Arc::new(authority.issue(&["localhost"], |_| ()).server(&["h2", "http/1.1"], None));
+    let (listener, address) = Ear::tcp().await;
+    let stage = Stage::listen(Ear::Tcp(listener), address, move |wire, _| {
+        let acceptor = TlsAcceptor::from(Arc::clone(&config));
+        async move {
+            let stream = acceptor.accept(wire).await.unwrap();
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                let refuse = |_: Asked, mut reply: Reply| async move { reply.send_reset(Reason::HTTP_1_1_REQUIRED) };
+                converse(Box::new(stream), Builder::new(), refuse).await;
+            } else {
+                old(Line::over(Box::new(stream))).await;
+            }
+        }
+    });
+    let (port, file) = (stage.authority.rsplit(':').next().unwrap(), authority.file().display().to_string());
+    let routes = format!("[[route]]\nupstream = \"https://localhost:{port}\"\n[route.tls]\nca = {file:?}\n");
+    let world = World::with().routes(&routes).start().await;
+    let ticket = world.ticket().await;
+    for _ in 0..3 {
+        assert_eq!(ask(&world, &ticket, Method::DELETE, "").await, (200, "old".to_owned()));
+    }
+    assert_eq!(stage.connections(), 2, "it is asked for HTTP/2 once");
+}
+
+#[tokio::test]
 async fn a_tunnel_to_an_app_that_prefers_http2_has_a_connection_of_http1() {
     let authority = Authority::new();
     let (stage, route) = encrypted(&authority, &["h2", "http/1.1"]).await;

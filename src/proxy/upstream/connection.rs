@@ -44,6 +44,8 @@ pub(super) enum Why {
     Misbehaved(String),
     /// The app says that it did not look at the request.
     Refused(String),
+    /// The app says that it answers this by HTTP/1.1 alone, and did not look at it (RFC 9113 section 7).
+    Http1Required(String),
     /// The client's own body broke off.
     ClientBody(String),
 }

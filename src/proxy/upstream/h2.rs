@@ -196,7 +196,9 @@ fn failed(error: &h2::Error) -> Failed {
 /// no other stream.
 fn why(error: &h2::Error) -> Why {
     let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
-    if error.is_remote() && (refused || error.is_go_away()) {
+    if error.is_remote() && error.reason() == Some(Reason::HTTP_1_1_REQUIRED) {
+        Why::Http1Required(error.to_string())
+    } else if error.is_remote() && (refused || error.is_go_away()) {
         Why::Refused(error.to_string())
     } else if error.is_io() {
         Why::Ended(error.to_string())

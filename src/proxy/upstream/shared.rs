@@ -2,7 +2,7 @@
 //!
 //! A request goes to the first connection with room; one more is opened when none has any, by one request at a
 //! time, so that a crowd opens few. An app with TLS says in its handshake whether it speaks HTTP/2; one that does
-//! not is not asked again by this core. Called by `proxy::upstream`.
+//! not, or that demands HTTP/1.1 for a request, is not asked again by this core. Called by `proxy::upstream`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -85,7 +85,11 @@ impl Upstream {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
+            if matches!(why, Why::Http1Required(_)) && self.address.transport == Transport::Https {
+                self.shared.is_http1.store(true, Ordering::Relaxed);
+            }
             request = match (why, copy) {
+                (Why::Http1Required(_), Some(copy)) if self.address.transport == Transport::Https => copy,
                 (Why::Refused(_), Some(copy)) if attempt < ATTEMPTS => copy,
                 (Why::Ended(_), Some(copy)) if may_repeat && attempt < ATTEMPTS => copy,
                 (why @ Why::Refused(_), copy) => {
