@@ -17,6 +17,7 @@ mod chaos;
 mod check;
 mod drain;
 mod first_visit;
+mod fuzz;
 mod headers;
 mod limits;
 mod listeners;
