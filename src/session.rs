@@ -40,7 +40,7 @@ pub struct Settings {
 }
 
 /// The hash under which a session is kept: SHA-256 of the cookie's value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct SessionKey(pub(in crate::session) [u8; 32]);
 
 /// Which public origin a session belongs to: its place in the configuration.

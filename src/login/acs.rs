@@ -14,9 +14,9 @@ use super::callback::already_signed_in;
 use super::{Declined, Entrance, Login, Visitor, faults};
 use crate::http::path::LocalPath;
 use crate::http::{Body, Response};
-use crate::identity::{Attempt, saml};
+use crate::identity::saml;
 use crate::refusal::{Refusal, SamlDoubt};
-use crate::session::attempt::AttemptId;
+use crate::session::attempt::{AttemptId, Opened};
 use crate::session::cookie::Travel;
 
 /// The length of an attempt's `state`.
@@ -62,17 +62,18 @@ impl Login {
         if self.attempts.is_spent(id) {
             return already_signed_in(visitor, Some(id), Refusal::AttemptUsed);
         }
-        let attempt = match self.attempts.open(state, visitor.headers, visitor.now) {
-            Ok(attempt) => attempt,
+        let opened = match self.attempts.open(state, visitor.headers, visitor.now) {
+            Ok(opened) => opened,
             Err(why) => return Err(self.without(state, Travel::Forms, Refusal::from(why).into())),
         };
+        let attempt = &opened.attempt;
         if attempt.origin != visitor.site.origin.as_str() {
             return Err(self.without(state, Travel::Forms, Refusal::AttemptForged.into()));
         }
         if let Err(why) = self.attempts.spend(id, visitor.now) {
             return already_signed_in(visitor, Some(id), why.into());
         }
-        self.admit(entrance, provider, Some(&attempt), &response, relay_state, visitor).map_err(|refusal| {
+        self.admit(entrance, provider, Some(&opened), &response, relay_state, visitor).map_err(|refusal| {
             let (return_to, provider) = (Some(attempt.return_to.clone()), Some(attempt.provider.clone()));
             let declined = Declined { refusal, return_to, provider, cookies: Vec::new() };
             self.without(state, Travel::of(&attempt.secrets), declined)
@@ -83,12 +84,13 @@ impl Login {
         &self,
         entrance: &Entrance,
         provider: &saml::Provider,
-        attempt: Option<&Attempt>,
+        opened: Option<&Opened>,
         response: &str,
         relay_state: Option<&str>,
         visitor: &Visitor<'_>,
     ) -> Result<Response, Refusal> {
         let here = self.callback_address(entrance, visitor);
+        let attempt = opened.map(|opened| &opened.attempt);
         let accepted =
             provider.complete(attempt, response, relay_state, &here, visitor.now).map_err(faults::refusal)?;
         let used = |_| doubted(SamlDoubt::Replayed, "an assertion that was used before");
@@ -96,7 +98,8 @@ impl Login {
         self.once.claim(&id, accepted.remember_until, visitor.now).map_err(used)?;
         let return_to = attempt.map(|attempt| attempt.return_to.clone()).or(accepted.return_to);
         let state = attempt.map(|attempt| attempt.state.as_str());
-        self.arrive(entrance, accepted.signed_in, state, &return_to.unwrap_or_else(LocalPath::root), visitor)
+        let replaces = opened.and_then(|opened| opened.replaces);
+        self.arrive(entrance, accepted.signed_in, state, replaces, &return_to.unwrap_or_else(LocalPath::root), visitor)
     }
 
     /// The fields of a posted form. Others are ignored.

@@ -11,19 +11,20 @@ use crate::http::{Response, see_other};
 use crate::identity::SignedIn;
 use crate::policy::may_sign_in;
 use crate::refusal::Refusal;
-use crate::session::SiteIndex;
 use crate::session::attempt::{AttemptId, NoAttempt, Unspendable};
 use crate::session::cookie::{self, Keep};
 use crate::session::memory::Beginning;
+use crate::session::{SessionKey, SiteIndex};
 
 impl Login {
     /// Lets somebody in whom the entrance's provider vouches for, if its rules do. `state` names the attempt, when there was
-    /// one.
+    /// one, and `replaces` the session that the browser had when it began.
     pub(super) fn arrive(
         &self,
         entrance: &Entrance,
         signed_in: SignedIn,
         state: Option<&str>,
+        replaces: Option<SessionKey>,
         return_to: &LocalPath,
         visitor: &Visitor<'_>,
     ) -> Result<Response, Refusal> {
@@ -37,8 +38,9 @@ impl Login {
         };
         let new =
             self.sessions.create(signed_in, headers, beginning, visitor.now).map_err(|_| Refusal::NoRandomness)?;
-        if let Some((previous, _)) = &visitor.session {
-            self.sessions.end(previous);
+        let here = visitor.session.as_ref().map(|(key, _)| *key);
+        for previous in replaces.into_iter().chain(here) {
+            self.sessions.end(&previous);
         }
         tracing::info!(user = %new.session.person.key(), provider = %new.session.provider, "signed in");
         let mut response = back_to(return_to);

@@ -10,10 +10,10 @@ use super::arrival::back_to;
 use super::{Declined, Entrance, Login, Visitor, faults};
 use crate::http::Response;
 use crate::http::path::LocalPath;
-use crate::identity::{Answer, Attempt, oidc};
+use crate::identity::{Answer, oidc};
 use crate::refusal::Refusal;
 use crate::refusal::salesforce::SalesforceError;
-use crate::session::attempt::AttemptId;
+use crate::session::attempt::{AttemptId, Opened};
 use crate::session::cookie::Travel;
 
 /// The longest parameter that is read, in bytes; Salesforce's are under 200.
@@ -66,13 +66,14 @@ impl Login {
         if self.attempts.is_spent(id) {
             return already_signed_in(visitor, Some(id), Refusal::AttemptUsed);
         }
-        let attempt = match self.attempts.open(&state, visitor.headers, visitor.now) {
-            Ok(attempt) => attempt,
+        let opened = match self.attempts.open(&state, visitor.headers, visitor.now) {
+            Ok(opened) => opened,
             Err(why) => {
                 return already_signed_in(visitor, None, why.into())
                     .map_err(|declined| self.without(&state, Travel::Links, declined));
             }
         };
+        let attempt = &opened.attempt;
         if attempt.origin != visitor.site.origin.as_str() {
             return Err(self.without(&state, Travel::Links, Refusal::AttemptForged.into()));
         }
@@ -85,22 +86,23 @@ impl Login {
             let declined = Declined { refusal, return_to, provider: provider_name, cookies: Vec::new() };
             self.without(&state, travel, declined)
         };
-        self.sign_in(entrance, provider, attempt, answer, &state, visitor).await.map_err(declined)
+        self.sign_in(entrance, provider, opened, answer, &state, visitor).await.map_err(declined)
     }
 
     async fn sign_in(
         &self,
         entrance: &Entrance,
         provider: &oidc::Provider,
-        attempt: Attempt,
+        opened: Opened,
         answer: Answer,
         state: &str,
         visitor: &Visitor<'_>,
     ) -> Result<Response, Refusal> {
+        let Opened { attempt, replaces } = opened;
         let return_to = attempt.return_to.clone();
         let callback = self.callback_address(entrance, visitor);
         let signed_in = provider.complete(attempt, &callback, answer, visitor.now).await.map_err(faults::refusal)?;
-        self.arrive(entrance, signed_in, Some(state), &return_to, visitor)
+        self.arrive(entrance, signed_in, Some(state), replaces, &return_to, visitor)
     }
 
     /// With the attempt's cookie deleted.

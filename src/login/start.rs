@@ -13,6 +13,7 @@ use crate::http::{Response, see_other};
 use crate::identity::{Account, Posted, Way};
 use crate::pages::PostOnward;
 use crate::refusal::Refusal;
+use crate::session::attempt::Opened;
 
 impl Login {
     /// Shows the way to sign in to a visitor of a closed route.
@@ -81,9 +82,10 @@ impl Login {
             .begin(origin, &self.callback_address(entrance, visitor), return_to.clone(), account, visitor.now)
             .await
             .map_err(|fault| declined(faults::refusal(fault)))?;
+        let replaces = visitor.session.as_ref().map(|(key, _)| *key);
         let cookies = self
             .attempts
-            .seal(&begun.attempt, visitor.headers, visitor.now)
+            .seal(&Opened { attempt: begun.attempt, replaces }, visitor.headers, visitor.now)
             .map_err(|_| declined(Refusal::NoRandomness))?;
         let mut response = self.onward(begun.way, visitor);
         set_cookies(&mut response, cookies);

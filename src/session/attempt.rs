@@ -12,6 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 
+use super::SessionKey;
 use super::cookie::{self, Keep, Policy, Travel};
 use crate::clock::Timestamp;
 use crate::identity::Attempt;
@@ -31,6 +32,16 @@ pub struct Attempts {
     travel: Travel,
     lifetime: Duration,
     spent: Mutex<Spent>,
+}
+
+/// An attempt, and what it leaves behind once it succeeds.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Opened {
+    /// The attempt.
+    pub attempt: Attempt,
+    /// The session that the browser had when it began. Kept here, because the session's own cookie does not come along
+    /// with a form that another site posts.
+    pub replaces: Option<SessionKey>,
 }
 
 /// Why there is no attempt to answer.
@@ -58,14 +69,10 @@ impl Attempts {
     ///
     /// # Errors
     /// [`NoRandomness`] when no nonce can be drawn.
-    pub fn seal(
-        &self,
-        attempt: &Attempt,
-        request: &HeaderMap,
-        now: Timestamp,
-    ) -> Result<Vec<HeaderValue>, NoRandomness> {
+    pub fn seal(&self, begun: &Opened, request: &HeaderMap, now: Timestamp) -> Result<Vec<HeaderValue>, NoRandomness> {
+        let attempt = &begun.attempt;
         let name = self.name(&attempt.state);
-        let plain = serde_json::to_vec(attempt).unwrap_or_default();
+        let plain = serde_json::to_vec(begun).unwrap_or_default();
         let sealed = self.sealer.seal(&name, &plain)?;
         let mut lines = Vec::with_capacity(2);
         let travel = Travel::of(&attempt.secrets);
@@ -73,7 +80,7 @@ impl Attempts {
         let mut kept: Vec<(Timestamp, &str, Travel)> = Vec::new();
         for (other, value) in cookie::read_family(request, self.policy.attempt_prefix()) {
             match self.read(other, value, now) {
-                Ok(attempt) => kept.push((attempt.started, other, Travel::of(&attempt.secrets))),
+                Ok(Opened { attempt, .. }) => kept.push((attempt.started, other, Travel::of(&attempt.secrets))),
                 Err(_) if lines.len() <= MAX_DELETIONS => {
                     lines.extend(self.line(other, "", Keep::Not, self.travel));
                 }
@@ -91,12 +98,12 @@ impl Attempts {
     ///
     /// # Errors
     /// [`NoAttempt`] says why there is none.
-    pub fn open(&self, state: &str, request: &HeaderMap, now: Timestamp) -> Result<Attempt, NoAttempt> {
+    pub fn open(&self, state: &str, request: &HeaderMap, now: Timestamp) -> Result<Opened, NoAttempt> {
         let name = self.name(state);
         let mut worst = NoAttempt::Missing;
         for value in cookie::read(request, &name) {
             match self.read(&name, value, now) {
-                Ok(attempt) => return Ok(attempt),
+                Ok(opened) => return Ok(opened),
                 Err(why) => worst = why,
             }
         }
@@ -139,10 +146,10 @@ impl Attempts {
         name
     }
 
-    fn read(&self, name: &str, value: &str, now: Timestamp) -> Result<Attempt, NoAttempt> {
+    fn read(&self, name: &str, value: &str, now: Timestamp) -> Result<Opened, NoAttempt> {
         let plain = self.sealer.open(name, value).ok_or(NoAttempt::Forged)?;
-        let attempt: Attempt = serde_json::from_slice(&plain).map_err(|_| NoAttempt::Forged)?;
-        if now >= attempt.started.after(self.lifetime) { Err(NoAttempt::Expired) } else { Ok(attempt) }
+        let opened: Opened = serde_json::from_slice(&plain).map_err(|_| NoAttempt::Forged)?;
+        if now >= opened.attempt.started.after(self.lifetime) { Err(NoAttempt::Expired) } else { Ok(opened) }
     }
 }
 
@@ -215,15 +222,16 @@ mod tests {
         Attempts::new(Policy::Secure, Duration::from_secs(600), Travel::Links).unwrap()
     }
 
-    fn attempt(state: &str, started: Timestamp) -> Attempt {
-        Attempt {
+    fn attempt(state: &str, started: Timestamp) -> Opened {
+        let attempt = Attempt {
             state: state.to_owned(),
             secrets: Secrets::Oidc { nonce: "nonce".to_owned(), verifier: "verifier".to_owned() },
             provider: ProviderName("salesforce".to_owned()),
             origin: "https://wiki.example".to_owned(),
             return_to: LocalPath::parse("/deep?x=1").unwrap(),
             started,
-        }
+        };
+        Opened { attempt, replaces: Some(SessionKey::of("before")) }
     }
 
     /// A browser's cookies after these `Set-Cookie` lines.
@@ -250,7 +258,9 @@ mod tests {
         let attempts = attempts();
         let cookies =
             browser(&attempts.seal(&attempt("state-1", START), &HeaderMap::new(), START).unwrap(), HeaderMap::new());
-        assert_eq!(attempts.open("state-1", &cookies, START).unwrap().return_to.as_str(), "/deep?x=1");
+        let opened = attempts.open("state-1", &cookies, START).unwrap();
+        assert_eq!(opened.attempt.return_to.as_str(), "/deep?x=1");
+        assert_eq!(opened.replaces, Some(SessionKey::of("before")));
         assert_eq!(attempts.open("state-1", &HeaderMap::new(), START).unwrap_err(), NoAttempt::Missing);
         assert_eq!(attempts.open("state-2", &cookies, START).unwrap_err(), NoAttempt::Missing);
     }

@@ -235,6 +235,20 @@ async fn an_answer_is_good_for_one_use() {
     assert_eq!(world.metric("portcullis_sessions").await, 1);
 }
 
+// The session's cookie is Lax, so it does not come along with the org's form: ASVS 7.2.4 holds all the same.
+#[tokio::test]
+async fn a_stolen_session_ends_when_its_person_signs_in_again() {
+    let world = World::with().saml().start().await;
+    let mut browser = world.signed_in().await;
+    let mut thief = browser.clone();
+    let answer = browser.sign_in_until_form(&world.at("/.portcullis/start"), STANDARD).await;
+    assert_eq!(world.metric("portcullis_sessions").await, 1, "nothing ends before somebody has signed in");
+    assert_eq!(browser.submit(&answer).await.status, 303);
+    assert_eq!(world.metric("portcullis_sessions").await, 1);
+    assert_eq!(thief.fetch(hyper::Method::GET, world.at("/page"), &[], "").await.status, 401);
+    assert_eq!(browser.fetch(hyper::Method::GET, world.at("/page"), &[], "").await.status, 200);
+}
+
 #[tokio::test]
 async fn an_answer_in_another_browser_signs_nobody_in() {
     let world = World::with().saml().start().await;
