@@ -89,11 +89,15 @@ pub fn read_offer(request: &Request) -> Offer {
     let Some(protocol) = upgrade_offer(request.headers()) else { return Offer::None };
     let Ok(name) = protocol.to_str() else { return Offer::Refused("the Upgrade cannot be read") };
     let name = name.trim();
-    if name.eq_ignore_ascii_case("h2c") || name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("HTTP")) {
+    let bare = name.split(['/', ' ', '\t', ';']).next().unwrap_or_default();
+    if bare.eq_ignore_ascii_case("h2c") || name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("HTTP")) {
         // "A server MAY ignore a received Upgrade header field": answered as if it were not there.
         return Offer::None;
     }
-    if name.is_empty() || name.contains(',') || request.headers().get_all(UPGRADE).iter().nth(1).is_some() {
+    if name.is_empty()
+        || name.contains([',', ' ', '\t', ';'])
+        || request.headers().get_all(UPGRADE).iter().nth(1).is_some()
+    {
         return Offer::Refused("the Upgrade names several protocols");
     }
     if *request.method() != Method::GET || request.version() != Version::HTTP_11 {
@@ -252,7 +256,7 @@ mod tests {
 
     #[test]
     fn h2c_never_passes() {
-        for protocol in ["h2c", "H2C", "HTTP/2.0"] {
+        for protocol in ["h2c", "H2C", "HTTP/2.0", "h2c/1", "h2c websocket", "h2c;q=1"] {
             assert_eq!(
                 read_offer(&request(&[("connection", "upgrade"), ("upgrade", protocol)])),
                 Offer::None,
@@ -270,7 +274,9 @@ mod tests {
         let mut post = request(&[("connection", "upgrade"), ("upgrade", "websocket")]);
         *post.method_mut() = Method::POST;
         assert!(matches!(read_offer(&post), Offer::Refused(_)));
-        let several = request(&[("connection", "upgrade"), ("upgrade", "websocket, h2c")]);
-        assert!(matches!(read_offer(&several), Offer::Refused(_)));
+        for protocols in ["websocket, h2c", "websocket h2c", "websocket\th2c", "websocket;h2c"] {
+            let several = request(&[("connection", "upgrade"), ("upgrade", protocols)]);
+            assert!(matches!(read_offer(&several), Offer::Refused(_)), "{protocols}");
+        }
     }
 }
