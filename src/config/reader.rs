@@ -240,10 +240,8 @@ impl<'r> Table<'r> {
                 }
             };
         }
-        text.split(',')
-            .filter(|part| !text.is_empty() || !part.is_empty())
-            .map(|part| (path.clone(), Ok(part.trim().to_owned())))
-            .collect()
+        // A variable that somebody forgot to fill in is a mistake, and no list that lets everybody in: none is `[]`.
+        text.split(',').map(|part| (path.clone(), Ok(part.trim().to_owned()))).collect()
     }
 
     /// A table below; absent when it was not written.

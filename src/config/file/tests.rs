@@ -184,6 +184,16 @@ fn a_complaint_about_the_environment_names_the_variable() {
     complaint_with(GOOD, &[("PORTCULLIS_ROUTE", "[{")], "route");
 }
 
+// `ORGANIZATIONS: ${ORGS}` where nobody set ORGS.
+#[test]
+fn a_variable_that_nobody_filled_in_takes_no_rule_away() {
+    let variable = "PORTCULLIS_PROVIDER__SALESFORCE__ORGANIZATIONS";
+    for nothing in ["", " ", ","] {
+        complaint_with(GOOD, &[(variable, nothing)], "provider.salesforce.organizations");
+    }
+    good_with(GOOD, &[(variable, "[]")]);
+}
+
 #[test]
 fn what_kubernetes_says_of_a_service_called_portcullis_is_not_for_us() {
     good_with(
