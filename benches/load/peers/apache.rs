@@ -49,8 +49,8 @@ fn configuration(scene: &Scene<'_>) -> String {
         .iter()
         .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
         .collect();
-    // One process for each worker, with as many threads as requests can be under way.
-    let (servers, threads) = (options.workers, options.in_flight().max(64));
+    // One process for each worker. With no more threads than connections Apache closes some that are kept alive.
+    let (servers, threads) = (options.workers, 2 * options.in_flight().max(64));
     let most = servers * threads;
     let (id, secret) = (client.client_id, client.client_secret);
     format!(
