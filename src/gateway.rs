@@ -223,15 +223,21 @@ impl Gateway {
         } else {
             tracing::info!(request_id = %id.as_str(), code, cause, "declined");
         }
-        if record.is_call {
-            return grpc::answer(refusal, id.as_str());
-        }
         let ends_connection = matches!(refusal, Refusal::BadRequest(_)) && record.version != Version::HTTP_2;
-        // Whoever asks for a host of nobody's gets the first site's page.
+        let mut response =
+            if record.is_call { grpc::answer(refusal, id.as_str()) } else { self.show(declined, now, record) };
+        if ends_connection {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// The page of a request that was declined; whoever asks for a host of nobody's gets the first site's.
+    fn show(&self, declined: Declined, now: Timestamp, record: &Record<'_>) -> Response {
         let root = Target::root();
         let headers = HeaderMap::new();
         let Some(site) = record.site.or(self.routes.sites().first()) else {
-            return crate::http::text(refusal.status(), refusal.words().title);
+            return crate::http::text(declined.refusal.status(), declined.refusal.words().title);
         };
         let visitor = Visitor {
             site,
@@ -239,14 +245,10 @@ impl Gateway {
             headers: &headers,
             target: record.target.as_ref().unwrap_or(&root),
             session: None,
-            request_id: id.as_str(),
+            request_id: record.id.as_str(),
             now,
         };
-        let mut response = self.login.decline(declined, form_of(record.accept.as_ref()), &visitor);
-        if ends_connection {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+        self.login.decline(declined, form_of(record.accept.as_ref()), &visitor)
     }
 }
 

@@ -33,6 +33,10 @@ impl<S> Rested<S> {
 
     /// Takes back what somebody read and did not use.
     pub(super) fn put_back(&mut self, unused: Bytes) {
+        // Even an empty piece may be all that holds the reader's buffer.
+        if unused.is_empty() {
+            return;
+        }
         self.unread = if self.unread.is_empty() { unused } else { [unused, self.unread.clone()].concat().into() };
     }
 }

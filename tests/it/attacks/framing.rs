@@ -97,6 +97,22 @@ async fn a_coding_that_is_not_plainly_chunked_is_refused() {
     .await;
 }
 
+// A call that is declined is told so with 200, and its connection ends all the same.
+#[tokio::test]
+async fn a_grpc_call_with_two_readings_ends_its_connection() {
+    let world = half_open().await;
+    let smuggled = smuggled(&world);
+    for path in ["/pub/x", "/closed"] {
+        let call = "Content-Type: application/grpc\r\nTransfer-Encoding: gzip, chunked\r\n";
+        let call = head(&world, &format!("POST {path} HTTP/1.1"), call);
+        let heard = say(&world, format!("{call}0\r\n\r\n{smuggled}")).await;
+        assert_eq!(heard.statuses(), [200], "{}", heard.text());
+        assert!(heard.text().contains("grpc-status: ") && heard.closed, "{}", heard.text());
+    }
+    assert_eq!(world.app.hits(), 0);
+    still_standing(&world).await;
+}
+
 #[tokio::test]
 async fn lengths_that_readers_count_differently_are_refused() {
     refused(&[
