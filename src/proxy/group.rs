@@ -280,7 +280,7 @@ impl Group {
                 }
                 Err(unanswered) => unanswered,
             };
-            if is_the_addresses_fault(&fault) {
+            if is_the_addresses_fault(&fault, progress) {
                 self.roster.failed(member, &fault, Instant::now());
             }
             request = match (unsent, spare, &fault) {
@@ -329,16 +329,17 @@ impl Tried {
 }
 
 /// Whether a fault tells something about the address. What the app itself answers, whatever its status, does not
-/// come here: an app that says 503 to one request may serve all others.
-fn is_the_addresses_fault(fault: &UpstreamFault) -> bool {
+/// come here: an app that says 503 to one request may serve all others. And an exchange that ends while its client is
+/// still sending may have ended for what is being sent, so that nobody's upload puts an address out.
+fn is_the_addresses_fault(fault: &UpstreamFault, request: Option<&Progress>) -> bool {
     match fault {
         UpstreamFault::Unreachable { .. }
         | UpstreamFault::ConnectTimeout { .. }
         | UpstreamFault::Certificate { .. }
-        | UpstreamFault::Handshake { .. }
-        | UpstreamFault::FirstByteTimeout { .. }
-        | UpstreamFault::Ended { .. }
-        | UpstreamFault::Misbehaved { .. } => true,
+        | UpstreamFault::Handshake { .. } => true,
+        UpstreamFault::FirstByteTimeout { .. } | UpstreamFault::Ended { .. } | UpstreamFault::Misbehaved { .. } => {
+            request.is_none_or(Progress::has_ended)
+        }
         UpstreamFault::Busy { .. }
         | UpstreamFault::NoTunnel { .. }
         | UpstreamFault::ClientBody { .. }

@@ -235,6 +235,38 @@ async fn what_the_app_answers_itself_takes_nobody_out() {
     assert_eq!(spread(&mut browser, &world, 10).await, shares(&[("a", 5), ("b", 5)]));
 }
 
+/// An app that ends the connection of what is sent to `/large` at its head, and of anything else when it is whole.
+async fn picky() -> Stage {
+    Stage::play(|mut line: Line, _| async move {
+        let head = line.head().await.unwrap_or_default();
+        if !head.starts_with("post /large ") {
+            line.take(length(&head)).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_upload_that_is_broken_off_takes_nobody_out() {
+    let (a, b) = (picky().await, picky().await);
+    let world = World::with().routes(&stages(&[&a, &b], FOR_LONG)).start().await;
+    let ticket = world.ticket().await;
+    let up = async || {
+        let (a, b) = (format!("http://{}", a.authority), format!("http://{}", b.authority));
+        (counted(&world, "up", &a).await, counted(&world, "up", &b).await)
+    };
+    for _ in 0..2 {
+        let mut line = Line::to(world.authority()).await;
+        let head = head(&world, &ticket, "POST /large");
+        line.send(head.replace("\r\n\r\n", "\r\ncontent-length: 9\r\n\r\nhalf")).await;
+        assert!(line.head().await.unwrap().starts_with("http/1.1 502 "));
+    }
+    assert_eq!((a.connections(), b.connections(), up().await), (1, 1, (1, 1)));
+    assert_eq!(ask(&world, &ticket, Method::POST, "/", "whole").await.status, 502);
+    assert_eq!(ask(&world, &ticket, Method::POST, "/", "whole").await.status, 502);
+    assert_eq!(up().await, (0, 0), "what was sent whole tells of the address");
+}
+
 #[tokio::test]
 async fn an_address_that_keeps_people_waiting_goes_out() {
     let silent = Stage::play(|mut line: Line, _| async move { while line.head().await.is_some() {} }).await;
