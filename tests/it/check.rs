@@ -9,7 +9,7 @@ use portcullis::emulator::{self, Emulator, people};
 use serde_json::Value;
 
 use crate::app::App;
-use crate::browser::Browser;
+use crate::browser::{Browser, TOKENS};
 use crate::stage::{soon, until};
 use crate::world::{free_port, keys};
 
@@ -353,7 +353,7 @@ async fn a_sign_in_leaves_lines_that_explain_it_and_no_secret() {
     assert_eq!(browser.visit(&callback).await.status, 200);
     secrets.push(browser.cookie("localhost", "portcullis").unwrap());
     secrets.push(bench.org.app().client_secret);
-    secrets.extend(["eyJ", "00D5g00000PrtCl!", "query=private"].map(str::to_owned));
+    secrets.extend(TOKENS.into_iter().chain(["query=private"]).map(str::to_owned));
     // a refusal, whose page names the line that explains it
     let stale = Browser::new().get(&callback).await;
     assert_eq!(stale.refusal(), "attempt_used");
