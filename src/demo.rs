@@ -22,6 +22,9 @@ use app::App;
 /// What the gateway's configuration is called where it complains about it.
 const ORIGIN: &str = "the demo's configuration";
 
+/// How many ports are tried where any will do.
+const TRIES: u32 = 8;
+
 /// What can be chosen.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -91,12 +94,33 @@ impl Demo {
     /// # Errors
     /// [`Problem`] says which of them does not start, and why.
     pub async fn start(settings: Settings) -> Result<Self, Problem> {
-        let port = settings.port;
-        let port = free_port(port).map_err(|cause| Problem::Port { port, cause })?;
-        let address = format!("http://localhost:{port}");
         let app = App::start().await.map_err(Problem::App)?;
         let org = Emulator::start(settings.org).await.map_err(Problem::Org)?;
-        let toml = configuration(&address, port, settings.protocol, &org, &app).map_err(Problem::Org)?;
+        let mut tries = 0;
+        loop {
+            match Self::open(settings.port, settings.protocol, &org, &app).await {
+                // Somebody took the port that was free a moment ago: another one will do where any would.
+                Err(Problem::Gateway(StartProblem::Listen(taken)))
+                    if settings.port == 0 && tries < TRIES && taken.cause.kind() == io::ErrorKind::AddrInUse =>
+                {
+                    tries += 1;
+                }
+                Err(problem) => return Err(problem),
+                Ok((address, toml, gateway)) => return Ok(Self { address, toml, org, app, gateway }),
+            }
+        }
+    }
+
+    /// The gateway, its address and its configuration; the org knows where it sends people back to.
+    async fn open(
+        port: u16,
+        protocol: Protocol,
+        org: &emulator::Running,
+        app: &app::Running,
+    ) -> Result<(String, String, gateway::Running), Problem> {
+        let port = free_port(port).map_err(|cause| Problem::Port { port, cause })?;
+        let address = format!("http://localhost:{port}");
+        let toml = configuration(&address, port, protocol, org, app).map_err(Problem::Org)?;
         let config = config::file::read(&toml, ORIGIN, &[]).map_err(Problem::Config)?;
         for provider in &config.providers {
             for callback in config.callbacks(provider) {
@@ -107,7 +131,7 @@ impl Demo {
             }
         }
         let gateway = gateway::start(config).await?;
-        Ok(Self { address, toml, org, app, gateway })
+        Ok((address, toml, gateway))
     }
 
     /// What to tell whoever started it.

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
@@ -58,13 +59,19 @@ export async function startPortcullis(arguments_, ready, { deadline = 120_000 } 
   return program;
 }
 
-/** A port that is free now, for a program that must know its own beforehand. */
+/**
+ * A port that is free now, for a program that must know its own beforehand. Below those that the system gives to whoever
+ * asks for any, so that nobody else is given it meanwhile.
+ */
 export async function freePort() {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
+  for (;;) {
+    const server = createServer();
+    const port = 10_000 + randomInt(10_000);
+    server.listen(port, "127.0.0.1");
+    const free = await Promise.race([once(server, "listening").then(() => true), once(server, "error").then(() => false)]);
+    if (!free) continue;
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }
