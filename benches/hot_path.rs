@@ -282,7 +282,7 @@ fn bench_headers(criterion: &mut Criterion, desk: &Desk) {
     criterion.bench_function("clean_request", |bench| {
         bench.iter_batched_ref(
             || headers.clone(),
-            |headers| clean_request(headers, survey, forwarding),
+            |headers| _ = clean_request(headers, survey, forwarding),
             BatchSize::SmallInput,
         );
     });
@@ -356,10 +356,11 @@ fn bench_sum(criterion: &mut Criterion, desk: &Desk) -> anyhow::Result<()> {
     let mut group = criterion.benchmark_group("whole_request");
     for signed in [&desk.one, &desk.many] {
         let mut headers = round(&signed.requests);
+        let mut added = Vec::new();
         group.bench_function(signed.keys.len().to_string(), |bench| {
             bench.iter_batched_ref(
                 || headers().clone(),
-                |headers| serve(desk, &signed.sessions, &uri, &host, headers),
+                |headers| serve(desk, &signed.sessions, &uri, &host, headers, &mut added),
                 BatchSize::SmallInput,
             );
         });
@@ -368,7 +369,14 @@ fn bench_sum(criterion: &mut Criterion, desk: &Desk) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn serve(desk: &Desk, sessions: &Sessions, uri: &Uri, host: &HeaderValue, headers: &mut HeaderMap) -> Option<()> {
+fn serve(
+    desk: &Desk,
+    sessions: &Sessions,
+    uri: &Uri,
+    host: &HeaderValue,
+    headers: &mut HeaderMap,
+    added: &mut Vec<u8>,
+) -> Option<()> {
     let now = Timestamp::now();
     let survey = Survey::of(headers, desk.injector.managed());
     if survey.has(Field::Framing) {
@@ -380,18 +388,17 @@ fn serve(desk: &Desk, sessions: &Sessions, uri: &Uri, host: &HeaderValue, header
     let Ok(Found::App(route)) = desk.routes.find(site, &target) else { return None };
     let session = cookie::read_session(headers, desk.config.cookies).find_map(|key| sessions.load(&key, SITE, now));
     let Decision::Pass(pass) = decide(route, session, Kind::Exchange) else { return None };
-    clean_request(
-        headers,
-        survey,
-        Forwarding { peer: REMOTE, trusted: &Neighbours(Vec::new()), scheme: Scheme::Http, host },
-    );
+    let trusted = Neighbours(Vec::new());
+    let forwarding = Forwarding { peer: REMOTE, trusted: &trusted, scheme: Scheme::Http, host };
+    let forwarded = clean_request(headers, survey, forwarding);
     if survey.has(Field::Managed) {
         desk.injector.remove_claims(headers);
     }
     cookie::strip(headers);
-    for (name, value) in pass.visitor()?.headers.iter() {
-        headers.insert(name.clone(), value.clone());
-    }
+    added.clear();
+    forwarded.write(added);
+    added.extend_from_slice(pass.visitor()?.headers.lines());
+    black_box(added);
     black_box(Uri::from(target.path_and_query().clone()));
     Some(())
 }

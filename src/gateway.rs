@@ -106,7 +106,7 @@ impl Gateway {
         let (kind, tunnel) = kind_of(&request, survey, connect, site)?;
         match decide(route, record.session.clone(), kind) {
             Decision::Pass(pass) => {
-                let host = site.host.clone().ok_or(Refusal::BadRequest("the host cannot be read"))?;
+                let host = site.host.as_ref().ok_or(Refusal::BadRequest("the host cannot be read"))?;
                 let peer = peer.remote;
                 let scheme = site.origin.scheme();
                 let (began, target) = (record.began, target.path_and_query());

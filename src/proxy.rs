@@ -7,6 +7,7 @@
 pub mod group;
 pub mod headers;
 pub mod inject;
+pub mod outgoing;
 pub mod stream;
 pub mod survey;
 pub mod upgrade;
@@ -19,7 +20,7 @@ use std::time::Instant;
 use http_body::Body as _;
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::uri::PathAndQuery;
-use hyper::{HeaderMap, StatusCode, Uri};
+use hyper::{HeaderMap, Method, StatusCode, Uri};
 
 use crate::clock::Timestamp;
 use crate::http::{Body, Neighbours, Remote, Request, Response, Scheme};
@@ -28,6 +29,7 @@ use crate::session::cookie;
 use group::{Answered, Group, Roster};
 use headers::Forwarding;
 use inject::{Injector, Managed};
+use outgoing::{Added, Outgoing, Shape};
 use stream::{Progress, RequestBody, ResponseBody};
 use survey::{Field, Survey};
 use upgrade::{Bounds, Opening, Tunnels};
@@ -58,7 +60,7 @@ pub struct Context<'a> {
     /// The canonical target: what was judged.
     pub target: &'a PathAndQuery,
     /// The host that was judged.
-    pub host: HeaderValue,
+    pub host: &'a HeaderValue,
     /// The address at the other end.
     pub peer: Remote,
     /// The public address's scheme.
@@ -179,26 +181,30 @@ impl Proxy {
     }
 
     /// The request that the app receives.
-    fn rewrite(&self, request: Request, pass: &Pass, context: &Context<'_>) -> (Request, Option<Arc<Progress>>) {
-        let (head, body) = request.into_parts();
-        let mut headers = head.headers;
-        headers::clean_request(
-            &mut headers,
-            context.survey,
-            Forwarding { peer: context.peer, trusted: &self.trusted, scheme: context.scheme, host: &context.host },
-        );
-        if context.survey.has(Field::Managed) {
-            self.managed.remove(&mut headers);
+    fn rewrite<'a>(
+        &'a self,
+        request: Request,
+        pass: &'a Pass,
+        context: &Context<'a>,
+    ) -> (Outgoing<'a>, Option<Arc<Progress>>) {
+        let (mut head, body) = request.into_parts();
+        let headers = &mut head.headers;
+        let (survey, host) = (context.survey, context.host);
+        let forwarding =
+            Forwarding { peer: context.peer, trusted: &self.trusted, scheme: context.scheme, host: context.host };
+        let forwarded = headers::clean_request(headers, survey, forwarding);
+        if survey.has(Field::Managed) {
+            self.managed.remove(headers);
         }
-        if context.survey.has(Field::Cookie) {
-            cookie::strip(&mut headers);
+        if survey.has(Field::Cookie) {
+            cookie::strip(headers);
         }
         // One at most: more than one was refused.
-        if headers.get(HOST) != Some(&context.host) {
-            headers.insert(HOST, context.host.clone());
+        if headers.get(HOST) != Some(host) {
+            headers.insert(HOST, host.clone());
         }
         if let Some(opening) = &context.tunnel {
-            opening.ask(&mut headers);
+            opening.ask(headers);
         }
         let (body, progress) = if body.is_end_stream() {
             (Body::Empty, None)
@@ -209,16 +215,15 @@ impl Proxy {
             let progress = Progress::new();
             (Body::streamed(RequestBody::new(body, Arc::clone(&self.managed), Arc::clone(&progress))), Some(progress))
         };
-        if let Some(session) = pass.visitor() {
-            for (name, value) in session.headers.iter() {
-                headers.insert(name.clone(), value.clone());
-            }
-        }
-        let mut outgoing = Request::new(body);
-        *outgoing.method_mut() = head.method;
-        *outgoing.uri_mut() = Uri::from(context.target.clone());
-        *outgoing.headers_mut() = headers;
-        (outgoing, progress)
+        // An upgrade that was not taken up went with what concerns the hop.
+        let is_head = progress.is_none() && !survey.has(Field::Framing) && context.tunnel.is_none();
+        let shape = if is_head && head.method != Method::CONNECT { Shape::Head } else { Shape::Any };
+        let mut cleaned = Request::new(body);
+        *cleaned.method_mut() = head.method;
+        *cleaned.uri_mut() = Uri::from(context.target.clone());
+        *cleaned.headers_mut() = head.headers;
+        let identity = pass.visitor().map(|session| &session.headers);
+        (Outgoing::new(cleaned, Added { forwarded: Some(forwarded), identity }, shape), progress)
     }
 }
 

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 use tokio::sync::Notify;
 
@@ -96,33 +95,51 @@ impl Person {
     }
 }
 
-/// The identity headers of one person: names that all sessions share, values that share one allocation.
+/// The identity headers of one person, rendered: lines as HTTP/1.1 writes them, in one piece of memory, so that a
+/// request reads neighbouring bytes and nothing is put together for it. Names are shared by all sessions.
 #[derive(Clone, Debug)]
 pub struct IdentityHeaders {
     names: Arc<[HeaderName]>,
-    values: Box<[Option<HeaderValue>]>,
+    lines: Box<[u8]>,
 }
 
 impl IdentityHeaders {
     /// `texts` in the order of `names`; what is `None`, or cannot be a header value, is absent.
     pub fn new(names: Arc<[HeaderName]>, texts: &[Option<String>]) -> Self {
-        let whole = Bytes::from(
-            texts.iter().flatten().map(String::as_str).collect::<String>().into_boxed_str().into_boxed_bytes(),
-        );
-        let mut begin = 0;
-        let mut take = |text: &Option<String>| {
-            let end = begin + text.as_ref()?.len();
-            let value = HeaderValue::from_maybe_shared(whole.slice(begin..end)).ok();
-            begin = end;
-            value
-        };
-        let values = texts.iter().map(&mut take).collect();
-        Self { names, values }
+        let mut lines = Vec::new();
+        for (name, text) in names.iter().zip(texts) {
+            if let Some(text) = text
+                && HeaderValue::from_str(text).is_ok()
+            {
+                for part in [name.as_str(), ": ", text, "\r\n"] {
+                    lines.extend_from_slice(part.as_bytes());
+                }
+            }
+        }
+        Self { names, lines: lines.into_boxed_slice() }
     }
 
-    /// Those that are present.
-    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        self.names.iter().zip(&self.values).filter_map(|(name, value)| Some((name, value.as_ref()?)))
+    /// Those that are present, as lines that end with CR LF.
+    pub fn lines(&self) -> &[u8] {
+        &self.lines
+    }
+
+    /// The names that there may be.
+    pub fn names(&self) -> &[HeaderName] {
+        &self.names
+    }
+
+    /// Those that are present, as names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &[u8])> {
+        let mut names = self.names.iter();
+        self.lines.split_inclusive(|byte| *byte == b'\n').filter_map(move |line| {
+            let line = line.strip_suffix(b"\r\n")?;
+            // They are in the order of the names, of which some have no line.
+            names.find_map(|name| {
+                let value = line.strip_prefix(name.as_str().as_bytes())?.strip_prefix(b": ")?;
+                Some((name, value))
+            })
+        })
     }
 }
 

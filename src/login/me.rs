@@ -2,7 +2,7 @@
 //!
 //! Called by `login`.
 
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::HeaderName;
 
 use super::{Declined, Login, Visitor, form};
 use crate::http::Response;
@@ -15,9 +15,8 @@ impl Login {
             return Err(Refusal::SignInRequired.into());
         };
         let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
-        let header = |(name, value): (&HeaderName, &HeaderValue)| {
-            (name.to_string(), value.to_str().unwrap_or_default().to_owned())
-        };
+        let header =
+            |(name, value): (&HeaderName, &[u8])| (name.to_string(), String::from_utf8_lossy(value).into_owned());
         let person = &session.person;
         let entrance = self.entrances.named(&session.provider.0);
         let me = Me {

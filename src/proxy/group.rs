@@ -18,9 +18,10 @@ use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
 use tokio::sync::Notify;
 
+use super::outgoing::Outgoing;
 use super::stream::Progress;
 use super::upstream::{self, AppBody, Connector, Lease, Unanswered, Upstream, UpstreamFault, copy_of};
-use crate::http::{Request, Scheme};
+use crate::http::Scheme;
 use crate::route::Address;
 use crate::session::Person;
 use crate::telemetry::{AddressMetrics, Metrics, Picks};
@@ -231,7 +232,7 @@ impl Group {
     /// [`UpstreamFault`] of the last address that was asked.
     pub async fn send(
         &self,
-        request: Request,
+        request: Outgoing<'_>,
         progress: Option<&Progress>,
         visitor: Option<&Person>,
         asked: &mut usize,
@@ -251,7 +252,7 @@ impl Group {
     /// began (RFC 9110 section 9.2.2). A body that was begun is never sent again.
     async fn send_to_one_of_several(
         &self,
-        mut request: Request,
+        mut request: Outgoing<'_>,
         progress: Option<&Progress>,
         visitor: Option<&Person>,
         asked: &mut usize,
@@ -284,7 +285,7 @@ impl Group {
                 self.roster.failed(member, &fault, Instant::now());
             }
             request = match (unsent, spare, &fault) {
-                (Some(unsent), ..) => *unsent,
+                (Some(unsent), ..) => Outgoing::from(*unsent),
                 (None, Some(copy), UpstreamFault::Ended { .. }) => copy,
                 _ => return Err(fault),
             };

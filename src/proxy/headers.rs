@@ -8,7 +8,6 @@
 
 use std::net::IpAddr;
 
-use bytes::Bytes;
 use hyper::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
@@ -25,14 +24,8 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// How many bytes an address takes as text, at most.
-const LONGEST_ADDRESS: usize = 45;
-
 /// What stands for a client of a unix socket.
 const UNKNOWN: &[u8] = b"unknown";
-
-/// How many bytes of an element of `Forwarded` are the same in all.
-const FORWARDED_WORDS: usize = 40;
 
 /// Why a message head is refused: two readers could frame it differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -134,12 +127,13 @@ pub struct Forwarding<'a> {
 /// Cleans a request's head for the app: hop-by-hop fields out, `TE: trailers` kept, `Expect` answered here
 /// (RFC 9110 section 10.1.1), forwarding fields rebuilt, `Via` added ("A proxy MUST send an appropriate Via
 /// header field", section 7.6.3).
-pub fn clean_request(headers: &mut HeaderMap, survey: Survey, forwarding: Forwarding<'_>) {
+///
+/// What it returns is to be added behind everything else.
+pub fn clean_request<'a>(headers: &mut HeaderMap, survey: Survey, forwarding: Forwarding<'a>) -> Forwarded<'a> {
     if survey.has(Field::Hop) {
         end_hop(headers);
     }
-    rebuild_forwarding(headers, survey, forwarding);
-    headers.append(VIA, HeaderValue::from_static("1.1 portcullis"));
+    rebuild_forwarding(headers, survey, forwarding)
 }
 
 /// Ends what was between the client and us in a request's head.
@@ -206,7 +200,7 @@ pub(super) fn speaks_of_the_client(name: &str) -> bool {
             || NAMES.iter().any(|ours| ours.len() == name.len() && begins(ours)))
 }
 
-fn rebuild_forwarding(headers: &mut HeaderMap, survey: Survey, forwarding: Forwarding<'_>) {
+fn rebuild_forwarding<'a>(headers: &mut HeaderMap, survey: Survey, forwarding: Forwarding<'a>) -> Forwarded<'a> {
     let mut chain = String::new();
     let mut elements = String::new();
     if survey.has(Field::Forwarding) {
@@ -220,49 +214,60 @@ fn rebuild_forwarding(headers: &mut HeaderMap, survey: Survey, forwarding: Forwa
         }
         remove_forwarding(headers);
     }
-    let host = forwarding.host.to_str().unwrap_or_default();
-    let scheme = forwarding.scheme.as_str();
     let peer = forwarding.peer.ip().map(|ip| ip.to_canonical());
-    let (open, close) = if peer.is_some_and(|ip| ip.is_ipv6()) { ("\"[", "]\"") } else { ("", "") };
-    // Both values share one piece of memory, in which the address stands once when there is no chain.
-    let room = chain.len() + elements.len() + 2 * LONGEST_ADDRESS + host.len() + FORWARDED_WORDS;
-    let mut text = Vec::with_capacity(room);
-    let write_peer = |text: &mut Vec<u8>| match peer {
-        Some(ip) => write_address(ip, text),
-        // "If the preceding node's identity is not known" (RFC 7239 section 6.2); its place in the chain is kept.
-        None => text.extend_from_slice(UNKNOWN),
-    };
-    let mut chain_at = 0..0;
-    if !chain.is_empty() {
-        text.extend_from_slice(chain.as_bytes());
-        text.extend_from_slice(b", ");
-        write_peer(&mut text);
-        chain_at = 0..text.len();
+    Forwarded { chain, elements, peer, scheme: forwarding.scheme, host: forwarding.host }
+}
+
+/// How a request came here, for the app: what trusted proxies said, who is at the other end, and what was asked for.
+#[derive(Clone, Debug)]
+pub struct Forwarded<'a> {
+    chain: String,
+    elements: String,
+    peer: Option<IpAddr>,
+    scheme: Scheme,
+    host: &'a HeaderValue,
+}
+
+impl Forwarded<'_> {
+    /// The names of its lines.
+    pub const NAMES: [HeaderName; 5] = [X_FORWARDED_FOR, FORWARDED, X_FORWARDED_PROTO, X_FORWARDED_HOST, VIA];
+
+    /// Writes it as lines.
+    pub fn write(&self, to: &mut Vec<u8>) {
+        let (host, scheme) = (self.host.to_str().unwrap_or_default().as_bytes(), self.scheme.as_str().as_bytes());
+        let (open, close) = if self.peer.is_some_and(|ip| ip.is_ipv6()) { ("\"[", "]\"") } else { ("", "") };
+        to.extend_from_slice(b"x-forwarded-for: ");
+        write_others(&self.chain, to);
+        self.write_peer(to);
+        to.extend_from_slice(b"\r\nforwarded: ");
+        write_others(&self.elements, to);
+        to.extend_from_slice(b"for=");
+        to.extend_from_slice(open.as_bytes());
+        self.write_peer(to);
+        to.extend_from_slice(close.as_bytes());
+        let by = [b";host=\"", host, b"\";proto=", scheme];
+        let rest =
+            [b"\r\nx-forwarded-proto: ", scheme, b"\r\nx-forwarded-host: ", host, b"\r\nvia: 1.1 portcullis\r\n"];
+        for piece in by.into_iter().chain(rest) {
+            to.extend_from_slice(piece);
+        }
     }
-    let element_begin = text.len();
-    if !elements.is_empty() {
-        text.extend_from_slice(elements.as_bytes());
-        text.extend_from_slice(b", ");
+
+    fn write_peer(&self, to: &mut Vec<u8>) {
+        match self.peer {
+            Some(ip) => write_address(ip, to),
+            // "If the preceding node's identity is not known" (RFC 7239 section 6.2); its place in the chain is kept.
+            None => to.extend_from_slice(UNKNOWN),
+        }
     }
-    text.extend_from_slice(b"for=");
-    text.extend_from_slice(open.as_bytes());
-    let address_begin = text.len();
-    write_peer(&mut text);
-    if chain.is_empty() {
-        chain_at = address_begin..text.len();
+}
+
+/// What others said, if anything, so that something can follow.
+fn write_others(others: &str, to: &mut Vec<u8>) {
+    if !others.is_empty() {
+        to.extend_from_slice(others.as_bytes());
+        to.extend_from_slice(b", ");
     }
-    for piece in [close, ";host=\"", host, "\";proto=", scheme] {
-        text.extend_from_slice(piece.as_bytes());
-    }
-    let text = Bytes::from(text);
-    if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(chain_at)) {
-        headers.insert(X_FORWARDED_FOR, value);
-    }
-    if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(element_begin..)) {
-        headers.insert(FORWARDED, value);
-    }
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    headers.insert(X_FORWARDED_HOST, forwarding.host.clone());
 }
 
 fn is_balanced(elements: &str) -> bool {
@@ -314,8 +319,9 @@ pub fn upgrade_offer(headers: &HeaderMap) -> Option<&HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::super::inject::{self, Injector};
+    use super::super::outgoing::{Added, Outgoing, Shape};
     use super::*;
-    use crate::http::Neighbour;
+    use crate::http::{Body, Neighbour, Request};
     use ipnet::IpNet;
     use proptest::prelude::*;
     use std::net::SocketAddr;
@@ -342,9 +348,18 @@ mod tests {
         let mut headers = map(lines);
         let (peer, trusted) = (remote(peer), &neighbours(trusted));
         let forwarding = Forwarding { peer, trusted, scheme: Scheme::Https, host: &HOST_VALUE };
-        let seen = survey(&headers);
-        clean_request(&mut headers, seen, forwarding);
+        clean_and_add(&mut headers, forwarding);
         headers
+    }
+
+    /// As an app receives them that is spoken to by way of a map.
+    fn clean_and_add(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
+        let seen = survey(headers);
+        let forwarded = Some(clean_request(headers, seen, forwarding));
+        let mut request = Request::new(Body::Empty);
+        *request.headers_mut() = std::mem::take(headers);
+        let added = Added { forwarded, identity: None };
+        *headers = Outgoing::new(request, added, Shape::Any).whole().into_parts().0.headers;
     }
 
     fn survey(headers: &HeaderMap) -> Survey {
@@ -490,8 +505,7 @@ mod tests {
             let client = client_address(&headers, Remote::Unix, &trusted);
             let forwarding =
                 Forwarding { peer: Remote::Unix, trusted: &trusted, scheme: Scheme::Https, host: &HOST_VALUE };
-            let seen = survey(&headers);
-            clean_request(&mut headers, seen, forwarding);
+            clean_and_add(&mut headers, forwarding);
             (client, all(&headers, "x-forwarded-for").join("|"), all(&headers, "forwarded").join("|"))
         };
         let alone = "for=unknown;host=\"wiki.example\";proto=https";
@@ -550,8 +564,7 @@ mod tests {
             let once = clean(&lines, "192.0.2.1", &[]);
             let mut twice = once.clone();
             let forwarding = Forwarding { peer: remote("192.0.2.1"), trusted: &Neighbours::default(), scheme: Scheme::Https, host: &HOST_VALUE };
-            let seen = survey(&twice);
-            clean_request(&mut twice, seen, forwarding);
+            clean_and_add(&mut twice, forwarding);
             twice.remove(VIA);
             let mut once = once;
             once.remove(VIA);

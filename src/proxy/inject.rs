@@ -147,13 +147,16 @@ pub struct Injector {
 impl Injector {
     /// From the configuration.
     pub fn new(settings: &Settings) -> Self {
+        let presets = settings.presets.iter().flat_map(|preset| preset.headers());
+        let presets = presets.map(|(name, source)| (HeaderName::from_static(name), source));
         let mut sent: Vec<(HeaderName, Source)> = Vec::new();
-        for preset in &settings.presets {
-            for (name, source) in preset.headers() {
-                sent.push((HeaderName::from_static(name), source));
+        for (name, source) in presets.chain(settings.custom.iter().cloned()) {
+            // Each is sent once, however often it is named: an app might read either of two lines.
+            match sent.iter_mut().find(|(other, _)| *other == name) {
+                Some((_, earlier)) => *earlier = source,
+                None => sent.push((name, source)),
             }
         }
-        sent.extend(settings.custom.iter().cloned());
         let (names, sources): (Vec<HeaderName>, Vec<Source>) = sent.into_iter().unzip();
         let managed = Managed::new(settings.custom.iter().map(|(name, _)| name.as_str()));
         Self { names: names.into(), sources, managed }
@@ -302,7 +305,8 @@ mod tests {
 
     fn rendered(identity: &Identity, name: &str) -> Option<String> {
         let headers = injector().render(identity);
-        headers.iter().find(|(theirs, _)| *theirs == name).map(|(_, value)| value.to_str().unwrap().to_owned())
+        let value = |(_, value): (&HeaderName, &[u8])| String::from_utf8(value.to_vec()).unwrap();
+        headers.iter().find(|(theirs, _)| *theirs == name).map(value)
     }
 
     #[test]

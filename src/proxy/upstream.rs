@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use hyper::{Method, Version};
 use tokio::time::{timeout, timeout_at};
 
+use super::outgoing::Outgoing;
 use super::stream::Progress;
 use crate::http::{Body, Request};
 use crate::route::{Address, Transport};
@@ -150,21 +151,21 @@ impl Upstream {
     /// [`Unanswered`], with the request when nothing of it was sent.
     pub async fn send(
         self: &Arc<Self>,
-        request: Request,
+        request: Outgoing<'_>,
         progress: Option<&Progress>,
     ) -> Result<(hyper::Response<AppBody>, Lease), Unanswered> {
         if self.busy.fetch_add(1, Ordering::Relaxed) >= self.bound {
             self.busy.fetch_sub(1, Ordering::Relaxed);
-            return Err(UpstreamFault::Busy { address: self.address.clone() }.before(request));
+            return Err(UpstreamFault::Busy { address: self.address.clone() }.before(request.whole()));
         }
         let mut lease = Lease { upstream: Arc::clone(self), connection: None };
-        if self.address.transport == Transport::Http && lean::is_plain(&request) {
+        if self.address.transport == Transport::Http && request.is_plain() {
             let answer = self.exchange_plainly(request, &mut lease).await?;
             return Ok((answer, lease));
         }
         let answer = {
             let now = Instant::now();
-            let mut exchange = pin!(self.exchange(request, &mut lease, now));
+            let mut exchange = pin!(self.exchange(request.whole(), &mut lease, now));
             let mut deadline = tokio::time::Instant::from_std(now) + self.settings.first_byte_timeout;
             loop {
                 match timeout_at(deadline, exchange.as_mut()).await {
@@ -208,7 +209,7 @@ impl Upstream {
         now: Instant,
     ) -> Result<hyper::Response<AppBody>, Unanswered> {
         while let Some((mut connection, idle_for)) = self.pool.pop(now, self.settings.pool_idle_timeout).await {
-            let replay = if idle_for > STALE { copy_of(&request) } else { None };
+            let replay = if idle_for > STALE && is_safe(&request) { Some(spare(&request)) } else { None };
             match connection.send(request).await {
                 Ok(response) => {
                     lease.connection = Some(Held::Hyper(connection));
@@ -292,8 +293,8 @@ fn no_connection(address: &Address, fault: DialFault) -> UpstreamFault {
 }
 
 /// A copy of a request that may be acted on twice.
-pub(super) fn copy_of(request: &Request) -> Option<Request> {
-    is_safe(request).then(|| spare(request))
+pub(super) fn copy_of<'a>(request: &Outgoing<'a>) -> Option<Outgoing<'a>> {
+    is_safe(request).then(|| request.spare())
 }
 
 /// Whether a request may be acted on twice: a safe method, no body.
@@ -302,7 +303,7 @@ fn is_safe(request: &Request) -> bool {
 }
 
 /// A copy of a request without a body.
-fn spare(request: &Request) -> Request {
+pub(super) fn spare(request: &Request) -> Request {
     let mut copy = Request::new(Body::Empty);
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();

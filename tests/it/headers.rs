@@ -163,18 +163,28 @@ async fn a_stranger_on_a_public_path_is_nobody() {
 async fn a_client_cannot_nominate_our_headers_away() {
     let world = World::new().await;
     let ticket = world.ticket().await;
-    let mut line = Line::to(world.authority()).await;
     let host = world.authority();
-    line.send(format!(
-        "GET / HTTP/1.1\r\nhost: {host}\r\ncookie: {ticket}\r\nconnection: x-forwarded-user, x-forwarded-for\r\n\
-         connection: X-Salesforce-User-Id, x-private, keep-alive\r\nx-private: evil\r\n\r\n"
-    ))
-    .await;
-    assert!(line.head().await.unwrap().starts_with("http/1.1 200 "));
-    let seen = world.app.last();
-    assert!(seen.one("x-forwarded-user").is_some() && seen.one("x-forwarded-for").is_some());
-    assert_eq!(seen.one("x-salesforce-user-id").as_deref(), Some(people::STANDARD.user));
-    assert_nothing_evil(&seen);
+    // A head alone, one with a body, and one that asks for another protocol: each goes to the app in its own way.
+    let bodied = "content-length: 5\r\n\r\nhello";
+    for (method, hop, end) in
+        [("GET", "keep-alive", "\r\n"), ("POST", "keep-alive", bodied), ("GET", "upgrade\r\nupgrade: echo", "\r\n")]
+    {
+        let mut line = Line::to(world.authority()).await;
+        line.send(format!(
+            "{method} / HTTP/1.1\r\nhost: {host}\r\ncookie: {ticket}\r\n\
+             connection: x-forwarded-user, x-forwarded-for, via\r\n\
+             connection: X-Salesforce-User-Id, x-private, {hop}\r\nx-private: evil\r\n\
+             x-forwarded-user: evil\r\nX_Salesforce_User_Id: evil\r\n{end}"
+        ))
+        .await;
+        assert!(line.head().await.unwrap().starts_with("http/1.1 200 "), "{method} {hop}");
+        let seen = world.app.last();
+        for name in ["x-forwarded-user", "x-forwarded-for", "x-salesforce-user-id", "via", "host"] {
+            assert_eq!(seen.all(name).len(), 1, "{method} {hop}: {name}");
+        }
+        assert_eq!(seen.one("x-salesforce-user-id").as_deref(), Some(people::STANDARD.user), "{method} {hop}");
+        assert_nothing_evil(&seen);
+    }
 }
 
 #[tokio::test]

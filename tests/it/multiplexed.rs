@@ -124,7 +124,8 @@ async fn the_app_receives_a_request_as_http2_has_it() {
     .await;
     let (world, ticket) = world_of(&stage).await;
     let mut line = Line::to(world.authority()).await;
-    let more = "te: trailers\r\nconnection: te, keep-alive, x-hop\r\nx-hop: 1\r\nkeep-alive: 5\r\ncookie: b=2\r\n";
+    let more = "te: trailers\r\nconnection: te, keep-alive, x-hop, x-forwarded-user, x-forwarded-for\r\nx-hop: 1\r\n\
+                keep-alive: 5\r\ncookie: b=2\r\nx-forwarded-user: eve\r\nx-forwarded-for: 10.0.0.1\r\n";
     line.send(format!("GET /a?b=c HTTP/1.1\r\nhost: {}\r\ncookie: {ticket}\r\n{more}\r\n", world.authority())).await;
     assert!(line.head().await.unwrap().starts_with("http/1.1 200 "));
     let head = seen.lock().unwrap().take().unwrap();
@@ -135,7 +136,10 @@ async fn the_app_receives_a_request_as_http2_has_it() {
     }
     assert_eq!(head.headers["te"], "trailers");
     assert_eq!(head.headers["cookie"], "b=2");
-    assert!(head.headers.contains_key("x-salesforce-user-id"));
+    for name in ["x-salesforce-user-id", "x-forwarded-user", "x-forwarded-for", "forwarded", "via"] {
+        let values: Vec<_> = head.headers.get_all(name).into_iter().collect();
+        assert!(matches!(&values[..], [value] if *value != "eve" && *value != "10.0.0.1"), "{name}: {values:?}");
+    }
 }
 
 #[tokio::test]

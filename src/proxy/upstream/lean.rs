@@ -25,7 +25,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use self::body::Left;
 use self::chunks::Chunks;
 use self::head::{Afterwards, Framing, Read};
-use crate::http::Request;
+use crate::proxy::outgoing::Outgoing;
 
 pub use self::body::Incoming;
 pub use self::head::is_plain;
@@ -171,7 +171,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     ///
     /// # Errors
     /// [`Fault`]; the request is as it was after [`Fault::Unsent`] and [`Fault::Unanswered`].
-    pub async fn exchange(mut self: Box<Self>, request: &mut Request, until: Instant) -> Result<Answer<T>, Fault> {
+    pub async fn exchange(mut self: Box<Self>, request: &mut Outgoing<'_>, until: Instant) -> Result<Answer<T>, Fault> {
         head::write(request, &mut self.head);
         self.send(until).await?;
         let mut received = self.receive_first(until).await?;

@@ -13,7 +13,7 @@ use super::fault::{Unanswered, UpstreamFault};
 use super::lean::{Answer, Body, Connection, Fault};
 use super::pool::Kept;
 use super::{Held, Lease, STALE, Upstream, is_safe};
-use crate::http::Request;
+use crate::proxy::outgoing::Outgoing;
 
 impl Kept for Box<Connection<Stream>> {
     fn is_closed(&mut self) -> bool {
@@ -27,10 +27,10 @@ impl Kept for Box<Connection<Stream>> {
 }
 
 impl Upstream {
-    /// Sends a request that `lean::is_plain` and waits for the head of the answer.
+    /// Sends a request that [`Outgoing::is_plain`] and waits for the head of the answer.
     pub(super) async fn exchange_plainly(
         &self,
-        mut request: Request,
+        mut request: Outgoing<'_>,
         lease: &mut Lease,
     ) -> Result<hyper::Response<AppBody>, Unanswered> {
         let now = Instant::now();
@@ -45,12 +45,12 @@ impl Upstream {
         }
         let stream = match timeout_at(until, self.dial_alone()).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(fault)) => return Err(fault.before(request)),
-            Err(_) => return Err(self.plain_fault(Fault::Late).before(request)),
+            Ok(Err(fault)) => return Err(fault.before(request.whole())),
+            Err(_) => return Err(self.plain_fault(Fault::Late).before(request.whole())),
         };
         match Connection::new(stream).exchange(&mut request, until).await {
             Ok(answer) => Ok(take(answer, lease)),
-            Err(fault @ Fault::Unsent) => Err(self.plain_fault(fault).before(request)),
+            Err(fault @ Fault::Unsent) => Err(self.plain_fault(fault).before(request.whole())),
             Err(fault) => Err(self.plain_fault(fault).into()),
         }
     }

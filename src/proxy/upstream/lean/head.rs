@@ -12,6 +12,7 @@ use hyper::{HeaderMap, Method, StatusCode};
 
 use super::Violation;
 use crate::http::{Body, Request};
+use crate::proxy::outgoing::Outgoing;
 
 /// How many fields an answer may have; as many as hyper allows.
 const FIELDS: usize = 100;
@@ -29,7 +30,7 @@ pub fn is_plain(request: &Request) -> bool {
 }
 
 /// Writes a request's head. Its types allow neither a line's end nor a space where there must be none.
-pub(super) fn write(request: &Request, to: &mut Vec<u8>) {
+pub(super) fn write(request: &Outgoing<'_>, to: &mut Vec<u8>) {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     to.clear();
     for part in [request.method().as_str(), " ", target, " HTTP/1.1\r\n"] {
@@ -41,6 +42,7 @@ pub(super) fn write(request: &Request, to: &mut Vec<u8>) {
         to.extend_from_slice(value.as_bytes());
         to.extend_from_slice(b"\r\n");
     }
+    request.write_added(to);
     to.extend_from_slice(b"\r\n");
 }
 

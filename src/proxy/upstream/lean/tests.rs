@@ -30,14 +30,14 @@ impl std::fmt::Debug for Connection<DuplexStream> {
     }
 }
 
-fn request(method: Method) -> Request {
-    let mut request = Request::new(http::Body::Empty);
+fn request(method: Method) -> Outgoing<'static> {
+    let mut request = http::Request::new(http::Body::Empty);
     *request.method_mut() = method;
     *request.uri_mut() = "/path?query=1".parse().unwrap();
     request.headers_mut().insert("host", HeaderValue::from_static("app.example"));
     request.headers_mut().append("x-two", HeaderValue::from_static("one"));
     request.headers_mut().append("x-two", HeaderValue::from_bytes(b"t\xffo").unwrap());
-    request
+    Outgoing::from(request)
 }
 
 fn soon() -> Instant {

@@ -22,7 +22,7 @@ async fn by_hyper(method: Method, answer: &[u8]) -> Result<Reading, String> {
     let (ours, mut theirs) = duplex(answer.len().max(1));
     let (mut sender, connection) = http1::handshake(TokioIo::new(ours)).await.unwrap();
     let us = async {
-        let response = sender.send_request(request(method)).await.map_err(|error| error.to_string())?;
+        let response = sender.send_request(request(method).whole()).await.map_err(|error| error.to_string())?;
         let (head, body) = response.into_parts();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err("switched".to_owned());

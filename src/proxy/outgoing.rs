@@ -1,0 +1,252 @@
+//! A request on its way to an app: what the client sent, cleaned, and behind it what we add.
+//!
+//! What we add is known as text, and an app's connection wants text: nearly always it is written behind the other
+//! fields as it is, and never becomes entries of the map and text again. Whoever needs a map (hyper's client, HTTP/2)
+//! gets both in one. Either way it comes after the cleaning and beside it, where no client can nominate it away
+//! (CVE-2024-45410), and what is written is what is merged, because one is read from the other. Made by
+//! `proxy::rewrite`, sent by `proxy::group` and `proxy::upstream`.
+
+use std::ops::{Deref, DerefMut};
+
+use bytes::Bytes;
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue, VIA};
+
+use super::headers::Forwarded;
+use super::upstream::{lean, spare};
+use crate::http::Request;
+use crate::session::IdentityHeaders;
+
+/// About how much we add.
+const ROOM: usize = 1024;
+
+/// A request on its way to an app.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    cleaned: Request,
+    added: Added<'a>,
+    shape: Shape,
+}
+
+/// What we add to a request.
+#[derive(Clone, Debug, Default)]
+pub struct Added<'a> {
+    /// How it came here.
+    pub forwarded: Option<Forwarded<'a>>,
+    /// Who asks.
+    pub identity: Option<&'a IdentityHeaders>,
+}
+
+/// What is known of a request's outline without another look at its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Nothing but a head: no body and none announced, no upgrade.
+    Head,
+    /// Nothing is known.
+    Any,
+}
+
+impl Added<'_> {
+    /// Writes it as lines. Its types allow no line's end within one.
+    fn write(&self, to: &mut Vec<u8>) {
+        if let Some(forwarded) = &self.forwarded {
+            forwarded.write(to);
+        }
+        if let Some(identity) = self.identity {
+            to.extend_from_slice(identity.lines());
+        }
+    }
+
+    /// Puts it into a map, in place of what has the same names; a `Via` goes behind those of others.
+    fn merge(&self, headers: &mut HeaderMap) {
+        let mut text = Vec::with_capacity(ROOM);
+        self.write(&mut text);
+        let text = Bytes::from(text);
+        let identity = self.identity.map_or(&[][..], IdentityHeaders::names);
+        let known = |name: &[u8]| {
+            let is_it = |ours: &HeaderName| ours.as_str().as_bytes() == name;
+            Forwarded::NAMES.into_iter().find(is_it).or_else(|| identity.iter().find(|ours| is_it(ours)).cloned())
+        };
+        for line in text.split(|byte| *byte == b'\n') {
+            let Some(line) = line.strip_suffix(b"\r") else { continue };
+            let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+            let (name, value) = line.split_at(colon);
+            let value = value.strip_prefix(b": ").unwrap_or_default();
+            let (Some(name), Ok(value)) = (known(name), HeaderValue::from_maybe_shared(text.slice_ref(value))) else {
+                continue;
+            };
+            if name == VIA {
+                headers.append(name, value);
+            } else {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+impl<'a> Outgoing<'a> {
+    /// `cleaned`, and what we add to it.
+    pub fn new(cleaned: Request, added: Added<'a>, shape: Shape) -> Self {
+        Self { cleaned, added, shape }
+    }
+
+    /// Whether it is nothing but a head.
+    pub fn is_plain(&self) -> bool {
+        self.shape == Shape::Head || lean::is_plain(&self.cleaned)
+    }
+
+    /// A copy without a body.
+    pub fn spare(&self) -> Self {
+        Self { cleaned: spare(&self.cleaned), added: self.added.clone(), shape: self.shape }
+    }
+
+    /// The lines that we add.
+    pub fn write_added(&self, to: &mut Vec<u8>) {
+        self.added.write(to);
+    }
+
+    /// Both in one.
+    pub fn whole(mut self) -> Request {
+        self.added.merge(self.cleaned.headers_mut());
+        self.cleaned
+    }
+}
+
+/// A request to which nothing is to be added.
+impl From<Request> for Outgoing<'_> {
+    fn from(whole: Request) -> Self {
+        Self { cleaned: whole, added: Added::default(), shape: Shape::Any }
+    }
+}
+
+/// What the client sent of it.
+impl Deref for Outgoing<'_> {
+    type Target = Request;
+
+    fn deref(&self) -> &Request {
+        &self.cleaned
+    }
+}
+
+impl DerefMut for Outgoing<'_> {
+    fn deref_mut(&mut self) -> &mut Request {
+        &mut self.cleaned
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use super::super::headers::{Forwarding, clean_request};
+    use super::super::inject::{Injector, Preset, Settings, Source};
+    use super::super::survey::Survey;
+    use super::*;
+    use crate::http::{Body, Neighbours, Scheme};
+
+    const NAMES: [&str; 3] = ["x-forwarded-user", "x-forwarded-email", "x-department"];
+
+    fn identity() -> IdentityHeaders {
+        let names: Arc<[HeaderName]> = NAMES.map(HeaderName::from_static).into();
+        IdentityHeaders::new(names, &[Some("ada: x".to_owned()), None, Some("one, two".to_owned())])
+    }
+
+    /// What `lines` make of a request, with what we add to it.
+    fn outgoing<'a>(lines: &[(&'static str, &'static str)], identity: &'a IdentityHeaders) -> Outgoing<'a> {
+        static HOST: HeaderValue = HeaderValue::from_static("wiki.example");
+        static NOBODY: Neighbours = Neighbours(Vec::new());
+        let custom = vec![(HeaderName::from_static("x-department"), Source::Name)];
+        let injector = Injector::new(&Settings { presets: Preset::ALL.to_vec(), custom });
+        let mut request = Request::new(Body::Empty);
+        for (name, value) in lines {
+            request.headers_mut().append(*name, HeaderValue::from_static(value));
+        }
+        let survey = Survey::of(request.headers(), injector.managed());
+        let peer = SocketAddr::from(([192, 0, 2, 1], 5)).into();
+        let forwarding = Forwarding { peer, trusted: &NOBODY, scheme: Scheme::Https, host: &HOST };
+        let forwarded = Some(clean_request(request.headers_mut(), survey, forwarding));
+        injector.managed().remove(request.headers_mut());
+        Outgoing::new(request, Added { forwarded, identity: Some(identity) }, Shape::Head)
+    }
+
+    /// As it is written: the map's lines, then ours.
+    fn written(outgoing: &Outgoing<'_>) -> Vec<(String, String)> {
+        let map = outgoing.headers().iter();
+        let mut all: Vec<_> = map.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+        let mut added = Vec::new();
+        outgoing.write_added(&mut added);
+        let text = String::from_utf8(added).unwrap();
+        assert!(text.is_empty() || text.ends_with("\r\n"), "{text:?}");
+        let line = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap();
+        all.extend(text.split_terminator("\r\n").map(line));
+        all
+    }
+
+    fn merged(outgoing: Outgoing<'_>) -> Vec<(String, String)> {
+        let whole = outgoing.whole();
+        let line = |(name, value): (&HeaderName, &HeaderValue)| (name.to_string(), value.to_str().unwrap().to_owned());
+        whole.headers().iter().map(line).collect()
+    }
+
+    #[test]
+    fn what_is_merged_is_what_is_written() {
+        let identity = identity();
+        let lines = [("accept", "*/*"), ("via", "1.0 other"), ("cookie", "a=b"), ("cookie", "c=d")];
+        let (mut written, mut merged) = (written(&outgoing(&lines, &identity)), merged(outgoing(&lines, &identity)));
+        written.sort();
+        merged.sort();
+        assert_eq!(written, merged);
+        let has = |name: &str, value: &str| merged.contains(&(name.to_owned(), value.to_owned()));
+        assert!(has("x-forwarded-user", "ada: x") && has("x-department", "one, two"), "{merged:?}");
+        assert!(has("via", "1.0 other") && has("via", "1.1 portcullis") && has("cookie", "c=d"), "{merged:?}");
+        assert!(has("forwarded", "for=192.0.2.1;host=\"wiki.example\";proto=https"), "{merged:?}");
+    }
+
+    #[test]
+    fn nobody_nominates_away_or_stands_beside_what_we_add() {
+        let identity = identity();
+        let lies = [
+            ("connection", "x-forwarded-user, x-department, x-forwarded-for, via, forwarded"),
+            ("x-forwarded-user", "eve"),
+            ("x_forwarded_user", "eve"),
+            ("x-forwarded-email", "eve@example.com"),
+            ("x-department", "board"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-host", "evil.example"),
+        ];
+        for lines in [written(&outgoing(&lies, &identity)), merged(outgoing(&lies, &identity))] {
+            let values = |name: &str| {
+                let ours = lines.iter().filter(|(theirs, _)| theirs == name);
+                ours.map(|(_, value)| value.as_str()).collect::<Vec<_>>()
+            };
+            assert_eq!(values("x-forwarded-user"), ["ada: x"]);
+            assert_eq!(values("x-forwarded-email"), [""; 0], "who has none is not lent somebody's");
+            assert_eq!(values("x-department"), ["one, two"]);
+            assert_eq!(values("x-forwarded-for"), ["192.0.2.1"]);
+            assert_eq!(values("x-forwarded-host"), ["wiki.example"]);
+            assert_eq!(values("via"), ["1.1 portcullis"]);
+            assert!(!lines.iter().any(|(name, value)| name == "x_forwarded_user" || value.contains("eve")));
+        }
+    }
+
+    #[test]
+    fn what_is_in_a_map_already_is_replaced() {
+        let identity = identity();
+        let mut request = Request::new(Body::Empty);
+        request.headers_mut().append("x-forwarded-user", HeaderValue::from_static("eve"));
+        request.headers_mut().append("x-forwarded-user", HeaderValue::from_static("mallory"));
+        let added = Added { forwarded: None, identity: Some(&identity) };
+        let lines = merged(Outgoing::new(request, added, Shape::Any));
+        assert_eq!(lines.iter().filter(|(name, _)| name == "x-forwarded-user").count(), 1);
+    }
+
+    #[test]
+    fn nothing_is_added_to_a_request_of_our_own() {
+        let mut request = Request::new(Body::Empty);
+        request.headers_mut().append("host", HeaderValue::from_static("wiki.example"));
+        let outgoing = Outgoing::from(request);
+        assert_eq!(written(&outgoing).len(), 1);
+        assert_eq!(merged(outgoing).len(), 1);
+    }
+}
