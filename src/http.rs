@@ -4,6 +4,7 @@
 //! streamed body costs one allocation at most. Called by everything that touches a request.
 
 pub mod client;
+pub mod interim;
 pub mod origin;
 pub mod path;
 mod peer;

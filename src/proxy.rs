@@ -7,6 +7,7 @@
 pub mod group;
 pub mod headers;
 pub mod inject;
+mod interim;
 pub mod outgoing;
 pub mod stream;
 pub mod survey;
@@ -222,6 +223,7 @@ impl Proxy {
         *cleaned.method_mut() = head.method;
         *cleaned.uri_mut() = Uri::from(context.target.clone());
         *cleaned.headers_mut() = head.headers;
+        *cleaned.extensions_mut() = interim::keep(head.extensions);
         let identity = pass.visitor().map(|session| &session.headers);
         (Outgoing::new(cleaned, Added { forwarded: Some(forwarded), identity }, shape), progress)
     }

@@ -12,6 +12,7 @@ mod drain;
 mod entry;
 mod event;
 mod handshake;
+mod interim;
 pub mod listen;
 mod preamble;
 mod quiet;

@@ -18,6 +18,7 @@ use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
 use tokio::sync::Notify;
 
+use super::interim;
 use super::outgoing::Outgoing;
 use super::stream::Progress;
 use super::upstream::{self, AppBody, Connector, Lease, Unanswered, Upstream, UpstreamFault, copy_of};
@@ -286,7 +287,7 @@ impl Group {
             }
             request = match (unsent, spare, &fault) {
                 (Some(unsent), ..) => Outgoing::from(*unsent),
-                (None, Some(copy), UpstreamFault::Ended { .. }) => copy,
+                (None, Some(copy), UpstreamFault::Ended { .. }) if !interim::has_begun(&copy) => copy,
                 _ => return Err(fault),
             };
             tracing::debug!(route = self.roster.route, address = member.name, %fault, "asking another address");

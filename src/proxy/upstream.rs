@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use hyper::{Method, Version};
 use tokio::time::{timeout, timeout_at};
 
+use super::interim;
 use super::outgoing::Outgoing;
 use super::stream::Progress;
 use crate::http::{Body, Request};
@@ -217,7 +218,7 @@ impl Upstream {
                 }
                 Err(Failed { unsent, why }) => match (unsent, why, replay) {
                     (Some(unsent), ..) => request = unsent,
-                    (None, Why::Ended(_), Some(copy)) => request = copy,
+                    (None, Why::Ended(_), Some(copy)) if !interim::has_begun(&copy) => request = copy,
                     (None, why, _) => return Err(self.fault(why).into()),
                 },
             }
@@ -308,5 +309,6 @@ pub(super) fn spare(request: &Request) -> Request {
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
+    *copy.extensions_mut() = request.extensions().clone();
     copy
 }

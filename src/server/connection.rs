@@ -23,6 +23,7 @@ use super::body;
 use super::entry::{Entry, Refused, Seat};
 use super::event::{Event, Events};
 use super::handshake::shake_hands;
+use super::interim::Interspersed;
 use super::quiet::Quiet;
 use super::rest::{self, Rested};
 use super::signal::{Signal, Stage, next_signal};
@@ -31,6 +32,7 @@ use super::streams::{Activity, Running, Sent, Streams, Turn};
 use super::tls::Tls;
 use super::wire::{Permit, WRITE_TIMEOUT, Wire, WriteStalled};
 use super::{Drain, Limits};
+use crate::http::interim::Outlet;
 use crate::http::{self, Peer, Remote, Request, Response, Scheme};
 
 /// How much of a response hyper may hold for a client that reads slowly, and of a request for a handler that does.
@@ -168,9 +170,11 @@ where
         true => Event::IdleTimeout { peer: peer.remote },
         false => Event::HeaderTimeout { peer: peer.remote },
     };
-    let mut stream = Rested::new(stream);
+    let outlet = Arc::new(Outlet::default());
+    let mut stream = Rested::new(Interspersed::new(stream, Arc::clone(&outlet)));
     loop {
-        let service = Service { shared: Arc::clone(shared), peer, activity: Arc::clone(&activity) };
+        let outlet = Some(Arc::clone(&outlet));
+        let service = Service { shared: Arc::clone(shared), peer, activity: Arc::clone(&activity), outlet };
         let mut connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         loop {
             tokio::select! {
@@ -236,7 +240,8 @@ where
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(BUFFER);
-    let service = Service { shared: Arc::clone(shared), peer, activity: Arc::clone(&activity) };
+    // hyper's HTTP/2 server has no way to send an interim answer.
+    let service = Service { shared: Arc::clone(shared), peer, activity: Arc::clone(&activity), outlet: None };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
 
     let mut stage = Stage {
@@ -302,6 +307,8 @@ struct Service<H> {
     shared: Arc<Shared<H>>,
     peer: Peer,
     activity: Arc<Activity>,
+    /// Where interim answers go out, if they can.
+    outlet: Option<Arc<Outlet>>,
 }
 
 impl<H, F> hyper::service::Service<hyper::Request<Incoming>> for Service<H>
@@ -323,29 +330,36 @@ where
         if has_too_many_fields(&request, shared.limits.headers) {
             (shared.events)(Event::HeadersTooLarge { peer: self.peer.remote });
             let answer = http::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has too many fields\n");
-            return Coming { answer: Answer::Refused(Some(answer)), turn, running };
+            return Coming { answer: Answer::Made(Some(answer)), outlet: None, turn, running };
         }
+        // "A server MUST NOT send a 1xx response to an HTTP/1.0 client" (RFC 9110 section 15.2).
+        let outlet = self.outlet.clone().filter(|_| request.version() == Version::HTTP_11);
         let watcher = body::Watcher {
             limit: shared.limits.body_idle_timeout,
             events: &shared.events,
             peer: self.peer.remote,
             activity: running.is_some().then_some(&self.activity),
         };
-        let request = request.map(|incoming| watcher.watch(incoming));
-        Coming { answer: Answer::Handled(Box::pin((shared.handler)(request, self.peer))), turn, running }
+        let mut request = request.map(|incoming| watcher.watch(incoming));
+        if let Some(outlet) = &outlet {
+            request.extensions_mut().insert(outlet.open());
+        }
+        Coming { answer: Answer::Handled(Box::pin((shared.handler)(request, self.peer))), outlet, turn, running }
     }
 }
 
 /// What hyper waits for.
 struct Coming<F> {
     answer: Answer<F>,
+    outlet: Option<Arc<Outlet>>,
     turn: Option<Arc<Turn>>,
     running: Option<Running>,
 }
 
 /// The answer itself.
 enum Answer<F> {
-    Refused(Option<Response>),
+    /// There already.
+    Made(Option<Response>),
     /// Boxed for each request: hyper would otherwise keep room for the largest handler in each idle connection. It
     /// goes into its box as the handler makes it, since each wrapping around it would be one more copy of it all.
     Handled(Pin<Box<F>>),
@@ -356,9 +370,21 @@ impl<F: Future<Output = Response>> Future for Coming<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = match &mut self.answer {
-            Answer::Refused(answer) => answer.take().unwrap_or_default(),
-            Answer::Handled(handler) => ready!(handler.as_mut().poll(cx)),
+            Answer::Made(answer) => answer.take().unwrap_or_default(),
+            Answer::Handled(handler) => {
+                let answer = ready!(handler.as_mut().poll(cx));
+                if self.outlet.as_ref().is_some_and(|outlet| outlet.has_waiting()) {
+                    // It comes behind them, once hyper has flushed.
+                    self.answer = Answer::Made(Some(answer));
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                answer
+            }
         };
+        if let Some(outlet) = &self.outlet {
+            outlet.close();
+        }
         Poll::Ready(Ok(answer.map(|body| Sent::new(body, self.turn.take(), self.running.take()))))
     }
 }

@@ -19,6 +19,7 @@ mod drain;
 mod first_visit;
 mod fuzz;
 mod headers;
+mod interim;
 mod limits;
 mod listeners;
 mod login_oidc;

@@ -136,25 +136,6 @@ async fn a_length_beside_chunks_is_the_apps_mistake_and_chunks_count() {
     }
 }
 
-#[tokio::test]
-async fn interim_answers_come_before_the_final_one() {
-    let stage = parrot(
-        "HTTP/1.1 103 Early Hints\r\nlink: </a>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
-    )
-    .await;
-    let (world, ticket) = world_of(&stage).await;
-    let mut line = Line::to(world.authority()).await;
-    for _ in 0..2 {
-        line.send(head(&world, &ticket, "GET /", "")).await;
-        let mut head = line.head().await.unwrap();
-        if head.starts_with("http/1.1 103 ") {
-            head = line.head().await.unwrap();
-        }
-        assert!(head.starts_with("http/1.1 200 "), "{head}");
-        assert_eq!(line.take(2).await, b"ok");
-    }
-}
-
 // Expect: 100-continue.
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
+use super::super::interim;
 use super::body::AppBody;
 use super::dial::Stream;
 use super::pool::Kept;
@@ -68,12 +69,17 @@ impl Connection {
     }
 
     /// Sends a request and waits for the head of the answer.
-    pub(super) async fn send(&mut self, request: Request) -> Result<hyper::Response<AppBody>, Failed> {
-        match self {
-            Self::Hyper(sender) => match sender.try_send_request(request).await {
-                Ok(response) => Ok(response.map(AppBody::Incoming)),
-                Err(mut failure) => Err(Failed { unsent: failure.take_message(), why: why(failure.error()) }),
-            },
+    pub(super) async fn send(&mut self, mut request: Request) -> Result<hyper::Response<AppBody>, Failed> {
+        let Self::Hyper(sender) = self;
+        let heard = interim::listen(&mut request);
+        let answer = sender.try_send_request(request);
+        let answer = match heard {
+            Some(heard) => heard.until(answer).await,
+            None => answer.await,
+        };
+        match answer {
+            Ok(response) => Ok(response.map(AppBody::Incoming)),
+            Err(mut failure) => Err(Failed { unsent: failure.take_message(), why: why(failure.error()) }),
         }
     }
 }

@@ -16,15 +16,17 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::client::{Builder, Connection, SendRequest};
-use h2::{Ping, PingPong, Reason};
+use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
+use h2::{Ping, PingPong, Reason, RecvStream};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http_body::Body as _;
 use hyper::header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE};
+use hyper::http::Extensions;
 use hyper::{Method, Response, StatusCode, Uri};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::super::interim;
 use super::body::AppBody;
 use super::connection::{Failed, Why};
 use super::dial::Stream;
@@ -137,6 +139,7 @@ impl Ticket {
     /// Sends a request and waits for the head of the answer.
     pub(super) async fn send(self, request: Request) -> Result<Response<AppBody>, Failed> {
         let (head, body) = request.into_parts();
+        let extensions = head.extensions;
         let is_head = head.method == Method::HEAD;
         let mut outgoing = hyper::Request::new(());
         *outgoing.uri_mut() = self.target(&head.uri, &head.headers).ok_or_else(unwritable)?;
@@ -152,7 +155,7 @@ impl Ticket {
             self.connection.sender.clone().send_request(outgoing, is_whole).map_err(|error| failed(&error))?;
         let upload = (!is_whole).then(|| Upload::start(body, stream));
         let answer = loop {
-            match timeout(DOUBT, &mut answer).await {
+            match timeout(DOUBT, final_answer(&mut answer, &extensions)).await {
                 Ok(answer) => break answer,
                 Err(_) => self.connection.doubt.notify_one(),
             }
@@ -181,6 +184,24 @@ impl Ticket {
         parts.path_and_query = Some(uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")));
         Uri::from_parts(parts).ok()
     }
+}
+
+/// Waits for the answer itself; what comes before is passed on.
+async fn final_answer(answer: &mut ResponseFuture, extensions: &Extensions) -> Result<Response<RecvStream>, h2::Error> {
+    let mut count = 0;
+    poll_fn(|cx| {
+        // Nobody would receive them: h2 passes over them itself.
+        while !extensions.is_empty()
+            && count <= interim::MOST
+            && let Poll::Ready(Some(head)) = answer.poll_informational(cx)
+        {
+            let (head, ()) = head?.into_parts();
+            count += 1;
+            interim::pass(extensions, head.status, head.headers);
+        }
+        Pin::new(&mut *answer).poll(cx)
+    })
+    .await
 }
 
 fn unwritable() -> Failed {

@@ -25,6 +25,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use self::body::Left;
 use self::chunks::Chunks;
 use self::head::{Afterwards, Framing, Read};
+use super::super::interim;
 use crate::proxy::outgoing::Outgoing;
 
 pub use self::body::Incoming;
@@ -32,9 +33,6 @@ pub use self::head::is_plain;
 
 /// How much room there is for what an answer begins with. Memory that nothing was written to costs nothing.
 const FIRST_PIECE: usize = 32 * 1024;
-
-/// How many interim answers are passed over before one that counts.
-const INTERIM: usize = 64;
 
 /// What an app said that is not HTTP/1.1, or could be read in two ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -177,7 +175,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         let mut received = self.receive_first(until).await?;
         let mut headers = std::mem::take(request.headers_mut());
         headers.clear();
-        let mut interim = 0;
+        let mut count = 0;
         let head = loop {
             match head::read(&received, request.method(), headers)? {
                 Read::Whole(head) => break head,
@@ -185,13 +183,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                     headers = table;
                     received = self.receive_line(&received, until).await?;
                 }
-                Read::Interim(length, table) => {
-                    headers = table;
-                    received.advance(length);
-                    interim += 1;
-                    if interim > INTERIM {
+                Read::Interim(length, status, fields) => {
+                    count += 1;
+                    if count > interim::MOST {
                         return Err(Violation::TooManyInterim.into());
                     }
+                    interim::pass(request.extensions(), status, fields);
+                    headers = HeaderMap::new();
+                    received.advance(length);
                 }
             }
         };

@@ -17,7 +17,7 @@ use super::connection::{Connection, Failed, Why};
 use super::dial::Offer;
 use super::fault::{Unanswered, UpstreamFault};
 use super::h2::{Multiplexed, Ticket};
-use super::{Lease, STALE, Upstream, is_safe, spare};
+use super::{Lease, STALE, Upstream, interim, is_safe, spare};
 use crate::http::{Body, Request};
 use crate::route::Transport;
 
@@ -88,6 +88,7 @@ impl Upstream {
             if matches!(why, Why::Http1Required(_)) && self.address.transport == Transport::Https {
                 self.shared.is_http1.store(true, Ordering::Relaxed);
             }
+            let copy = copy.filter(|copy| !interim::has_begun(copy));
             request = match (why, copy) {
                 (Why::Http1Required(_), Some(copy)) if self.address.transport == Transport::Https => copy,
                 (Why::Refused(_), Some(copy)) if attempt < ATTEMPTS => copy,

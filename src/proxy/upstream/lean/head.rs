@@ -84,7 +84,7 @@ pub(super) enum Read {
     /// A head that is not all there. The fields' table comes back.
     Part(HeaderMap),
     /// An interim answer (RFC 9110 section 15.2) of so many bytes; another head follows.
-    Interim(usize, HeaderMap),
+    Interim(usize, StatusCode, HeaderMap),
     /// The answer's head.
     Whole(Head),
 }
@@ -125,8 +125,7 @@ pub(super) fn read(received: &Bytes, asked: &Method, mut headers: HeaderMap) -> 
         if framing.announces_a_body() {
             return Err(Violation::InterimBody);
         }
-        headers.clear();
-        return Ok(Read::Interim(length, headers));
+        return Ok(Read::Interim(length, status, headers));
     }
     let (framing, afterwards) = framing.of(status, asked);
     Ok(Read::Whole(Head { length, status, headers, framing, afterwards }))

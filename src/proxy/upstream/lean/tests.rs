@@ -553,10 +553,10 @@ async fn a_switch_of_protocols_that_nobody_asked_for_is_refused() {
 async fn interim_answers_are_few_and_have_no_body() {
     refused(Violation::InterimBody, &["HTTP/1.1 103 Hints\r\nContent-Length: 5\r\n\r\nhello"]).await;
     refused(Violation::InterimBody, &["HTTP/1.1 100 Continue\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"]).await;
-    let interim = "HTTP/1.1 102 Processing\r\n\r\n";
+    let first = "HTTP/1.1 102 Processing\r\n\r\n";
     let last = "HTTP/1.1 204 No Content\r\n\r\n";
-    assert_eq!(get(interim.repeat(INTERIM) + last).await.unwrap().status, StatusCode::NO_CONTENT);
-    refused(Violation::TooManyInterim, &[&(interim.repeat(INTERIM + 1) + last)]).await;
+    assert_eq!(get(first.repeat(interim::MOST) + last).await.unwrap().status, StatusCode::NO_CONTENT);
+    refused(Violation::TooManyInterim, &[&(first.repeat(interim::MOST + 1) + last)]).await;
 }
 
 #[tokio::test]

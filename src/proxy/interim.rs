@@ -1,0 +1,81 @@
+//! Interim answers of an app on their way to the client, while the answer itself is awaited.
+//!
+//! Their heads are cleaned as an answer's is. A client whose door has no way for them gets none, and can do without:
+//! they say nothing that the answer depends on (RFC 9110 section 15.2). Called by `proxy::upstream` for whichever way
+//! an app is spoken to.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use hyper::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use hyper::http::Extensions;
+use hyper::{HeaderMap, StatusCode};
+use tokio::sync::Notify;
+
+use super::headers::clean_response;
+use crate::http::Request;
+use crate::http::interim::{Sender, is_passed_on};
+use crate::session::cookie;
+
+/// How many interim answers an app may give to one request.
+pub(super) const MOST: usize = 64;
+
+/// Leaves of a request's extensions what is for interim answers alone.
+pub(super) fn keep(mut extensions: Extensions) -> Extensions {
+    match (extensions.get::<Sender>(), extensions.len()) {
+        (None, _) => Extensions::new(),
+        (Some(_), 1) => extensions,
+        (Some(sender), _) => {
+            let sender = sender.clone();
+            extensions.clear();
+            extensions.insert(sender);
+            extensions
+        }
+    }
+}
+
+/// Passes one on.
+pub(super) fn pass(extensions: &Extensions, status: StatusCode, mut fields: HeaderMap) {
+    let Some(sender) = extensions.get::<Sender>().filter(|_| is_passed_on(status)) else { return };
+    clean_response(&mut fields);
+    cookie::drop_impostors(&mut fields);
+    // "A server MUST NOT send a Content-Length header field in any response with a status code of 1xx" (RFC 9110
+    // section 8.6), nor a Transfer-Encoding (RFC 9112 section 6.1).
+    fields.remove(CONTENT_LENGTH);
+    fields.remove(TRANSFER_ENCODING);
+    sender.send(status, &fields);
+}
+
+/// What is heard on a connection that hyper speaks on, in a task of its own.
+pub(super) struct Heard(Arc<Notify>);
+
+/// Has hyper's client pass on what it receives before the answer, if the client takes that.
+pub(super) fn listen(request: &mut Request) -> Option<Heard> {
+    request.extensions().get::<Sender>()?;
+    let (extensions, heard) = (request.extensions().clone(), Arc::new(Notify::new()));
+    let ring = Arc::clone(&heard);
+    hyper::ext::on_informational(request, move |answer| {
+        pass(&extensions, answer.status(), answer.headers().clone());
+        ring.notify_one();
+    });
+    Some(Heard(heard))
+}
+
+impl Heard {
+    /// Waits for the answer, and has its turn whenever something came before: the door looks then.
+    pub(super) async fn until<F: Future>(self, answer: F) -> F::Output {
+        let mut answer = pin!(answer);
+        loop {
+            tokio::select! {
+                biased;
+                answered = answer.as_mut() => return answered,
+                () = self.0.notified() => {}
+            }
+        }
+    }
+}
+
+/// Whether the client has been sent any. An app that said something has begun to answer: nobody else is asked.
+pub(super) fn has_begun(request: &Request) -> bool {
+    request.extensions().get::<Sender>().is_some_and(Sender::has_sent)
+}
