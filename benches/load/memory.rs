@@ -4,13 +4,12 @@ use std::time::{Duration, Instant};
 
 use hyper::Method;
 use hyper::header::COOKIE;
-use portcullis::emulator;
 
 use super::options::Options;
 use super::process::Server;
-use super::report::{Report, SignIns};
-use super::walk::Line;
-use super::{Stage, sign_in};
+use super::report::SignIns;
+use super::sign_in;
+use super::stage::Stage;
 
 /// Sign-ins before the measurement, so that what is made once is not counted.
 const FIRST: usize = 32;
@@ -21,52 +20,53 @@ const MANY: usize = 100;
 /// After how long without a request a connection is an idle one, for whoever makes a difference.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// Signs everybody in. The cookies, one for each session.
+/// Signs `count` visitors in at `gateway`: the cookies, one for each session, and what it cost unless there was only a
+/// handful.
 pub(crate) async fn measure_sessions(
     options: &Options,
-    stage: &Stage,
-    org: &emulator::Running,
-    report: &mut Report,
-) -> anyhow::Result<Vec<String>> {
-    report.memory_at_start = stage.gateway.memory()?;
-    let mut cookies = sign_in::many(options, stage, org.org_url(), FIRST.min(options.sessions)).await?;
-    let left = options.sessions - cookies.len();
+    stage: &Stage<'_>,
+    gateway: &Server,
+    count: usize,
+) -> anyhow::Result<(Vec<String>, Option<SignIns>)> {
+    let (door, org) = (stage.door(options, gateway), stage.org.org_url());
+    let mut cookies = sign_in::many(&door, options.protocol, org, FIRST.min(count)).await?;
+    let left = count - cookies.len();
     if left == 0 {
-        return Ok(cookies);
+        return Ok((cookies, None));
     }
     if left > 1000 {
         eprintln!("{left} sign-ins...");
     }
-    let (memory, cpu, began) = (stage.gateway.memory()?, stage.gateway.cpu()?, Instant::now());
-    cookies.extend(sign_in::many(options, stage, org.org_url(), left).await?);
-    report.sign_ins = Some(SignIns {
+    let (memory, cpu, began) = (gateway.memory()?, gateway.cpu()?, Instant::now());
+    cookies.extend(sign_in::many(&door, options.protocol, org, left).await?);
+    let sign_ins = SignIns {
         count: left as u64,
         seconds: began.elapsed().as_secs_f64(),
-        cpu_micros: super::micros_each(stage.gateway.cpu()? - cpu, left as u64),
-        bytes: stage.gateway.memory()?.saturating_sub(memory) / left as u64,
-    });
-    Ok(cookies)
+        cpu_micros: super::micros_each(gateway.cpu()?.saturating_sub(cpu), left as u64),
+        bytes: gateway.memory()?.saturating_sub(memory) / left as u64,
+    };
+    Ok((cookies, Some(sign_ins)))
 }
 
 /// Bytes for each kept-alive connection that has served one request.
 pub(crate) async fn measure_idle(
     options: &Options,
-    stage: &Stage,
+    stage: &Stage<'_>,
     server: &Server,
     cookie: &str,
 ) -> anyhow::Result<u64> {
-    let certificate = stage.certificate(options);
-    let mut lines = Vec::with_capacity(options.idle);
+    let (door, count) = (stage.door(options, server), options.idle_connections());
+    let mut lines = Vec::with_capacity(count);
     let before = server.memory()?;
-    for _ in 0..options.idle {
-        let mut line = Line::open(server.address, options.authority(), certificate.as_deref()).await?;
+    for _ in 0..count {
+        let mut line = door.open().await?;
         line.ask(Method::GET, "/", &[(COOKIE.as_str(), cookie)], String::new()).await?;
         lines.push(line);
     }
-    if options.idle >= MANY {
+    if count >= MANY {
         tokio::time::sleep(SETTLED).await;
     }
-    let grown = server.memory()?.saturating_sub(before) / options.idle as u64;
+    let grown = server.memory()?.saturating_sub(before) / count as u64;
     drop(lines);
     // The other side has closed as well before anything else is measured.
     tokio::time::sleep(Duration::from_millis(300)).await;

@@ -1,16 +1,30 @@
 //! What the load test is told.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+
+use super::figures::Figure;
+use super::generator::{Handshakes, Work};
+use super::process::{Core, most_files};
+
+/// How people would type the gateway's address, without TLS and with it.
+pub(crate) const ORIGINS: [&str; 2] = ["http://localhost:8080", "https://localhost:8443"];
+
+/// How long each variant takes in each round, in seconds, when nothing else is said.
+const SECONDS: f64 = 3.0;
+
+/// The same where there is a lot to measure.
+const SECONDS_OF_MANY: f64 = 1.0;
 
 /// A load test of the whole gateway, against going direct and against its peers on this machine.
 ///
 /// Everything runs on loopback, each part in a process of its own, in rounds that alternate between the variants;
 /// the figures are medians over the rounds.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "load")]
+#[command(name = "load", group = ArgGroup::new("work"), group = ArgGroup::new("whole"))]
 pub(crate) struct Options {
     /// Signed-in sessions; each request takes one at random
     #[arg(long, default_value_t = 1)]
@@ -18,15 +32,18 @@ pub(crate) struct Options {
     /// Kept-alive connections of the load generator
     #[arg(long, default_value_t = 64)]
     pub(crate) connections: usize,
-    /// Seconds for each variant in each round
-    #[arg(long, default_value_t = 3.0)]
-    pub(crate) seconds: f64,
+    /// Seconds for each variant in each round: 3 unless you say, 1 for --figures and --growth
+    #[arg(long)]
+    pub(crate) seconds: Option<f64>,
     /// Rounds
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: usize,
     /// Bytes of an answer's body
     #[arg(long, default_value_t = 128)]
     pub(crate) body: usize,
+    /// Bytes of a request's body; with any, requests are uploads
+    #[arg(long, default_value_t = 0)]
+    pub(crate) upload: usize,
     /// Worker threads of the gateway, worker processes of nginx
     #[arg(long, default_value_t = 1)]
     pub(crate) workers: usize,
@@ -34,11 +51,24 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) tls: bool,
     /// HTTP/2 between the load generator and the proxies; implies --tls
-    #[arg(long)]
+    #[arg(long, group = "work")]
     pub(crate) http2: bool,
     /// Requests at a time on each HTTP/2 connection
     #[arg(long, default_value_t = 8)]
     pub(crate) streams: usize,
+    /// So many requests each second on a schedule, with latencies from the moment each was due, instead of as many
+    /// as there can be
+    #[arg(long, group = "work", value_name = "REQUESTS")]
+    pub(crate) rate: Option<u32>,
+    /// A new connection for every request
+    #[arg(long, group = "work")]
+    pub(crate) fresh: bool,
+    /// TLS 1.3 handshakes with nothing asked afterwards
+    #[arg(long, value_enum, group = "work")]
+    pub(crate) handshakes: Option<Handshakes>,
+    /// WebSocket messages of --body bytes, there and back
+    #[arg(long, group = "work")]
+    pub(crate) websocket: bool,
     /// How people sign in
     #[arg(long, value_enum, default_value_t = Protocol::Oidc)]
     pub(crate) protocol: Protocol,
@@ -51,9 +81,25 @@ pub(crate) struct Options {
     /// Idle connections to measure memory with; 0 leaves it out
     #[arg(long, default_value_t = 1000)]
     pub(crate) idle: usize,
-    /// The gateway's access log
+    /// Who writes an access log
     #[arg(long, value_enum, default_value_t = AccessLog::On)]
     pub(crate) access_log: AccessLog,
+    /// All that is promised, one figure after the other, beside what was promised; or only those named, as in
+    /// --figures=fresh,websocket
+    #[arg(long, value_enum, group = "whole", value_delimiter = ',', num_args = 0.., require_equals = true)]
+    pub(crate) figures: Option<Vec<Figure>>,
+    /// How the cost of a request grows with sessions, routes and connections
+    #[arg(long, group = "whole")]
+    pub(crate) growth: bool,
+    /// Sessions to grow to. A million takes a million sign-ins: some ten minutes, and 1.5 GB of memory
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 1000, 100_000, 1_000_000])]
+    pub(crate) grow_sessions: Vec<usize>,
+    /// Routes to grow to
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 1000])]
+    pub(crate) grow_routes: Vec<usize>,
+    /// Connections to grow to
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 64])]
+    pub(crate) grow_connections: Vec<usize>,
     /// Everything once, for a fraction of a second: does it work at all?
     #[arg(long)]
     pub(crate) smoke: bool,
@@ -99,6 +145,8 @@ pub(crate) enum Peer {
     EnvoyOauth2,
     /// Apache with mod_auth_openidc, signed in, sessions in shared memory
     ModAuthOpenidc,
+    /// oauth2-proxy, signed in, session in the cookie
+    Oauth2Proxy,
     /// Nothing
     None,
     /// All of them
@@ -115,26 +163,30 @@ impl Peer {
             Self::AuthRequest => "nginx + auth_request",
             Self::EnvoyOauth2 => "envoy oauth2",
             Self::ModAuthOpenidc => "mod_auth_openidc",
+            Self::Oauth2Proxy => "oauth2-proxy",
             Self::None | Self::All => "",
         }
     }
 }
 
-/// Whether the gateway logs each request.
+/// Who writes a line for each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AccessLog {
-    /// As it does by default
+    /// Every proxy, into a file
     On,
-    /// No lines
+    /// No proxy
     Off,
+    /// The gateway alone
+    Ours,
 }
 
 impl AccessLog {
-    /// As the configuration has it.
+    /// As results have it.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::On => "on",
-            Self::Off => "off",
+            Self::On => "access logs on",
+            Self::Off => "access logs off",
+            Self::Ours => "access log of the gateway alone",
         }
     }
 }
@@ -142,12 +194,6 @@ impl AccessLog {
 /// The processes that the test starts of itself.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Part {
-    /// The gateway
-    #[command(hide = true)]
-    Gateway {
-        /// Its gateway.toml
-        config: PathBuf,
-    },
     /// The app behind it
     #[command(hide = true)]
     App {
@@ -166,54 +212,100 @@ pub(crate) enum Part {
     },
     /// The load generator
     #[command(hide = true)]
-    Generator(Aim),
+    Generator {
+        /// What it does, as JSON
+        aim: String,
+    },
 }
 
-/// What the load generator does.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Aim {
-    /// Where to connect to
-    #[arg(long)]
-    pub(crate) target: SocketAddr,
-    /// What to call it
-    #[arg(long)]
-    pub(crate) authority: String,
-    /// PEM of the certificate to trust; plain text without
-    #[arg(long)]
-    pub(crate) certificate: Option<PathBuf>,
-    /// HTTP/2
-    #[arg(long)]
-    pub(crate) http2: bool,
-    /// Connections
-    #[arg(long)]
-    pub(crate) connections: usize,
-    /// Requests at a time on each
-    #[arg(long)]
-    pub(crate) streams: usize,
-    /// How long
-    #[arg(long)]
-    pub(crate) seconds: f64,
-    /// A file with a `Cookie` line for each session
-    #[arg(long)]
-    pub(crate) cookies: PathBuf,
+/// What results are headed with.
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = if self.http2 { "HTTP/2" } else { "HTTP/1.1" };
+        write!(f, "{version}{}, {} connections", if self.is_secure() { " with TLS" } else { "" }, self.connections)?;
+        match self.work() {
+            Work::Kept => {}
+            Work::Multiplexed(streams) => write!(f, " of {streams} streams")?,
+            Work::Rate(rate) => write!(f, ", {rate} requests a second by schedule")?,
+            Work::Fresh => write!(f, ", each for one request")?,
+            Work::Handshakes(Handshakes::Full) => write!(f, ", each for one full handshake")?,
+            Work::Handshakes(Handshakes::Resumed) => write!(f, ", each for one resumed handshake")?,
+            Work::Messages(_) => write!(f, " with WebSocket messages")?,
+        }
+        let (sessions, protocol, body) = (self.sessions, self.protocol.as_str(), self.body);
+        write!(f, ", {sessions} sessions by {protocol}, {body} byte bodies")?;
+        if self.upload > 0 {
+            write!(f, ", {} byte uploads", self.upload)?;
+        }
+        let workers = self.workers;
+        write!(f, ", {workers} worker{}", if workers == 1 { "" } else { "s" })?;
+        if self.pin {
+            write!(f, ", proxies on a core of their own")?;
+        }
+        write!(f, ", {}, {} rounds of {} s", self.access_log.as_str(), self.rounds, self.seconds())
+    }
 }
 
 impl Options {
     /// The same, as small as a smoke test.
     #[must_use]
     pub(crate) fn small(self) -> Self {
-        Self { sessions: 3, connections: 4, seconds: 0.2, rounds: 1, idle: 20, ..self }
+        Self {
+            sessions: self.sessions.min(3),
+            connections: 4,
+            seconds: Some(0.1),
+            rounds: 1,
+            idle: self.idle.min(20),
+            grow_sessions: vec![1, 3],
+            grow_routes: vec![1, 3],
+            grow_connections: vec![1, 4],
+            smoke: true,
+            ..self
+        }
+    }
+
+    /// Seconds for each variant in each round.
+    pub(crate) fn seconds(&self) -> f64 {
+        let whole = self.growth || self.figures.is_some();
+        self.seconds.unwrap_or(if whole { SECONDS_OF_MANY } else { SECONDS })
+    }
+
+    /// What is done over and over.
+    pub(crate) fn work(&self) -> Work {
+        match (self.rate, self.handshakes) {
+            (Some(rate), _) => Work::Rate(rate),
+            (_, Some(kind)) => Work::Handshakes(kind),
+            _ if self.websocket => Work::Messages(self.body),
+            _ if self.fresh => Work::Fresh,
+            _ if self.http2 => Work::Multiplexed(self.streams),
+            _ => Work::Kept,
+        }
+    }
+
+    /// As many idle connections as asked for, or as a process may have here.
+    pub(crate) fn idle_connections(&self) -> usize {
+        self.idle.min(most_files().saturating_sub(500))
+    }
+
+    /// Where the proxies run.
+    pub(crate) fn proxy_core(&self) -> Core {
+        if self.pin { Core::Proxy } else { Core::Any }
+    }
+
+    /// Where everything else runs.
+    pub(crate) fn rest_core(&self) -> Core {
+        if self.pin { Core::Rest } else { Core::Any }
     }
 
     /// Whom to compare with, each once.
     pub(crate) fn peers(&self) -> Vec<Peer> {
-        let all = [Peer::Nginx, Peer::Haproxy, Peer::Envoy, Peer::AuthRequest, Peer::EnvoyOauth2, Peer::ModAuthOpenidc];
-        all.into_iter().filter(|peer| self.peer.contains(peer) || self.peer.contains(&Peer::All)).collect()
+        let all = Peer::value_variants().iter().copied().filter(|peer| !matches!(peer, Peer::None | Peer::All));
+        all.filter(|peer| self.peer.contains(peer) || self.peer.contains(&Peer::All)).collect()
     }
 
     /// Whether the proxies are reached by TLS.
     pub(crate) fn is_secure(&self) -> bool {
-        self.tls || self.http2
+        self.tls || self.http2 || self.handshakes.is_some()
     }
 
     /// How many requests are under way at a time.
@@ -223,7 +315,7 @@ impl Options {
 
     /// How people would type the gateway's address. Nobody resolves it: connections go to a free port.
     pub(crate) fn origin(&self) -> &'static str {
-        if self.is_secure() { "https://localhost:8443" } else { "http://localhost:8080" }
+        ORIGINS[usize::from(self.is_secure())]
     }
 
     /// Its host and port.

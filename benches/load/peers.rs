@@ -7,22 +7,21 @@ mod apache;
 mod envoy;
 mod haproxy;
 mod nginx;
+mod oauth2_proxy;
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use hyper::header::{COOKIE, LOCATION};
 use hyper::{Method, StatusCode};
-use portcullis::emulator::Running;
 
-use super::Stage;
-use super::options::{Options, Peer};
-use super::parts::WHO;
-use super::process::{Core, Server, command, free_address};
-use super::walk::{Line, Walker, cookies};
+use super::app::WHO;
+use super::options::{AccessLog, Options, Peer};
+use super::process::{Server, command, free_address};
+use super::stage::{Door, Scene, Stage};
+use super::walk::{Walker, cookies};
 
 /// A peer at work.
 pub(crate) struct Rival {
@@ -37,19 +36,63 @@ pub(crate) struct Rival {
     pub(crate) sign_in_micros: Option<f64>,
 }
 
-/// What a peer's configuration is made of.
-struct Scene<'a> {
-    options: &'a Options,
-    listen: SocketAddr,
-    app: SocketAddr,
-    org: &'a Running,
-    /// For its files; certificate and key lie there too.
-    folder: &'a Path,
+impl Scene<'_> {
+    /// Whether peers write an access log: where.
+    fn log(&self) -> Option<PathBuf> {
+        (self.options.access_log == AccessLog::On).then(|| self.folder.join("access.log"))
+    }
+}
+
+/// Whether there is such a program. If not, it says so.
+pub(crate) fn is_installed(peer: Peer) -> bool {
+    let (program, version) = match peer {
+        Peer::Nginx | Peer::AuthRequest => ("nginx", "-v"),
+        Peer::Haproxy => ("haproxy", "-v"),
+        Peer::Envoy | Peer::EnvoyOauth2 => (envoy::PROGRAM, "--version"),
+        Peer::ModAuthOpenidc => (apache::PROGRAM, "-v"),
+        Peer::Oauth2Proxy => (oauth2_proxy::PROGRAM, "--version"),
+        Peer::None | Peer::All => return false,
+    };
+    let there = Command::new(program).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !there {
+        eprintln!("{} is not installed: no comparison with it (bash benches/peers installs it).", peer.as_str());
+    }
+    there
+}
+
+/// The command that starts a peer, and what has to be there before; `ours` names the visitors that it may know.
+pub(crate) fn arrange(peer: Peer, scene: &Scene<'_>, ours: &Path) -> anyhow::Result<(Command, Option<Server>)> {
+    let core = scene.options.proxy_core();
+    let program = match peer {
+        Peer::Haproxy => "haproxy",
+        Peer::Envoy | Peer::EnvoyOauth2 => envoy::PROGRAM,
+        Peer::ModAuthOpenidc => apache::PROGRAM,
+        Peer::Oauth2Proxy => oauth2_proxy::PROGRAM,
+        Peer::Nginx | Peer::AuthRequest | Peer::None | Peer::All => "nginx",
+    };
+    let mut process = command(core, program.as_ref());
+    let mut companion = None;
+    match peer {
+        Peer::AuthRequest => {
+            let address = free_address()?;
+            let mut oracle = command(core, std::env::current_exe()?.as_os_str());
+            oracle.arg("oracle").arg(address.to_string()).arg(ours);
+            companion = Some(Server::start(oracle, address)?);
+            nginx::arrange(&mut process, scene, Some(address))?;
+        }
+        Peer::Haproxy => haproxy::arrange(&mut process, scene)?,
+        Peer::Envoy => envoy::arrange(&mut process, scene, envoy::Filter::None)?,
+        Peer::EnvoyOauth2 => envoy::arrange(&mut process, scene, envoy::Filter::OAuth2)?,
+        Peer::ModAuthOpenidc => apache::arrange(&mut process, scene)?,
+        Peer::Oauth2Proxy => oauth2_proxy::arrange(&mut process, scene)?,
+        Peer::Nginx | Peer::None | Peer::All => nginx::arrange(&mut process, scene, None)?,
+    }
+    Ok((process, companion))
 }
 
 /// Where peers are sent back to by the org.
-pub(crate) fn callbacks(options: &Options) -> [String; 2] {
-    [apache::CALLBACK, envoy::CALLBACK].map(|path| format!("{}{path}", options.origin()))
+pub(crate) fn callbacks(origin: &str) -> [String; 3] {
+    [apache::CALLBACK, envoy::CALLBACK, oauth2_proxy::CALLBACK].map(|path| format!("{origin}{path}"))
 }
 
 impl Rival {
@@ -58,68 +101,38 @@ impl Rival {
     pub(crate) async fn start(
         peer: Peer,
         options: &Options,
-        stage: &Stage,
-        org: &Running,
+        stage: &Stage<'_>,
         ours: &Path,
     ) -> anyhow::Result<Option<Self>> {
-        let folder = stage.folder.path().join(peer.as_str().replace(' ', ""));
-        fs::create_dir_all(&folder)?;
-        for file in ["crt.pem", "key.pem"].iter().filter(|_| options.is_secure()) {
-            fs::copy(stage.folder.path().join(file), folder.join(file))?;
-        }
-        let core = if options.pin { Core::Proxy } else { Core::Any };
-        let scene = Scene { options, listen: free_address()?, app: stage.app.address, org, folder: &folder };
-        let (program, version) = match peer {
-            Peer::Nginx | Peer::AuthRequest => ("nginx", "-v"),
-            Peer::Haproxy => ("haproxy", "-v"),
-            Peer::Envoy | Peer::EnvoyOauth2 => (envoy::PROGRAM, "--version"),
-            Peer::ModAuthOpenidc => (apache::PROGRAM, "-v"),
-            Peer::None | Peer::All => return Ok(None),
-        };
-        if Command::new(program).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
-            eprintln!("{} is not installed: no comparison with it (bash benches/peers installs it).", peer.as_str());
+        if !is_installed(peer) {
             return Ok(None);
         }
-        let mut process = command(core, program.as_ref());
-        let mut companion = None;
-        match peer {
-            Peer::Nginx => nginx::arrange(&mut process, &scene, None)?,
-            Peer::AuthRequest => {
-                let address = free_address()?;
-                let mut oracle = command(core, std::env::current_exe()?.as_os_str());
-                oracle.arg("oracle").arg(address.to_string()).arg(ours);
-                companion = Some(Server::start(oracle, address)?);
-                nginx::arrange(&mut process, &scene, Some(address))?;
-            }
-            Peer::Haproxy => haproxy::arrange(&mut process, &scene)?,
-            Peer::Envoy => envoy::arrange(&mut process, &scene, envoy::Filter::None)?,
-            Peer::EnvoyOauth2 => envoy::arrange(&mut process, &scene, envoy::Filter::OAuth2)?,
-            Peer::ModAuthOpenidc => apache::arrange(&mut process, &scene)?,
-            Peer::None | Peer::All => return Ok(None),
-        }
+        let scene = stage.scene(options, peer.as_str())?;
+        let (process, companion) = arrange(peer, &scene, ours)?;
         let mut server = Server::start(process, scene.listen)?;
         if let Some(companion) = companion {
             server.join(companion);
         }
+        let door = stage.door(options, &server);
         let mut rival = Self { peer, server, cookies: None, first: None, sign_in_micros: None };
-        if matches!(peer, Peer::EnvoyOauth2 | Peer::ModAuthOpenidc) {
-            let mut walker = Walker::arrive(org.org_url()).await?;
+        if matches!(peer, Peer::EnvoyOauth2 | Peer::ModAuthOpenidc | Peer::Oauth2Proxy) {
+            let mut walker = Walker::arrive(stage.org.org_url()).await?;
             let attempt = || format!("signing in at {}", peer.as_str());
-            let found = rival.sign_in(options, stage, &mut walker).await.with_context(attempt)?;
+            let found = sign_in(&door, &mut walker).await.with_context(attempt)?;
             let before = rival.server.cpu()?;
             // As many as we have sessions, but no more than a figure needs.
             let count = options.sessions.min(200);
             for _ in 0..count {
-                rival.sign_in(options, stage, &mut walker).await.with_context(attempt)?;
+                sign_in(&door, &mut walker).await.with_context(attempt)?;
             }
             rival.sign_in_micros = Some(super::micros_each(rival.server.cpu()? - before, count as u64));
-            let file = folder.join("cookies");
+            let file = scene.folder.join("cookies");
             fs::write(&file, format!("{found}\n"))?;
             rival.cookies = Some(file);
             rival.first = Some(found);
         }
         let ours = fs::read_to_string(ours)?;
-        rival.check(options, stage, rival.first_cookie(ours.lines().next().unwrap_or_default())).await?;
+        rival.check(&door, rival.first_cookie(ours.lines().next().unwrap_or_default())).await?;
         Ok(Some(rival))
     }
 
@@ -128,30 +141,9 @@ impl Rival {
         self.first.as_deref().unwrap_or(ours)
     }
 
-    /// As a browser does it: sent to the org, back to the peer's callback, and whatever it sets on the way.
-    async fn sign_in(&self, options: &Options, stage: &Stage, walker: &mut Walker) -> anyhow::Result<String> {
-        let certificate = stage.certificate(options);
-        let mut line = Line::open(self.server.address, options.authority(), certificate.as_deref()).await?;
-        let mut jar: Vec<String> = Vec::new();
-        let accept = ("accept", "text/html");
-        let (status, headers, _) = line.ask(Method::GET, "/", &[accept], String::new()).await?;
-        keep(&mut jar, cookies(&headers));
-        let location = headers.get(LOCATION).with_context(|| format!("no way to sign in, but {status}"))?;
-        let (left, _) = walker.walk(location.to_str()?).await?;
-        let attempt = (COOKIE.as_str(), &*jar.join("; "));
-        let path = &left[url::Position::BeforePath..];
-        let (status, headers, page) = line.ask(Method::GET, path, &[accept, attempt], String::new()).await?;
-        if !status.is_redirection() {
-            bail!("the org's answer was answered {status}: {}", String::from_utf8_lossy(&page));
-        }
-        keep(&mut jar, cookies(&headers));
-        Ok(jar.join("; "))
-    }
-
     /// With a session the app answers; without one it is not reached, unless the peer checks nothing.
-    async fn check(&self, options: &Options, stage: &Stage, cookie: &str) -> anyhow::Result<()> {
-        let certificate = stage.certificate(options);
-        let mut line = Line::open(self.server.address, options.authority(), certificate.as_deref()).await?;
+    async fn check(&self, door: &Door, cookie: &str) -> anyhow::Result<()> {
+        let mut line = door.open().await?;
         let (status, ..) = line.ask(Method::GET, WHO, &[(COOKIE.as_str(), cookie)], String::new()).await?;
         if status != StatusCode::OK {
             bail!("{}: signed in, and answered {status}", self.peer.as_str());
@@ -163,6 +155,25 @@ impl Rival {
         }
         Ok(())
     }
+}
+
+/// As a browser does it: sent to the org, back to the peer's callback, and whatever it sets on the way.
+async fn sign_in(door: &Door, walker: &mut Walker) -> anyhow::Result<String> {
+    let mut line = door.open().await?;
+    let mut jar: Vec<String> = Vec::new();
+    let accept = ("accept", "text/html");
+    let (status, headers, _) = line.ask(Method::GET, "/", &[accept], String::new()).await?;
+    keep(&mut jar, cookies(&headers));
+    let location = headers.get(LOCATION).with_context(|| format!("no way to sign in, but {status}"))?;
+    let (left, _) = walker.walk(location.to_str()?).await?;
+    let attempt = (COOKIE.as_str(), &*jar.join("; "));
+    let path = &left[url::Position::BeforePath..];
+    let (status, headers, page) = line.ask(Method::GET, path, &[accept, attempt], String::new()).await?;
+    if !status.is_redirection() {
+        bail!("the org's answer was answered {status}: {}", String::from_utf8_lossy(&page));
+    }
+    keep(&mut jar, cookies(&headers));
+    Ok(jar.join("; "))
 }
 
 /// A later cookie of a name takes the earlier one's place; an emptied one goes.

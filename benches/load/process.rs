@@ -1,6 +1,8 @@
 //! Child processes: started, watched through `/proc`, and ended with us.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,15 +20,18 @@ pub(crate) enum Core {
     Rest,
 }
 
-/// A command that stays on its core.
-pub(crate) fn command(core: Core, program: &std::ffi::OsStr) -> Command {
+/// A command that stays on its core and says nothing, unless told otherwise.
+pub(crate) fn command(core: Core, program: &OsStr) -> Command {
     let list = match core {
-        Core::Any => return Command::new(program),
-        Core::Proxy => "0",
-        Core::Rest => "1",
+        Core::Any => None,
+        Core::Proxy => Some("0"),
+        Core::Rest => Some("1"),
     };
-    let mut command = Command::new("taskset");
-    command.args(["-c", list]).arg(program);
+    let mut command = Command::new(if list.is_some() { OsStr::new("taskset") } else { program });
+    if let Some(list) = list {
+        command.args(["-c", list]).arg(program);
+    }
+    command.stdout(Stdio::null());
     command
 }
 
@@ -41,20 +46,30 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts `command` and waits until `address` takes connections.
-    pub(crate) fn start(mut command: Command, address: SocketAddr) -> anyhow::Result<Self> {
-        // Its standard input is a pipe from us: it ends when we do, however we end.
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+    pub(crate) fn start(command: Command, address: SocketAddr) -> anyhow::Result<Self> {
+        Self::start_until(command, address, Duration::from_millis(20), || TcpStream::connect(address).is_ok())
+    }
+
+    /// Starts `command` and asks again and again, with pauses of `between`, whether it is there.
+    pub(crate) fn start_until(
+        mut command: Command,
+        address: SocketAddr,
+        between: Duration,
+        is_there: impl Fn() -> bool,
+    ) -> anyhow::Result<Self> {
+        // Its standard input is a pipe from us: our own parts end when we do, however we end.
+        let child = command.stdin(Stdio::piped()).spawn();
         let child = child.with_context(|| format!("starting {:?}", command.get_program()))?;
         let mut server = Self { child, address, companion: None };
         let patience = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(address).is_err() {
+        while !is_there() {
             if let Some(status) = server.child.try_wait()? {
                 bail!("{:?} ended at once: {status}", command.get_program());
             }
             if Instant::now() > patience {
                 bail!("{:?} does not listen on {address}", command.get_program());
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(between);
         }
         Ok(server)
     }
@@ -95,8 +110,8 @@ impl Drop for Server {
     }
 }
 
-/// From the scheduler, in nanoseconds; from the coarser clock of `stat` where the kernel keeps no such figures.
-fn cpu_of(process: u32) -> anyhow::Result<Duration> {
+/// CPU time of a process. From the scheduler, in nanoseconds; from the coarser clock of `stat` where the kernel keeps no such figures.
+pub(crate) fn cpu_of(process: u32) -> anyhow::Result<Duration> {
     let mut total = Duration::ZERO;
     for task in fs::read_dir(format!("/proc/{process}/task"))? {
         let line = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
@@ -119,7 +134,24 @@ fn memory_of(process: u32) -> anyhow::Result<u64> {
     Ok(kib * 1024)
 }
 
+/// How many files and connections a process may have open.
+pub(crate) fn most_files() -> usize {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok());
+    soft.unwrap_or(1024)
+}
+
 /// A loopback address that nobody uses at the moment.
 pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// Ends this process when standard input does: the test itself holds the other end.
+pub(crate) fn end_with_the_test() {
+    std::thread::spawn(|| {
+        let mut ignored = [0; 64];
+        while matches!(std::io::stdin().read(&mut ignored), Ok(1..)) {}
+        std::process::exit(0);
+    });
 }

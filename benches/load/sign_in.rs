@@ -5,24 +5,22 @@ use hyper::header::{CONTENT_TYPE, COOKIE, LOCATION};
 use hyper::{Method, StatusCode};
 use tokio::task::JoinSet;
 
-use super::Stage;
-use super::options::{Options, Protocol};
-use super::parts::WHO;
+use super::app::WHO;
+use super::options::Protocol;
+use super::stage::Door;
 use super::walk::{Line, Walker, cookies};
 
 /// How many browsers sign in at a time.
 const BROWSERS: usize = 8;
 
 /// `count` sign-ins: the session cookie of each.
-pub(crate) async fn many(options: &Options, stage: &Stage, org: &str, count: usize) -> anyhow::Result<Vec<String>> {
-    let (gateway, certificate) = (stage.gateway.address, stage.certificate(options));
+pub(crate) async fn many(door: &Door, protocol: Protocol, org: &str, count: usize) -> anyhow::Result<Vec<String>> {
     let mut browsers = JoinSet::new();
     for browser in 0..BROWSERS.min(count) {
         let share = count / BROWSERS + usize::from(browser < count % BROWSERS);
-        let (authority, org, certificate) = (options.authority(), org.to_owned(), certificate.clone());
-        let protocol = options.protocol;
+        let (door, org) = (door.clone(), org.to_owned());
         browsers.spawn(async move {
-            let mut line = Line::open(gateway, authority, certificate.as_deref()).await?;
+            let mut line = door.open().await?;
             let mut walker = Walker::arrive(&org).await?;
             let mut found = Vec::with_capacity(share);
             while found.len() < share {
@@ -76,9 +74,8 @@ fn field(page: &str, name: &str) -> anyhow::Result<String> {
 
 /// Makes sure that what is measured is what is meant: with a session the app learns who it is, without one the
 /// app is not reached.
-pub(crate) async fn check(stage: &Stage, options: &Options, cookies: &[String]) -> anyhow::Result<()> {
-    let mut line =
-        Line::open(stage.gateway.address, options.authority(), stage.certificate(options).as_deref()).await?;
+pub(crate) async fn check(door: &Door, cookies: &[String]) -> anyhow::Result<()> {
+    let mut line = door.open().await?;
     let cookie = cookies.first().context("nobody signed in")?;
     let (status, _, who) = line.ask(Method::GET, WHO, &[(COOKIE.as_str(), cookie)], String::new()).await?;
     if status != StatusCode::OK || !who.starts_with(b"005") {

@@ -29,7 +29,7 @@ const MODULES: [&str; 9] = [
 pub(super) fn arrange(apache: &mut Command, scene: &Scene<'_>) -> anyhow::Result<()> {
     let file = scene.folder.join("apache.conf");
     fs::write(&file, configuration(scene))?;
-    apache.arg("-d").arg(scene.folder).arg("-f").arg(file).arg("-DFOREGROUND");
+    apache.arg("-d").arg(&scene.folder).arg("-f").arg(file).arg("-DFOREGROUND");
     Ok(())
 }
 
@@ -38,6 +38,10 @@ fn configuration(scene: &Scene<'_>) -> String {
     let (folder, origin) = (scene.folder.display(), options.origin());
     let (url, client) = (org.org_url(), org.app());
     let (mut modules, mut tls) = (MODULES.to_vec(), String::new());
+    let log = scene.log().map_or_else(String::new, |file| {
+        let combined = r#""%h %l %u %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-agent}i\"""#;
+        format!("CustomLog {} {combined}\n", file.display())
+    });
     if options.is_secure() {
         modules.extend(["socache_shmcb", "ssl", "http2"]);
         tls = format!(
@@ -58,14 +62,14 @@ fn configuration(scene: &Scene<'_>) -> String {
          LogLevel error\nServerLimit {servers}\nStartServers {servers}\nThreadLimit {threads}\n\
          ThreadsPerChild {threads}\nMinSpareThreads 1\nMaxSpareThreads {most}\nMaxRequestWorkers {most}\n\
          AsyncRequestWorkerFactor 400\nMaxConnectionsPerChild 0\nKeepAlive On\nKeepAliveTimeout 3600\n\
-         MaxKeepAliveRequests 0\n{tls}\
+         MaxKeepAliveRequests 0\n{tls}{log}\
          OIDCProviderMetadataURL {url}/.well-known/openid-configuration\nOIDCClientID {id}\nOIDCClientSecret {secret}\n\
          OIDCProviderTokenEndpointAuth client_secret_post\nOIDCRedirectURI {origin}{CALLBACK}\n\
          OIDCCryptoPassphrase throw-away\nOIDCPKCEMethod S256\nOIDCScope \"openid profile email\"\n\
          OIDCRemoteUserClaim preferred_username\nOIDCCacheType shm\nOIDCCacheShmMax 100000\n\
          OIDCSessionInactivityTimeout 3600\nOIDCPassClaimsAs headers\nOIDCCookieSameSite On\n\
          <Location />\nAuthType openid-connect\nRequire valid-user\n</Location>\n\
-         ProxyPass {CALLBACK} !\nProxyPass / http://{app}/ keepalive=On\nRequestHeader set X-Forwarded-User \"{user}\"\n",
+         ProxyPass {CALLBACK} !\nProxyPass / http://{app}/ keepalive=On upgrade=websocket\nRequestHeader set X-Forwarded-User \"{user}\"\n",
         user = STANDARD.username,
     )
 }

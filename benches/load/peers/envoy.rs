@@ -49,17 +49,24 @@ fn configuration(scene: &Scene<'_>, filter: Filter) -> anyhow::Result<Value> {
         filters.insert(0, oauth2(scene));
         clusters.push(cluster("org", address));
     }
-    let manager = json!({
+    let mut manager = json!({
         "@type": format!("{EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager"),
         "stat_prefix": "front",
         "codec_type": "AUTO",
         "generate_request_id": false,
         "http_filters": filters,
+        "upgrade_configs": [{ "upgrade_type": "websocket" }],
         "route_config": { "virtual_hosts": [{
             "name": "app", "domains": ["*"],
             "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": "app" } }],
         }] },
     });
+    if let Some(file) = scene.log() {
+        manager["access_log"] = json!([{
+            "name": "envoy.access_loggers.file",
+            "typed_config": { "@type": format!("{EXTENSIONS}.access_loggers.file.v3.FileAccessLog"), "path": file },
+        }]);
+    }
     let mut chain = json!({ "filters": [{
         "name": "envoy.filters.network.http_connection_manager", "typed_config": manager,
     }] });

@@ -18,12 +18,20 @@ pub(super) fn arrange(haproxy: &mut Command, scene: &Scene<'_>) -> anyhow::Resul
     };
     let Scene { options, listen, app, .. } = scene;
     let workers = options.workers;
+    // It writes lines to standard output, never to a file.
+    let log = match scene.log() {
+        Some(file) => {
+            haproxy.stdout(fs::File::create(file)?);
+            "  log stdout format raw local0 info\n  option httplog\n"
+        }
+        None => "",
+    };
     fs::write(
         &file,
         format!(
             "global\n  nbthread {workers}\n\
              defaults\n  mode http\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n\
-             \x20 timeout http-keep-alive 1h\n  http-reuse always\n\
+             \x20 timeout http-keep-alive 1h\n  timeout tunnel 1h\n  http-reuse always\n{log}\
              frontend front\n  bind {listen}{tls}\n  default_backend app\n\
              backend app\n  server app {app} pool-max-conn 1024\n"
         ),

@@ -5,17 +5,19 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use super::Scene;
+use crate::generator::Work;
 
 /// Its configuration and arguments; `oracle` is asked about each request.
 pub(super) fn arrange(nginx: &mut Command, scene: &Scene<'_>, oracle: Option<SocketAddr>) -> anyhow::Result<()> {
     let file = scene.folder.join("nginx.conf");
     fs::write(&file, configuration(scene, oracle))?;
-    nginx.arg("-c").arg(file).arg("-p").arg(scene.folder).arg("-e").arg(scene.folder.join("error.log"));
+    nginx.arg("-c").arg(file).arg("-p").arg(&scene.folder).arg("-e").arg(scene.folder.join("error.log"));
     Ok(())
 }
 
 fn configuration(scene: &Scene<'_>, oracle: Option<SocketAddr>) -> String {
     let Scene { options, listen, app, .. } = scene;
+    let log = scene.log().map_or_else(|| "off".to_owned(), |file| format!("{} combined", file.display()));
     let (folder, workers) = (scene.folder.display(), options.workers);
     let kept = options.in_flight().max(64);
     let (kind, tls) = match (options.is_secure(), options.http2) {
@@ -23,7 +25,8 @@ fn configuration(scene: &Scene<'_>, oracle: Option<SocketAddr>) -> String {
         (true, http2) => (
             if http2 { " ssl http2" } else { " ssl" },
             format!(
-                "ssl_certificate {folder}/crt.pem; ssl_certificate_key {folder}/key.pem; ssl_protocols TLSv1.2 TLSv1.3;"
+                "ssl_certificate {folder}/crt.pem; ssl_certificate_key {folder}/key.pem; ssl_protocols TLSv1.2 TLSv1.3; \
+                 ssl_session_tickets on;"
             ),
         ),
     };
@@ -42,13 +45,22 @@ fn configuration(scene: &Scene<'_>, oracle: Option<SocketAddr>) -> String {
              proxy_set_header X-Forwarded-User $visitor;",
         ),
     };
+    let (upgrade, connection) = match options.work() {
+        Work::Messages(_) => (
+            "map $http_upgrade $tunnel { default upgrade; '' ''; }\n",
+            "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $tunnel;",
+        ),
+        _ => ("", "proxy_set_header Connection \"\";"),
+    };
+    // Bodies of any size, passed on as they come, as the gateway does it.
+    let uploads = "client_max_body_size 0; proxy_request_buffering off;";
     format!(
         "daemon off;\nworker_processes {workers};\npid {folder}/nginx.pid;\nerror_log {folder}/error.log error;\n\
          worker_rlimit_nofile 65536;\nevents {{ worker_connections 30000; }}\n\
-         http {{\naccess_log off;\n{scratch}keepalive_timeout 3600s;\nkeepalive_requests 1000000000;\n\
-         proxy_max_temp_file_size 0;\n{pool}\
+         http {{\naccess_log {log};\n{scratch}keepalive_timeout 3600s;\nkeepalive_requests 1000000000;\n\
+         proxy_max_temp_file_size 0;\n{uploads}\n{upgrade}{pool}\
          upstream app {{ server {app}; keepalive {kept}; keepalive_requests 1000000000; }}\n\
          server {{\nlisten {listen}{kind} reuseport;\n{tls}\n{question}location / {{ {checked} proxy_pass http://app; \
-         proxy_http_version 1.1; proxy_set_header Connection \"\"; }}\n}}\n}}\n"
+         proxy_http_version 1.1; {connection} }}\n}}\n}}\n"
     )
 }
