@@ -94,6 +94,8 @@ pub struct Limits {
     pub connection_age: Duration,
     /// How long a request body may send nothing while somebody waits for it.
     pub body_idle_timeout: Duration,
+    /// How many bytes a second it must bring while it is waited for, on average over twice that; 0 for any.
+    pub body_rate: usize,
     /// How long an HTTP/2 connection may be without a request.
     pub h2_idle_timeout: Duration,
 }
@@ -109,6 +111,7 @@ impl Default for Limits {
             streams: 100,
             connection_age: Duration::from_secs(60 * 60),
             body_idle_timeout: Duration::from_secs(30),
+            body_rate: 240,
             h2_idle_timeout: Duration::from_secs(60),
         }
     }

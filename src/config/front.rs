@@ -201,6 +201,7 @@ pub(super) fn limits(root: &Table<'_>) -> Option<((Limits, Option<usize>), usize
     let header_timeout = span("header_timeout", "10s");
     let handshake_timeout = span("handshake_timeout", "10s");
     let body_idle_timeout = span("body_idle_timeout", "30s");
+    let body_rate = table.get("body_rate", Some("240B"), Written::Text, |text| size(text, 0, 1 << 20));
     let connections = count("connections", "10000", 1, 10_000_000);
     let per_client = table.get("connections_per_client", None, Written::Number, |text| number(text, 1, 10_000_000));
     let streams = count("streams", "100", 1, 10_000);
@@ -220,6 +221,7 @@ pub(super) fn limits(root: &Table<'_>) -> Option<((Limits, Option<usize>), usize
         streams: u32::try_from(streams?).ok()?,
         connection_age: connection_age?,
         body_idle_timeout: body_idle_timeout?,
+        body_rate: body_rate?,
         h2_idle_timeout: h2_idle_timeout?,
     };
     Some(((limits, per_client.and_then(|count| usize::try_from(count).ok())), login_body?))

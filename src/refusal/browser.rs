@@ -137,10 +137,10 @@ pub(super) const BODY_STALLED: Entry = Entry {
     status: StatusCode::REQUEST_TIMEOUT,
     onward: Onward::TryAgain,
     title: "The upload stopped",
-    happened: "The data of this request stopped arriving before it was complete.",
+    happened: "The data of this request stopped arriving before it was complete, or came too slowly.",
     you: "Check your connection and try again.",
-    administrator: "The limit between two pieces of a body is body_idle_timeout in [limits]. A proxy in front \
-                    that holds data back can cause this too.",
+    administrator: "The limit between two pieces of a body is body_idle_timeout in [limits], and body_rate what it \
+                    must bring in a second. A proxy in front that holds data back can cause this too.",
 };
 
 pub(super) const EXPECTATION_FAILED: Entry = Entry {

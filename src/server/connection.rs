@@ -336,6 +336,7 @@ where
         let outlet = self.outlet.clone().filter(|_| request.version() == Version::HTTP_11);
         let watcher = body::Watcher {
             limit: shared.limits.body_idle_timeout,
+            rate: body::least_rate(request.headers(), shared.limits.body_rate),
             events: &shared.events,
             peer: self.peer.remote,
             activity: running.is_some().then_some(&self.activity),

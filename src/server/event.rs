@@ -99,6 +99,11 @@ pub enum Event {
         /// Whose.
         peer: Remote,
     },
+    /// A request body brought less than `body_rate`.
+    BodyTooSlow {
+        /// Whose.
+        peer: Remote,
+    },
     /// The client took nothing of a response for a minute.
     WriteTimeout {
         /// Whose.
@@ -136,6 +141,7 @@ impl Event {
             Self::HeadersTooLarge { .. } => "headers_too_large",
             Self::Malformed { .. } => "malformed",
             Self::BodyTimeout { .. } => "body_timeout",
+            Self::BodyTooSlow { .. } => "body_too_slow",
             Self::WriteTimeout { .. } => "write_timeout",
             Self::TooOld { .. } => "connection_age",
             Self::Cut { .. } => "cut",
@@ -159,6 +165,7 @@ impl Event {
             | Self::HeadersTooLarge { peer }
             | Self::Malformed { peer, .. }
             | Self::BodyTimeout { peer }
+            | Self::BodyTooSlow { peer }
             | Self::WriteTimeout { peer }
             | Self::TooOld { peer }
             | Self::Cut { peer } => Some(*peer),
@@ -187,6 +194,7 @@ impl fmt::Display for Event {
             Self::IdleTimeout { .. } => f.write_str("a connection without requests was closed"),
             Self::HeadersTooLarge { .. } => f.write_str("a request's head was too large"),
             Self::BodyTimeout { .. } => f.write_str("a request's body stalled"),
+            Self::BodyTooSlow { .. } => f.write_str("a request's body trickled in too slowly"),
             Self::WriteTimeout { .. } => f.write_str("a client stopped taking its response"),
             Self::TooOld { .. } => f.write_str("a connection reached its age and was asked to end"),
             Self::Cut { .. } => f.write_str("the shutdown's deadline ended a connection at work"),

@@ -133,6 +133,42 @@ async fn a_body_that_stalls_is_given_up() {
     named(&world, "body_timeout").await;
 }
 
+/// Sends an upload of that kind a few bytes at a time for as long as it is taken, up to ten windows.
+async fn trickle(world: &World, ticket: &str, kind: &str) -> Line {
+    let mut line = Line::to(world.authority()).await;
+    let head = format!("POST /upload HTTP/1.1\r\nhost: {}\r\ncookie: {ticket}\r\n", world.authority());
+    line.send(format!("{head}accept: application/json\r\ncontent-type: {kind}\r\ncontent-length: 1000\r\n\r\n")).await;
+    for _ in 0..99 {
+        line.send("0123456789").await;
+        if !line.is_silent(Duration::from_millis(40)).await {
+            return line;
+        }
+    }
+    line.send("0123456789").await;
+    line
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_in_is_given_up() {
+    let world = limited("body_idle_timeout = \"200ms\"\nbody_rate = \"100KiB\"").start().await;
+    let ticket = world.ticket().await;
+    let head = trickle(&world, &ticket, "text/plain").await.head().await.unwrap();
+    assert!(head.starts_with("http/1.1 408 "), "{head}");
+    named(&world, "body_too_slow").await;
+    let metric = "portcullis_server_events_total{event=\"body_timeout\"}";
+    assert_eq!(world.metric(metric).await, 0, "it never paused for long");
+}
+
+#[tokio::test]
+async fn a_call_by_grpc_and_one_without_such_a_limit_may_trickle_in() {
+    for (rate, kind) in [("100KiB", "application/grpc"), ("0B", "text/plain")] {
+        let world = limited(&format!("body_idle_timeout = \"200ms\"\nbody_rate = \"{rate}\"")).start().await;
+        let ticket = world.ticket().await;
+        let head = trickle(&world, &ticket, kind).await.head().await.unwrap();
+        assert!(head.starts_with("http/1.1 200 "), "{kind}: {head}");
+    }
+}
+
 #[tokio::test]
 async fn an_old_connection_is_asked_to_end() {
     let world = limited("connection_age = \"500ms\"").start().await;

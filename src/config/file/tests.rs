@@ -796,6 +796,9 @@ fn limits_are_within_reason() {
         ("header_timeout", "\"0s\""),
         ("handshake_timeout", "\"2days\""),
         ("body_idle_timeout", "30"),
+        ("body_rate", "240"),
+        ("body_rate", "\"2MiB\""),
+        ("body_rate", "\"slow\""),
         ("connections", "0"),
         ("streams", "0"),
         ("connection_age", "\"x\""),
@@ -804,6 +807,8 @@ fn limits_are_within_reason() {
     ] {
         complaint(&and(&format!("[limits]\n{key} = {value}\n")), &format!("limits.{key}"));
     }
+    let slow = good(&and("[limits]\nbody_rate = \"0B\"\n"));
+    assert_eq!(slow.server.limits.body_rate, 0);
     for key in ["connect_timeout", "first_byte_timeout", "idle_timeout", "tunnel_idle_timeout", "pool_idle_timeout"] {
         complaint(&and(&format!("[upstream]\n{key} = \"0s\"\n")), &format!("upstream.{key}"));
     }
