@@ -222,7 +222,8 @@ pub(crate) enum Part {
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let version = if self.http2 { "HTTP/2" } else { "HTTP/1.1" };
-        write!(f, "{version}{}, {} connections", if self.is_secure() { " with TLS" } else { "" }, self.connections)?;
+        let tls = if self.is_secure() { " with TLS" } else { "" };
+        write!(f, "{version}{tls}, {}", counted(self.connections, "connection"))?;
         match self.work() {
             Work::Kept => {}
             Work::Multiplexed(streams) => write!(f, " of {streams} streams")?,
@@ -232,18 +233,24 @@ impl fmt::Display for Options {
             Work::Handshakes(Handshakes::Resumed) => write!(f, ", each for one resumed handshake")?,
             Work::Messages(_) => write!(f, " with WebSocket messages")?,
         }
-        let (sessions, protocol, body) = (self.sessions, self.protocol.as_str(), self.body);
-        write!(f, ", {sessions} sessions by {protocol}, {body} byte bodies")?;
+        let (protocol, body) = (self.protocol.as_str(), self.body);
+        let most = self.grow_sessions.iter().copied().filter(|_| self.growth).fold(self.sessions, usize::max);
+        write!(f, ", {} by {protocol}, {body} byte bodies", counted(most, "session"))?;
         if self.upload > 0 {
             write!(f, ", {} byte uploads", self.upload)?;
         }
-        let workers = self.workers;
-        write!(f, ", {workers} worker{}", if workers == 1 { "" } else { "s" })?;
+        write!(f, ", {}", counted(self.workers, "worker"))?;
         if self.pin {
             write!(f, ", proxies on a core of their own")?;
         }
-        write!(f, ", {}, {} rounds of {} s", self.access_log.as_str(), self.rounds, self.seconds())
+        let (log, rounds) = (self.access_log.as_str(), counted(self.rounds, "round"));
+        write!(f, ", {log}, {rounds} of {} s", self.seconds())
     }
+}
+
+/// So many of something, in words.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 impl Options {

@@ -4,8 +4,8 @@
 //! from when it could be sent at last, so that a stall costs as many late answers as it would cost visitors. A
 //! thread for each connection, because a thread sleeps to the microsecond where a runtime's timer knows milliseconds.
 
-use std::net::TcpStream;
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -52,16 +52,19 @@ pub(super) fn run(aim: &Aim, each_second: u32) -> anyhow::Result<Seen> {
         between: Duration::from_secs(1) / each_second.max(1),
         connections: u32::try_from(aim.connections)?,
     };
+    // The CPU time of a thread that has ended is nowhere to be read.
+    let end = Arc::new(Barrier::new(aim.connections + 1));
     let threads: Vec<_> = (0..schedule.connections)
         .map(|number| {
             let (target, requests, tls) = (aim.target, Arc::clone(&requests), tls.clone());
+            let end = Arc::clone(&end);
             thread::spawn(move || {
-                let stream = TcpStream::connect(target).context("connecting")?;
-                stream.set_nodelay(true)?;
-                match tls {
+                let share = connect(target).and_then(|stream| match tls {
                     None => converse(stream, &requests, schedule, number),
                     Some(tls) => converse(secure(tls, stream)?, &requests, schedule, number),
-                }
+                });
+                end.wait();
+                share
             })
         })
         .collect();
@@ -70,6 +73,7 @@ pub(super) fn run(aim: &Aim, each_second: u32) -> anyhow::Result<Seen> {
     let (began, cpu) = (Instant::now(), process::cpu_of(std::process::id())?);
     thread::sleep(schedule.end.saturating_duration_since(Instant::now()));
     let (seconds, cpu) = (began.elapsed().as_secs_f64(), process::cpu_of(std::process::id())?.saturating_sub(cpu));
+    end.wait();
     let mut all = empty()?;
     for thread in threads {
         let share = thread.join().map_err(|_| anyhow!("a connection's thread gave up"))??;
@@ -83,6 +87,12 @@ pub(super) fn run(aim: &Aim, each_second: u32) -> anyhow::Result<Seen> {
 fn empty() -> anyhow::Result<Share> {
     let nothing = || Histogram::new_with_bounds(1, LONGEST, 3);
     Ok(Share { latencies: nothing()?, late: nothing()? })
+}
+
+fn connect(target: SocketAddr) -> anyhow::Result<TcpStream> {
+    let stream = TcpStream::connect(target).context("connecting")?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 fn secure(tls: Arc<ClientConfig>, stream: TcpStream) -> anyhow::Result<StreamOwned<ClientConnection, TcpStream>> {

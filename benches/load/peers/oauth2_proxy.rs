@@ -31,6 +31,7 @@ pub(super) fn arrange(proxy: &mut Command, scene: &Scene<'_>) -> anyhow::Result<
         "--insecure-oidc-allow-unverified-email=true".to_owned(),
         "--skip-provider-button=true".to_owned(),
         "--pass-user-headers=true".to_owned(),
+        "--standard-logging=false".to_owned(),
         format!("--request-logging={}", scene.log().is_some()),
     ] {
         proxy.arg(argument);
