@@ -12,7 +12,6 @@ mod generator;
 mod growth;
 mod memory;
 mod options;
-mod oracle;
 mod peers;
 mod process;
 mod program;
@@ -41,10 +40,6 @@ fn main() -> anyhow::Result<()> {
         Some(Part::App { listen, body }) => {
             process::end_with_the_test();
             return app::serve(*listen, *body);
-        }
-        Some(Part::Oracle { listen, cookies }) => {
-            process::end_with_the_test();
-            return oracle::serve(*listen, cookies);
         }
         Some(Part::Generator { aim }) => return generator::run(aim),
         None => {}

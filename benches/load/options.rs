@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 
@@ -139,7 +138,7 @@ pub(crate) enum Peer {
     Haproxy,
     /// Plain Envoy
     Envoy,
-    /// nginx that asks a small service about each request (`auth_request`), as beside oauth2-proxy or Vouch
+    /// nginx that asks a small service in Go about each request (`auth_request`), as beside oauth2-proxy or Vouch
     AuthRequest,
     /// Envoy with its OAuth2 filter, signed in
     EnvoyOauth2,
@@ -201,14 +200,6 @@ pub(crate) enum Part {
         listen: SocketAddr,
         /// Bytes of each answer
         body: usize,
-    },
-    /// The small service that nginx asks
-    #[command(hide = true)]
-    Oracle {
-        /// Where to listen
-        listen: SocketAddr,
-        /// A file with a `Cookie` line for each session that it knows
-        cookies: PathBuf,
     },
     /// The load generator
     #[command(hide = true)]

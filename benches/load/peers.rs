@@ -23,6 +23,9 @@ use super::process::{Server, command, free_address};
 use super::stage::{Door, Scene, Stage};
 use super::walk::{Walker, cookies};
 
+/// The service that nginx asks about each request: `bash benches/peers` builds it, when there is Go.
+const ORACLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers/bin/oracle");
+
 /// A peer at work.
 pub(crate) struct Rival {
     /// Which.
@@ -43,17 +46,22 @@ impl Scene<'_> {
     }
 }
 
-/// Whether there is such a program. If not, it says so.
+/// Whether a peer's programs are there. If not, it says so.
 pub(crate) fn is_installed(peer: Peer) -> bool {
-    let (program, version) = match peer {
-        Peer::Nginx | Peer::AuthRequest => ("nginx", "-v"),
-        Peer::Haproxy => ("haproxy", "-v"),
-        Peer::Envoy | Peer::EnvoyOauth2 => (envoy::PROGRAM, "--version"),
-        Peer::ModAuthOpenidc => (apache::PROGRAM, "-v"),
-        Peer::Oauth2Proxy => (oauth2_proxy::PROGRAM, "--version"),
+    let programs = match peer {
+        Peer::Nginx => &[("nginx", "-v")][..],
+        // The second tells how it is used, and ends.
+        Peer::AuthRequest => &[("nginx", "-v"), (ORACLE, "--version")],
+        Peer::Haproxy => &[("haproxy", "-v")],
+        Peer::Envoy | Peer::EnvoyOauth2 => &[(envoy::PROGRAM, "--version")],
+        Peer::ModAuthOpenidc => &[(apache::PROGRAM, "-v")],
+        Peer::Oauth2Proxy => &[(oauth2_proxy::PROGRAM, "--version")],
         Peer::None | Peer::All => return false,
     };
-    let there = Command::new(program).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    let runs = |(program, version): &(&str, &str)| {
+        Command::new(program).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    };
+    let there = programs.iter().all(runs);
     if !there {
         eprintln!("{} is not installed: no comparison with it (bash benches/peers installs it).", peer.as_str());
     }
@@ -75,8 +83,8 @@ pub(crate) fn arrange(peer: Peer, scene: &Scene<'_>, ours: &Path) -> anyhow::Res
     match peer {
         Peer::AuthRequest => {
             let address = free_address()?;
-            let mut oracle = command(core, std::env::current_exe()?.as_os_str());
-            oracle.arg("oracle").arg(address.to_string()).arg(ours);
+            let mut oracle = command(core, ORACLE.as_ref());
+            oracle.arg(address.to_string()).arg(ours);
             companion = Some(Server::start(oracle, address)?);
             nginx::arrange(&mut process, scene, Some(address))?;
         }

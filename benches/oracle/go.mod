@@ -1,0 +1,3 @@
+module portcullis/oracle
+
+go 1.21
