@@ -160,8 +160,8 @@ impl Upstream {
             return Err(UpstreamFault::Busy { address: self.address.clone() }.before(request.whole()));
         }
         let mut lease = Lease { upstream: Arc::clone(self), connection: None };
-        if self.address.transport == Transport::Http && request.is_plain() {
-            let answer = self.exchange_plainly(request, &mut lease).await?;
+        if request.is_plain() && self.speaks_http1() {
+            let answer = self.exchange_plainly(request, &mut lease, None).await?;
             return Ok((answer, lease));
         }
         let answer = {
@@ -190,24 +190,31 @@ impl Upstream {
         lease: &mut Lease,
         now: Instant,
     ) -> Result<hyper::Response<AppBody>, Unanswered> {
-        let may_share = match self.address.transport {
-            Transport::Http => false,
-            Transport::Https => self.connector.as_ref().is_some_and(Connector::offers_http2),
-            Transport::H2c => true,
-        };
-        if may_share {
+        if !self.speaks_http1() {
             // Boxed: its future is large, and every request by HTTP/1.1 would make room for it.
             return Box::pin(self.exchange_shared(request, lease, now)).await;
         }
-        self.exchange_alone(request, lease, now).await
+        self.exchange_alone(request, lease, now, None).await
     }
 
-    /// Over a connection of its own, by HTTP/1.1.
+    /// Whether it is known to be spoken to by HTTP/1.1.
+    fn speaks_http1(&self) -> bool {
+        match self.address.transport {
+            Transport::Http => true,
+            Transport::Https => {
+                !self.connector.as_ref().is_some_and(Connector::offers_http2) || self.shared.has_chosen_http1()
+            }
+            Transport::H2c => false,
+        }
+    }
+
+    /// Over a connection of its own, by HTTP/1.1; over `fresh`, if there is one and none is kept.
     async fn exchange_alone(
         &self,
         mut request: Request,
         lease: &mut Lease,
         now: Instant,
+        fresh: Option<Stream>,
     ) -> Result<hyper::Response<AppBody>, Unanswered> {
         while let Some((mut connection, idle_for)) = self.pool.pop(now, self.settings.pool_idle_timeout).await {
             let replay = if idle_for > STALE && is_safe(&request) { Some(spare(&request)) } else { None };
@@ -223,7 +230,7 @@ impl Upstream {
                 },
             }
         }
-        let mut connection = match self.connect().await {
+        let mut connection = match self.connect(fresh).await {
             Ok(connection) => connection,
             Err(fault) => return Err(fault.before(request)),
         };
@@ -236,8 +243,11 @@ impl Upstream {
         }
     }
 
-    async fn connect(&self) -> Result<Connection, UpstreamFault> {
-        let stream = self.dial_alone().await?;
+    async fn connect(&self, fresh: Option<Stream>) -> Result<Connection, UpstreamFault> {
+        let stream = match fresh {
+            Some(stream) => stream,
+            None => self.dial_alone().await?,
+        };
         Connection::open(stream).await.map_err(|why| self.fault(why))
     }
 

@@ -1,12 +1,16 @@
 //! Apps that are reached otherwise than by plain TCP: over a socket of this machine, and with TLS.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::authority::Authority;
-use crate::stage::{Ear, Line, Stage, field, length};
+use crate::stage::{Ear, Line, Stage, Wire, field, length, soon};
 use crate::world::World;
 
 /// Answers each request of a line with the same text.
@@ -199,4 +203,139 @@ async fn sessions_of_tls_are_resumed() {
     }
     let kinds = kinds.lock().unwrap().clone();
     assert_eq!(kinds, [Some(rustls::HandshakeKind::Full), Some(rustls::HandshakeKind::Resumed)]);
+}
+
+/// An app with TLS whose script has the stream itself, to end it as it likes.
+async fn undressed<F, P>(authority: &Authority, script: F) -> Stage
+where
+    F: Fn(TlsStream<Box<dyn Wire>>, usize) -> P + Clone + Send + Sync + 'static,
+    P: Future<Output = ()> + Send + 'static,
+{
+    let (listener, address) = Ear::tcp().await;
+    let config = Arc::new(authority.issue(&["localhost"], |_| ()).server(&["http/1.1"], None));
+    Stage::listen(Ear::Tcp(listener), address, move |wire, number| {
+        let (acceptor, script) = (TlsAcceptor::from(Arc::clone(&config)), script.clone());
+        async move { script(acceptor.accept(wire).await.unwrap(), number).await }
+    })
+}
+
+/// Reads a request's head.
+async fn hear(stream: &mut TlsStream<Box<dyn Wire>>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+}
+
+/// Ends the connection below TLS, without a word of TLS about it.
+async fn cut(stream: TlsStream<Box<dyn Wire>>) {
+    let (mut wire, _) = stream.into_inner();
+    wire.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_goes_to_the_end_of_its_connection_ends_with_tls() {
+    let authority = Authority::new();
+    for (end, whole) in [("close_notify", true), ("cut", false)] {
+        let stage = undressed(&authority, move |mut stream, _| async move {
+            hear(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nall there is").await.unwrap();
+            stream.flush().await.unwrap();
+            match end {
+                "cut" => cut(stream).await,
+                _ => stream.shutdown().await.unwrap(),
+            }
+        })
+        .await;
+        let (world, ticket) = world_of(&route(&stage, &ca(&authority))).await;
+        let mut line = Line::to(world.authority()).await;
+        line.send(format!(
+            "GET / HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncookie: {ticket}\r\n\r\n",
+            world.authority()
+        ))
+        .await;
+        let head = line.head().await.unwrap();
+        assert_eq!(field(&head, "transfer-encoding"), Some("chunked"), "{end}: {head}");
+        let rest = String::from_utf8(line.rest().await).unwrap();
+        assert!(rest.starts_with("C\r\nall there is\r\n"), "{end}: {rest:?}");
+        assert_eq!(rest.ends_with("0\r\n\r\n"), whole, "{end}: {rest:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_whole_answer_needs_no_such_end_and_half_a_one_is_none() {
+    let authority = Authority::new();
+    for (answer, expected) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", (200, "ok")),
+        ("HTTP/1.1 200 OK\r\ncontent-le", (502, "upstream_misbehaved")),
+        ("", (502, "upstream_misbehaved")),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok", (502, "upstream_misbehaved")),
+    ] {
+        let stage = undressed(&authority, move |mut stream, _| async move {
+            hear(&mut stream).await;
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.flush().await.unwrap();
+            cut(stream).await;
+        })
+        .await;
+        let (world, ticket) = world_of(&route(&stage, &ca(&authority))).await;
+        for _ in 0..2 {
+            assert_eq!(ask(&world, &ticket).await, (expected.0, expected.1.to_owned()), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_comes_unasked_over_tls_is_nobodys_answer() {
+    let authority = Authority::new();
+    let stage = undressed(&authority, |mut stream, number| async move {
+        hear(&mut stream).await;
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        if number == 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nstolen").await.unwrap();
+            stream.flush().await.unwrap();
+        }
+        // kept open
+        _ = stream.read_u8().await;
+    })
+    .await;
+    let (world, ticket) = world_of(&route(&stage, &ca(&authority))).await;
+    assert_eq!(ask(&world, &ticket).await, (200, "0".to_owned()));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(ask(&world, &ticket).await, (200, "1".to_owned()));
+}
+
+#[tokio::test]
+async fn a_connection_that_the_app_closed_meanwhile_is_not_used_and_ours_end_with_close_notify() {
+    let authority = Authority::new();
+    let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    let stage = undressed(&authority, move |mut stream, number| {
+        let told = told.clone();
+        async move {
+            hear(&mut stream).await;
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.flush().await.unwrap();
+            match number {
+                0 => stream.shutdown().await.unwrap(),
+                1 => return cut(stream).await,
+                _ => {}
+            }
+            told.send(stream.read(&mut [0]).await).unwrap();
+        }
+    })
+    .await;
+    let (world, ticket) = world_of(&route(&stage, &ca(&authority))).await;
+    for number in 0..3 {
+        assert_eq!(ask(&world, &ticket).await, (200, number.to_string()));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(world);
+    for _ in 0..2 {
+        let end = soon("our end", hears.recv()).await.unwrap();
+        assert_eq!(end.expect("close_notify"), 0);
+    }
 }

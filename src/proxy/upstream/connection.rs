@@ -14,6 +14,7 @@ use super::super::interim;
 use super::body::AppBody;
 use super::dial::Stream;
 use super::pool::Kept;
+use super::tls::alert_in;
 use crate::http::{Body, Request};
 
 /// How long a connection that was given back may take to be ready.
@@ -105,27 +106,14 @@ fn why(error: &hyper::Error) -> Why {
             std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string),
         );
     }
-    if let Some(alert) = alert_in(error) {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    if let Some(alert) = source.and_then(alert_in) {
         return Why::Handshake(alert);
     }
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
     let ended = |error: &io::Error| {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
         matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
     };
     let cause = source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
     if error.is_incomplete_message() || source.is_some_and(ended) { Why::Ended(cause) } else { Why::Misbehaved(cause) }
-}
-
-/// The alert that the app ended TLS with, when that is what happened.
-fn alert_in(error: &dyn std::error::Error) -> Option<String> {
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let io = inner.downcast_ref::<io::Error>();
-        if let Some(fault @ rustls::Error::AlertReceived(_)) = io.and_then(|io| io.get_ref()?.downcast_ref()) {
-            return Some(fault.to_string());
-        }
-        source = inner.source();
-    }
-    None
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use hyper::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -25,7 +25,19 @@ pub enum Stream {
     /// Within this machine.
     Unix(UnixStream),
     /// Encrypted, over one of the others.
-    Tls(Box<TlsStream<Self>>),
+    Tls(Box<Secured>),
+}
+
+/// An encrypted connection. "Each party MUST send a close_notify alert before closing its write side of the
+/// connection" (RFC 8446 section 6.1): apps log those that just end as an error.
+#[derive(Debug)]
+pub struct Secured(TlsStream<Stream>);
+
+impl Drop for Secured {
+    fn drop(&mut self) {
+        // Now or never: nobody is left to wait until there is room for it. Whoever has said it does not again.
+        _ = Pin::new(&mut self.0).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+    }
 }
 
 /// Why there is no connection.
@@ -69,7 +81,7 @@ pub(super) async fn dial(
     };
     let stream = TlsConnector::from(Arc::clone(config)).connect(name, plain).await.map_err(refused)?;
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    Ok((Stream::Tls(Box::new(stream)), if is_h2 { Version::HTTP_2 } else { Version::HTTP_11 }))
+    Ok((Stream::Tls(Box::new(Secured(stream))), if is_h2 { Version::HTTP_2 } else { Version::HTTP_11 }))
 }
 
 fn refused(error: io::Error) -> DialFault {
@@ -98,7 +110,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(&mut stream.0).poll_read(cx, buffer),
         }
     }
 }
@@ -108,7 +120,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(&mut stream.0).poll_write(cx, bytes),
         }
     }
 
@@ -120,7 +132,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, pieces),
+            Self::Tls(stream) => Pin::new(&mut stream.0).poll_write_vectored(cx, pieces),
         }
     }
 
@@ -128,7 +140,7 @@ impl AsyncWrite for Stream {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Unix(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.0.is_write_vectored(),
         }
     }
 
@@ -136,7 +148,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(&mut stream.0).poll_flush(cx),
         }
     }
 
@@ -144,7 +156,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(&mut stream.0).poll_shutdown(cx),
         }
     }
 }

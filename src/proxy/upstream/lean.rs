@@ -6,7 +6,8 @@
 //!
 //! The price is that this reads framing itself, which is where one person's answer becomes another's. Therefore:
 //! what can be read in two ways is refused ([`Violation`]), a connection that has anything to say before it was
-//! asked is closed, and so is one on which anything is left behind an answer. Called by `proxy::upstream`.
+//! asked is closed, and so is one on which anything is left behind an answer. Over TLS an answer that goes to the
+//! connection's end has to end with close_notify: rustls tells every other end as an error (RFC 8446 section 6.1). Called by `proxy::upstream`.
 
 mod body;
 mod chunks;
@@ -26,6 +27,7 @@ use self::body::Left;
 use self::chunks::Chunks;
 use self::head::{Afterwards, Framing, Read};
 use super::super::interim;
+use super::tls::alert_in;
 use crate::proxy::outgoing::Outgoing;
 
 pub use self::body::Incoming;
@@ -99,9 +101,13 @@ pub enum Violation {
 /// Why there is no answer. The connection is closed, whichever it is.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// The connection was not fit to be written to, and nothing was written: any request may be sent again.
+    /// The connection was not fit to be written to, and nothing was written: any request may be sent again. With the
+    /// alert that ended its TLS, if one did.
     #[error("the connection was closed, or something came that was not asked for")]
-    Unsent,
+    Unsent(Option<String>),
+    /// It ended TLS with an alert, as it does when it misses our certificate (RFC 8446 section 4.4.2.4).
+    #[error("{0}")]
+    Alert(String),
     /// It ended before a byte of an answer, so that the app may have been closing it all along.
     #[error("it closed the connection without an answer")]
     Unanswered,
@@ -151,17 +157,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         Box::new(Self { io, space: BytesMut::new(), head: Vec::new(), timer: None })
     }
 
-    /// Whether it is open and nothing has come on it unasked. What comes before its request would be taken for
-    /// the answer to whoever is next. A task that has had its turn (tokio's budget) is told so as well, but cannot
-    /// write either until it asks again.
-    fn poll_is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Ready when it was closed, by an alert of TLS perhaps, or something came on it unasked: what comes before its
+    /// request would be taken for the answer to whoever is next. A task that has had its turn (tokio's budget) is told
+    /// that it is quiet, but cannot write either until it asks again.
+    fn poll_unasked(&mut self, cx: &mut Context<'_>) -> Poll<Option<String>> {
         let mut byte = [0; 1];
-        Pin::new(&mut self.io).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_pending()
+        let read = Pin::new(&mut self.io).poll_read(cx, &mut ReadBuf::new(&mut byte));
+        read.map(|read| read.err().and_then(|error| alert_in(&error)))
     }
 
-    /// The same, for one that is not waited for.
+    /// Whether it is open and nothing has come on it unasked.
     pub fn is_quiet(&mut self) -> bool {
-        self.poll_is_quiet(&mut Context::from_waker(Waker::noop()))
+        self.poll_unasked(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// Sends a request that [`is_plain`] and waits for its answer's head. The request's table of fields is used
@@ -220,8 +227,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     async fn send(&mut self, until: Instant) -> Result<(), Fault> {
         let mut written = 0;
         poll_fn(|cx| {
-            if written == 0 && !self.poll_is_quiet(cx) {
-                return Poll::Ready(Err(Fault::Unsent));
+            if written == 0
+                && let Poll::Ready(alert) = self.poll_unasked(cx)
+            {
+                return Poll::Ready(Err(Fault::Unsent(alert)));
             }
             loop {
                 let polled = match self.head.get(written..) {
@@ -232,8 +241,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                     Poll::Ready(Ok(0)) if written == self.head.len() => return Poll::Ready(Ok(())),
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(broken(io::ErrorKind::WriteZero.into()))),
                     Poll::Ready(Ok(length)) => written += length,
-                    Poll::Ready(Err(_)) if written == 0 => return Poll::Ready(Err(Fault::Unsent)),
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(broken(error))),
+                    Poll::Ready(Err(error)) => {
+                        // Whoever leaves may have said why.
+                        let alert = match self.poll_unasked(cx) {
+                            Poll::Ready(alert) => alert,
+                            Poll::Pending => None,
+                        };
+                        return Poll::Ready(Err(match alert {
+                            // Of a record of TLS that went in part nobody can have read anything.
+                            alert if written == 0 => Fault::Unsent(alert),
+                            Some(alert) => Fault::Alert(alert),
+                            None => broken(error),
+                        }));
+                    }
                     Poll::Pending => return self.poll_late(cx, until).map(Err),
                 }
             }
@@ -302,6 +322,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
 /// Before a byte of the answer: whether the app hung up, or something else went wrong.
 fn broken(error: io::Error) -> Fault {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    if let Some(alert) = alert_in(&error) {
+        return Fault::Alert(alert);
+    }
     match error.kind() {
         BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Fault::Unanswered,
         _ => Fault::Broken(error),

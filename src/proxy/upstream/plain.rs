@@ -27,30 +27,35 @@ impl Kept for Box<Connection<Stream>> {
 }
 
 impl Upstream {
-    /// Sends a request that [`Outgoing::is_plain`] and waits for the head of the answer.
+    /// Sends a request that [`Outgoing::is_plain`] and waits for the head of the answer; over `fresh` rather than a
+    /// stream of its own, where nobody has spoken on any yet.
     pub(super) async fn exchange_plainly(
         &self,
         mut request: Outgoing<'_>,
         lease: &mut Lease,
+        fresh: Option<Stream>,
     ) -> Result<hyper::Response<AppBody>, Unanswered> {
         let now = Instant::now();
         let until = tokio::time::Instant::from_std(now) + self.settings.first_byte_timeout;
         while let Some((connection, idle_for)) = self.lean.pop(now, self.settings.pool_idle_timeout).await {
             match connection.exchange(&mut request, until).await {
                 Ok(answer) => return Ok(take(answer, lease)),
-                Err(Fault::Unsent) => {}
+                Err(Fault::Unsent(_)) => {}
                 Err(Fault::Unanswered) if idle_for > STALE && is_safe(&request) => {}
                 Err(fault) => return Err(self.plain_fault(fault).into()),
             }
         }
-        let stream = match timeout_at(until, self.dial_alone()).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(fault)) => return Err(fault.before(request.whole())),
-            Err(_) => return Err(self.plain_fault(Fault::Late).before(request.whole())),
+        let stream = match fresh {
+            Some(stream) => stream,
+            None => match timeout_at(until, self.dial_alone()).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(fault)) => return Err(fault.before(request.whole())),
+                Err(_) => return Err(self.plain_fault(Fault::Late).before(request.whole())),
+            },
         };
         match Connection::new(stream).exchange(&mut request, until).await {
             Ok(answer) => Ok(take(answer, lease)),
-            Err(fault @ Fault::Unsent) => Err(self.plain_fault(fault).before(request.whole())),
+            Err(fault @ Fault::Unsent(_)) => Err(self.plain_fault(fault).before(request.whole())),
             Err(fault) => Err(self.plain_fault(fault).into()),
         }
     }
@@ -59,7 +64,8 @@ impl Upstream {
         let address = self.address.clone();
         match fault {
             Fault::Late => UpstreamFault::FirstByteTimeout { address },
-            Fault::Unsent | Fault::Unanswered => UpstreamFault::Ended { address, cause: fault.to_string() },
+            Fault::Alert(cause) | Fault::Unsent(Some(cause)) => UpstreamFault::Handshake { address, cause },
+            Fault::Unsent(None) | Fault::Unanswered => UpstreamFault::Ended { address, cause: fault.to_string() },
             Fault::Broken(_) | Fault::Misbehaved(_) => UpstreamFault::Misbehaved { address, cause: fault.to_string() },
         }
     }

@@ -13,12 +13,14 @@ use hyper::{Response, Version};
 use tokio::time::timeout_at;
 
 use super::body::AppBody;
-use super::connection::{Connection, Failed, Why};
-use super::dial::Offer;
+use super::connection::{Failed, Why};
+use super::dial::{Offer, Stream};
 use super::fault::{Unanswered, UpstreamFault};
 use super::h2::{Multiplexed, Ticket};
+use super::lean::is_plain;
 use super::{Lease, STALE, Upstream, interim, is_safe, spare};
 use crate::http::{Body, Request};
+use crate::proxy::outgoing::Outgoing;
 use crate::route::Transport;
 
 /// How often a request is tried that apps refuse without having looked at it.
@@ -37,8 +39,8 @@ pub(super) struct Shared {
 /// Where a request goes.
 enum Way {
     Shared(Ticket),
-    /// A connection of its own.
-    Alone,
+    /// A connection of its own, by HTTP/1.1; this one, when it was just opened to find that out.
+    Alone(Option<Box<Stream>>),
 }
 
 impl Shared {
@@ -51,6 +53,11 @@ impl Shared {
     /// Closes what has been unused for longer than `limit`, or was ended by the app.
     pub(super) fn sweep(&self, limit: Duration) {
         self.lock().retain(|connection| connection.is_open() && connection.idle_for() <= limit);
+    }
+
+    /// Whether the app speaks HTTP/1.1 although it may speak HTTP/2.
+    pub(super) fn has_chosen_http1(&self) -> bool {
+        self.is_http1.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Multiplexed>>> {
@@ -70,13 +77,19 @@ impl Upstream {
             // A tunnel takes a whole connection, and HTTP/1.1.
             return match self.address.transport {
                 Transport::H2c => Err(UpstreamFault::NoTunnel { address: self.address.clone() }.before(request)),
-                Transport::Http | Transport::Https => self.exchange_alone(request, lease, now).await,
+                Transport::Http | Transport::Https => self.exchange_alone(request, lease, now, None).await,
             };
         }
         for attempt in 1.. {
             let ticket = match self.find_way().await {
                 Ok(Way::Shared(ticket)) => ticket,
-                Ok(Way::Alone) => return self.exchange_alone(request, lease, now).await,
+                Ok(Way::Alone(fresh)) => {
+                    let fresh = fresh.map(|stream| *stream);
+                    return match is_plain(&request) {
+                        true => self.exchange_plainly(Outgoing::from(request), lease, fresh).await,
+                        false => self.exchange_alone(request, lease, now, fresh).await,
+                    };
+                }
                 Err(fault) => return Err(fault.before(request)),
             };
             let may_repeat = is_safe(&request) && ticket.idle_for > STALE;
@@ -117,8 +130,8 @@ impl Upstream {
     }
 
     fn way_at_hand(&self) -> Option<Way> {
-        if self.shared.is_http1.load(Ordering::Relaxed) {
-            return Some(Way::Alone);
+        if self.shared.has_chosen_http1() {
+            return Some(Way::Alone(None));
         }
         self.shared.ticket().map(Way::Shared)
     }
@@ -127,9 +140,7 @@ impl Upstream {
         let (stream, version) = self.dial(Offer::Any).await?;
         if version != Version::HTTP_2 {
             self.shared.is_http1.store(true, Ordering::Relaxed);
-            let connection = Connection::open(stream).await.map_err(|why| self.fault(why))?;
-            self.pool.push(connection);
-            return Ok(Way::Alone);
+            return Ok(Way::Alone(Some(Box::new(stream))));
         }
         let connection = Multiplexed::open(stream).await.map_err(|why| self.fault(why))?;
         let ticket = connection.ticket();

@@ -211,3 +211,11 @@ fn key(file: &Path) -> Result<PrivateKeyDer<'static>, Problem> {
 fn read(file: &Path) -> Result<Vec<u8>, Problem> {
     std::fs::read(file).map_err(|cause| Problem::Unreadable { file: file.to_owned(), cause })
 }
+
+/// The alert that the other side ended TLS with, when that is what happened.
+pub(super) fn alert_in(error: &io::Error) -> Option<String> {
+    match error.get_ref()?.downcast_ref() {
+        Some(fault @ rustls::Error::AlertReceived(_)) => Some(fault.to_string()),
+        _ => None,
+    }
+}

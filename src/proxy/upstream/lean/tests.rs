@@ -300,7 +300,7 @@ async fn an_answer_before_its_request_is_given_to_nobody() {
     let (ours, mut theirs) = duplex(4096);
     theirs.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen").await.unwrap();
     let fault = Connection::new(ours).exchange(&mut request(Method::GET), soon()).await.err().unwrap();
-    assert!(matches!(fault, Fault::Unsent), "{fault:?}");
+    assert!(matches!(fault, Fault::Unsent(_)), "{fault:?}");
     let mut said = Vec::new();
     theirs.read_to_end(&mut said).await.unwrap();
     assert_eq!(said, b"", "the request was sent all the same");
@@ -312,7 +312,7 @@ async fn a_connection_that_was_closed_meanwhile_takes_no_request() {
     drop(theirs);
     let mut asked = request(Method::POST);
     let fault = Connection::new(ours).exchange(&mut asked, soon()).await.err().unwrap();
-    assert!(matches!(fault, Fault::Unsent), "{fault:?}");
+    assert!(matches!(fault, Fault::Unsent(_)), "{fault:?}");
     assert_eq!(asked.headers().len(), 3, "it can be sent again");
 }
 
