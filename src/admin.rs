@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use hyper::header::{ALLOW, HOST, HeaderValue};
 use hyper::{Method, StatusCode, Version};
@@ -14,18 +14,58 @@ use crate::http::target::authority;
 use crate::http::{self, Request, Response};
 use crate::telemetry::Metrics;
 
+/// Whether people can sign in, as far as this process can tell: a provider has answered, there is a certificate to
+/// show, and no shutdown has begun.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<AtomicU8>);
+
+const ANSWERED: u8 = 1;
+const CERTIFIED: u8 = 2;
+const CLOSING: u8 = 4;
+
+impl Readiness {
+    /// A provider has answered; whether everything is ready by that.
+    pub fn is_answered(&self) -> bool {
+        self.note(ANSWERED)
+    }
+
+    /// There is a certificate to show, or none is needed; whether everything is ready by that.
+    pub fn is_certified(&self) -> bool {
+        self.note(CERTIFIED)
+    }
+
+    /// A shutdown has begun.
+    pub fn is_closing(&self) {
+        self.note(CLOSING);
+    }
+
+    fn note(&self, what: u8) -> bool {
+        let before = self.0.fetch_or(what, Ordering::AcqRel);
+        before != before | what && before | what == ANSWERED | CERTIFIED
+    }
+
+    /// Nothing, or what is still waited for.
+    fn lacks(&self) -> Option<&'static str> {
+        match self.0.load(Ordering::Acquire) {
+            state if state == ANSWERED | CERTIFIED => None,
+            ANSWERED => Some("not ready: no certificate yet, and the log says why\n"),
+            _ => Some("not ready: starting or shutting down\n"),
+        }
+    }
+}
+
 /// What the operator's listener answers from.
 #[derive(Clone)]
 pub struct Operator {
     metrics: Arc<Metrics>,
-    ready: Arc<AtomicBool>,
+    ready: Readiness,
     hosts: Arc<[String]>,
 }
 
 impl Operator {
-    /// `ready` is set by `gateway` when every door is open, and cleared when a shutdown begins; `hosts` are the names,
-    /// in lower case, by which it may be asked beside addresses and `localhost`.
-    pub fn new(metrics: Arc<Metrics>, ready: Arc<AtomicBool>, hosts: &[String]) -> Self {
+    /// `ready` is kept by `gateway`; `hosts` are the names, in lower case, by which it may be asked beside addresses and
+    /// `localhost`.
+    pub fn new(metrics: Arc<Metrics>, ready: Readiness, hosts: &[String]) -> Self {
         Self { metrics, ready, hosts: hosts.into() }
     }
 
@@ -61,8 +101,10 @@ impl Operator {
         }
         match request.uri().path() {
             "/livez" => http::text(StatusCode::OK, "alive\n"),
-            "/readyz" if self.ready.load(Ordering::Acquire) => http::text(StatusCode::OK, "ready\n"),
-            "/readyz" => http::text(StatusCode::SERVICE_UNAVAILABLE, "not ready: starting or shutting down\n"),
+            "/readyz" => match self.ready.lacks() {
+                None => http::text(StatusCode::OK, "ready\n"),
+                Some(words) => http::text(StatusCode::SERVICE_UNAVAILABLE, words),
+            },
             "/metrics" => http::answer(StatusCode::OK, Metrics::CONTENT_TYPE, self.metrics.encode()),
             _ => http::text(StatusCode::NOT_FOUND, "the operator's listener has /livez, /readyz and /metrics\n"),
         }
@@ -89,7 +131,12 @@ mod tests {
     }
 
     fn operator(ready: bool) -> Operator {
-        Operator::new(Arc::new(Metrics::new()), Arc::new(AtomicBool::new(ready)), &["gate.internal".to_owned()])
+        let readiness = Readiness::default();
+        if ready {
+            readiness.is_certified();
+            readiness.is_answered();
+        }
+        Operator::new(Arc::new(Metrics::new()), readiness, &["gate.internal".to_owned()])
     }
 
     #[tokio::test]
@@ -97,8 +144,15 @@ mod tests {
         let operator = operator(false);
         assert_eq!(ask(&operator, Method::GET, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(ask(&operator, Method::GET, "/livez").await.0, StatusCode::OK);
-        operator.ready.store(true, Ordering::Release);
+        assert!(!operator.ready.is_answered());
+        let (status, words) = ask(&operator, Method::GET, "/readyz").await;
+        assert!(status == StatusCode::SERVICE_UNAVAILABLE && words.contains("no certificate yet"), "{words}");
+        // Told once.
+        assert!(operator.ready.is_certified() && !operator.ready.is_certified());
         assert_eq!(ask(&operator, Method::HEAD, "/readyz?verbose").await.0, StatusCode::OK);
+        operator.ready.is_closing();
+        assert!(!operator.ready.is_answered());
+        assert_eq!(ask(&operator, Method::GET, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
     }
 
     #[tokio::test]

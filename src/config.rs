@@ -3,6 +3,7 @@
 //! Only this family knows TOML, environment variables or figment; whoever holds a [`Config`] holds one that
 //! was checked as a whole. Made by [`file::load`] and [`file::read`], consumed by `gateway::start`.
 
+mod acme;
 mod apps;
 mod credential;
 pub mod file;

@@ -8,6 +8,7 @@ mod certificates;
 mod doors;
 mod grpc;
 mod house;
+mod orders;
 mod record;
 mod redirect;
 mod running;

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::problem::{Place, Problem, Problems};
 use super::reader::Reader;
 use super::source::{PREFIX, Sources};
-use super::{Config, front, headers, providers, routes, tls, upstream};
+use super::{Config, acme, front, headers, providers, routes, tls, upstream};
 use crate::proxy;
 
 /// Reads the file at `path` and the process's environment.
@@ -67,8 +67,10 @@ fn sections(reader: &Reader) -> Option<Config> {
     let routes = routes::read(&root, &front, upstream.as_ref(), &mut notes);
     root.finish();
     let (limits, login_body) = limits?;
-    let (server, routes) = (front.server(limits)?, routes?);
-    if let Some(settings) = &server.tls {
+    let (mut server, routes) = (front.server(limits)?, routes?);
+    if let Some(settings) = &mut server.tls {
+        acme::complete(&root, settings, &routes.origins)?;
+        acme::notes(settings, &server.listen, &mut notes);
         tls::notes(settings, &routes.origins, &mut notes);
     }
     Some(Config {

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::acme;
 use super::problem::Wrong;
 use super::reader::{Table, Written};
 use super::value::{choice, duration};
@@ -23,8 +24,13 @@ const TEN_YEARS: Duration = Duration::from_secs(10 * 366 * 86_400);
 /// `Some(None)` is plain text, `None` what was complained about.
 pub(super) fn read(root: &Table<'_>) -> Option<Option<Settings>> {
     let table = root.table("tls");
-    let first = pair(&table);
-    let others = table.tables("more");
+    let ordered = acme::read(&table);
+    // Certificates that are ordered may be all that there are.
+    let brings = !table.has("acme") || table.has("certificate") || table.has("private_key");
+    let (first, others) = (brings.then(|| pair(&table)), table.tables("more"));
+    if !brings {
+        note_pair(&table);
+    }
     // Not lazily: each table's problems are told.
     let others: Vec<_> = others.iter().map(|table| (pair(table), table.finish()).0).collect();
     let authorities = authorities(&table);
@@ -41,8 +47,15 @@ pub(super) fn read(root: &Table<'_>) -> Option<Option<Settings>> {
     if !root.has("tls") {
         return Some(None);
     }
-    let pairs = std::iter::once(first).chain(others).collect::<Option<_>>()?;
-    Some(Some(Settings { pairs, client_authorities: authorities?, min_version: min_version?, hsts: hsts? }))
+    let pairs = first.into_iter().chain(others).collect::<Option<_>>()?;
+    let (client_authorities, min_version, hsts) = (authorities?, min_version?, hsts?);
+    Some(Some(Settings { pairs, ordered: ordered?, client_authorities, min_version, hsts }))
+}
+
+/// The keys are known even where they need not be written.
+fn note_pair(table: &Table<'_>) {
+    table.ask("certificate", None);
+    table.ask("private_key", None);
 }
 
 /// A certificate and its key.
@@ -82,7 +95,7 @@ fn file(table: &Table<'_>, key: &str, instead: &str) -> Option<PathBuf> {
     table.get(key, None, Written::Text, |text| openable(table, text, instead))
 }
 
-fn openable(table: &Table<'_>, text: &str, instead: &str) -> Result<PathBuf, Wrong> {
+pub(super) fn openable(table: &Table<'_>, text: &str, instead: &str) -> Result<PathBuf, Wrong> {
     let path = table.reader.sources.resolve(text);
     match std::fs::File::open(&path) {
         Ok(_) => Ok(path),

@@ -10,14 +10,20 @@ use std::time::Duration;
 use hyper::header::HeaderValue;
 use tokio::sync::Notify;
 
+use crate::admin::Readiness;
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::http::client::SetupProblem;
 use crate::http::{Peer, Response, Scheme};
-use crate::server::tls::{Change, Occasion, Outcome, Problem, Reloader, Settings, Tls};
+use crate::server::tls::acme::Orders;
+use crate::server::tls::{Change, Occasion, Outcome, Pair, Problem, Reloader, Settings, Tls};
 use crate::telemetry::Metrics;
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// What is said once all that people need is there.
+pub(super) const READY: &str = "ready: people can sign in";
 
 /// Certificates are renewed before their last weeks.
 const SOON: Duration = Duration::from_secs(30 * 86_400);
@@ -32,7 +38,7 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(settings: Option<&Settings>, tls: Option<&Arc<Tls>>) -> Self {
-        let several = tls.filter(|_| settings.is_some_and(|settings| settings.pairs.len() > 1)).cloned();
+        let several = tls.filter(|_| settings.is_some_and(|settings| settings.sources().len() > 1)).cloned();
         let age = settings.and_then(|settings| settings.hsts);
         let hsts = age.and_then(|age| HeaderValue::try_from(format!("max-age={}", age.as_secs())).ok());
         Self { several, hsts }
@@ -63,40 +69,66 @@ pub(super) fn open(config: &Config, metrics: &Metrics) -> Result<Option<(Arc<Tls
     let hosts: Vec<String> = config.origins.iter().map(|origin| origin.host().to_owned()).collect();
     let (tls, reloader) = Tls::open(settings.clone(), hosts.clone())?;
     greet(&tls, settings, &hosts, Timestamp::now());
-    let files: Vec<_> = settings.pairs.iter().map(|files| files.certificate.display().to_string()).collect();
+    let sources = settings.sources().into_iter();
+    let files: Vec<_> = sources.map(|source| source.files.certificate.display().to_string()).collect();
     let shown = Arc::clone(&tls);
     metrics.watch_certificates(move || {
-        let ends = shown.pairs().into_iter().map(|pair| pair.validity().map_or(0, |validity| validity.not_after.0));
+        let end = |pair: Option<Arc<Pair>>| pair?.validity().map(|validity| validity.not_after.0);
+        let ends = shown.pairs().into_iter().map(|pair| end(pair).unwrap_or_default());
         files.iter().cloned().zip(ends).collect()
     });
     Ok(Some((tls, reloader)))
 }
 
+/// Who orders certificates, where they are ordered.
+pub(super) fn orders(config: &Config, tls: Option<&Arc<Tls>>) -> Result<Option<Orders>, SetupProblem> {
+    let settings = config.server.tls.as_ref().and_then(|settings| settings.ordered.clone());
+    let challenges = tls.and_then(|tls| tls.challenges());
+    settings.zip(challenges).map(|(settings, challenges)| Orders::new(settings, Arc::clone(challenges))).transpose()
+}
+
 /// Tells at the start what is shown, and what visitors will not accept.
 fn greet(tls: &Tls, settings: &Settings, hosts: &[String], now: Timestamp) {
-    let pairs = tls.pairs();
-    for (pair, files) in pairs.iter().zip(&settings.pairs) {
-        let (file, names) = (files.certificate.display(), pair.names().join(" "));
+    let (pairs, sources) = (tls.pairs(), settings.sources());
+    for (pair, source) in pairs.iter().zip(&sources) {
+        let Some(pair) = pair else { continue };
+        let (file, names) = (source.files.certificate.display(), pair.names().join(" "));
         let Some(validity) = pair.validity() else { continue };
         let until = date(validity.not_after);
         if now < validity.not_before || now > validity.not_after {
             tracing::error!(%file, names, until, "a certificate is not valid now: browsers refuse it");
-        } else if validity.not_after.since(now) < SOON {
+        } else if source.ordered_for.is_none() && validity.not_after.since(now) < SOON {
             tracing::warn!(%file, names, until, "a certificate ends soon: renew it");
         } else {
             tracing::info!(%file, names, until, "a certificate is shown");
         }
     }
-    for host in hosts.iter().filter(|host| !pairs.iter().any(|pair| pair.covers(host))) {
+    let is_ordered = |host: &String| sources.iter().any(|source| source.ordered_for.as_ref() == Some(host));
+    let is_covered = |host: &String| pairs.iter().flatten().any(|pair| pair.covers(host));
+    for host in hosts.iter().filter(|host| !is_ordered(host) && !is_covered(host)) {
         tracing::warn!(host, "no certificate in [tls] was made for this host: browsers will warn of it");
     }
 }
 
-/// Looks at the files until it is dropped; at once, and at all of them, whenever `asked` says so.
-pub(super) async fn keep_fresh(mut reloader: Reloader, asked: Arc<Notify>, metrics: Arc<Metrics>) {
+/// Looks at the files until it is dropped; at once, and at all of them, whenever `asked` says so. The gateway is
+/// ready once there is anything to show. Passes on to `hurry` what it was asked.
+pub(super) async fn keep_fresh(
+    mut reloader: Reloader,
+    asked: &Notify,
+    hurry: &Notify,
+    metrics: &Metrics,
+    ready: &Readiness,
+) {
+    let tls = Arc::clone(reloader.tls());
     loop {
+        if tls.shows_any() && ready.is_certified() {
+            tracing::info!("{READY}");
+        }
         let occasion = tokio::select! {
-            () = asked.notified() => Occasion::Asked,
+            () = asked.notified() => {
+                hurry.notify_one();
+                Occasion::Asked
+            }
             () = tokio::time::sleep(LOOK) => Occasion::Time,
         };
         // Files may lie where reading takes its time.
@@ -106,7 +138,7 @@ pub(super) async fn keep_fresh(mut reloader: Reloader, asked: Arc<Notify>, metri
             return std::future::pending().await;
         };
         reloader = looked;
-        changes.iter().for_each(|change| tell(change, &metrics));
+        changes.iter().for_each(|change| tell(change, metrics));
     }
 }
 
@@ -130,7 +162,7 @@ fn tell(change: &Change, metrics: &Metrics) {
     }
 }
 
-fn date(moment: Timestamp) -> String {
+pub(super) fn date(moment: Timestamp) -> String {
     let moment =
         i64::try_from(moment.0).ok().and_then(|seconds| time::OffsetDateTime::from_unix_timestamp(seconds).ok());
     moment.map(|moment| moment.date().to_string()).unwrap_or_default()
@@ -146,7 +178,7 @@ mod tests {
     fn browsers_are_told_of_tls_over_tls_alone() {
         let min_version = MinVersion::default();
         let hsts = Some(Duration::from_secs(300));
-        let settings = Settings { pairs: Vec::new(), client_authorities: Vec::new(), min_version, hsts };
+        let settings = Settings { pairs: Vec::new(), ordered: None, client_authorities: Vec::new(), min_version, hsts };
         let transport = Transport::new(Some(&settings), None);
         let told = |scheme| {
             let mut response = Response::new(Body::Empty);

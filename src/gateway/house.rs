@@ -9,7 +9,6 @@ use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,11 +16,12 @@ use tokio::runtime;
 use tokio::sync::Notify;
 
 use super::Gateway;
-use super::certificates::{self, Transport, keep_fresh};
+use super::certificates::{self, READY, Transport, keep_fresh};
 use super::doors::{self, Doors};
+use super::orders::keep_ordered;
 use super::redirect::{NAME, Redirect};
 use super::running::Running;
-use crate::admin::Operator;
+use crate::admin::{Operator, Readiness};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::identity::SetupProblem;
@@ -34,6 +34,7 @@ use crate::proxy::{self, Proxy};
 use crate::route::{self, Routes};
 use crate::secret::NoRandomness;
 use crate::server::listen::{self, Listener, Opened};
+use crate::server::tls::acme::Orders;
 use crate::server::tls::{self, Reloader, Tls};
 use crate::server::{self, Door, Drain, Events, Limits};
 use crate::session::Sessions;
@@ -68,6 +69,9 @@ pub enum StartProblem {
     /// The certificate or its key.
     #[error(transparent)]
     Tls(#[from] tls::Problem),
+    /// Whom certificates are ordered from.
+    #[error("certificates cannot be ordered: {0}")]
+    Orders(#[from] crate::http::client::SetupProblem),
     /// The provider's settings.
     #[error(transparent)]
     Provider(#[from] SetupProblem),
@@ -106,12 +110,16 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
     let metrics = Arc::new(Metrics::new());
     let access = AccessLog::start(&config.log).map_err(StartProblem::Thread)?;
     let (tls, reloader) = certificates::open(&config, &metrics)?.unzip();
+    let orders = certificates::orders(&config, tls.as_ref())?;
     let cores = config.server.workers.max(1);
     let Doors { front, redirect, operator } = doors::open(&config)?;
     let operator_address = operator.as_ref().and_then(Opened::address);
     let operator_listener = operator.and_then(|mut opened| opened.listeners.pop()?.pop());
 
-    let ready = Arc::new(AtomicBool::new(false));
+    let ready = Readiness::default();
+    if tls.as_ref().is_none_or(|tls| tls.shows_any()) {
+        ready.is_certified();
+    }
     let house = Arc::new(build_house(&config, &metrics, tls.clone())?);
     let events = doors::events(Arc::clone(&metrics));
     let mut running = Running {
@@ -122,7 +130,7 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
         drain: house.drain.clone(),
         operator_drain: Drain::new(),
         deadline: config.server.drain,
-        ready: Arc::clone(&ready),
+        ready: ready.clone(),
         cores: Vec::with_capacity(cores),
         operator: None,
         access,
@@ -156,7 +164,7 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
             Arc::clone(&house),
             ready,
             running.operator_drain.clone(),
-            reloader.map(|reloader| (reloader, Arc::clone(&running.reread))),
+            reloader.map(|reloader| (reloader, orders, Arc::clone(&running.reread))),
         ),
     )?);
     Ok(running)
@@ -258,18 +266,12 @@ async fn serve(door: Door, gateway: Arc<Gateway>, drain: Drain) {
 async fn attend_operator(
     listener: Option<Listener>,
     house: Arc<House>,
-    ready: Arc<AtomicBool>,
+    ready: Readiness,
     drain: Drain,
-    certificates: Option<(Reloader, Arc<Notify>)>,
+    certificates: Option<(Reloader, Option<Orders>, Arc<Notify>)>,
 ) {
-    let metrics = Arc::clone(&house.metrics);
-    let freshness = async {
-        match certificates {
-            Some((reloader, asked)) => keep_fresh(reloader, asked, metrics).await,
-            None => std::future::pending().await,
-        }
-    };
-    let warmth = keep_warm(Arc::clone(&house), Arc::clone(&ready));
+    let freshness = keep_certificates(certificates, Arc::clone(&house), ready.clone());
+    let warmth = keep_warm(Arc::clone(&house), ready.clone());
     let operator = Operator::new(Arc::clone(&house.metrics), ready, &house.operator_hosts);
     let served = async {
         let Some(listener) = listener else {
@@ -301,14 +303,34 @@ async fn attend_operator(
     }
 }
 
+/// Looks after certificates where TLS is spoken: those that lie in files, and those that are ordered.
+async fn keep_certificates(
+    certificates: Option<(Reloader, Option<Orders>, Arc<Notify>)>,
+    house: Arc<House>,
+    ready: Readiness,
+) {
+    let Some((reloader, orders, asked)) = certificates else { return std::future::pending().await };
+    let hurry = Arc::new(Notify::new());
+    let ordered = async {
+        if let Some(orders) = orders {
+            tokio::select! {
+                () = keep_ordered(orders, Arc::clone(&hurry), Arc::clone(&house.metrics)) => {}
+                // Whoever comes for a proof finds this door closed.
+                () = house.drain.cancelled() => {}
+            }
+        }
+    };
+    tokio::join!(keep_fresh(reloader, &asked, &hurry, &house.metrics, &ready), ordered);
+}
+
 /// Fetches discovery and keys, or metadata, before the first visitor needs them. The gateway is ready once one of the
 /// providers has answered: another that does not must keep nobody from signing in there.
-async fn keep_warm(house: Arc<House>, ready: Arc<AtomicBool>) {
+async fn keep_warm(house: Arc<House>, ready: Readiness) {
     let entrances = house.login.entrances.iter();
     futures_util::future::join_all(entrances.map(|entrance| keep_one_warm(entrance, &house.drain, &ready))).await;
 }
 
-async fn keep_one_warm(entrance: &Entrance, drain: &Drain, ready: &AtomicBool) {
+async fn keep_one_warm(entrance: &Entrance, drain: &Drain, ready: &Readiness) {
     let provider = entrance.name();
     let mut answers = false;
     loop {
@@ -318,8 +340,8 @@ async fn keep_one_warm(entrance: &Entrance, drain: &Drain, ready: &AtomicBool) {
                     tracing::info!(%provider, "the identity provider answers");
                 }
                 answers = true;
-                if !drain.is_draining() && !ready.swap(true, Ordering::AcqRel) {
-                    tracing::info!("ready: people can sign in");
+                if !drain.is_draining() && ready.is_answered() {
+                    tracing::info!("{READY}");
                 }
                 KEEP_WARM
             }

@@ -4,12 +4,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::admin::Readiness;
 use crate::server::listen::SocketFile;
 use crate::server::{Drain, Place};
 use crate::telemetry::AccessLog;
@@ -28,7 +28,7 @@ pub struct Running {
     /// The operator's listener answers until the front door is closed.
     pub(super) operator_drain: Drain,
     pub(super) deadline: Duration,
-    pub(super) ready: Arc<AtomicBool>,
+    pub(super) ready: Readiness,
     pub(super) cores: Vec<JoinHandle<()>>,
     pub(super) operator: Option<JoinHandle<()>>,
     pub(super) access: AccessLog,
@@ -41,7 +41,7 @@ impl Running {
     /// Closes the doors; running requests, streams and tunnels may go on until `drain`, then they are cut.
     /// Returns when every thread has ended.
     pub async fn shutdown(mut self) {
-        self.ready.store(false, Ordering::Release);
+        self.ready.is_closing();
         self.drain.begin();
         // From here on nobody answers there, and the next gateway may begin.
         self.files.clear();
@@ -60,7 +60,8 @@ impl Running {
         self.access.stop();
     }
 
-    /// Reads the certificates again, at once and whether or not their files have changed: for SIGHUP.
+    /// Reads the certificates again, at once and whether or not their files have changed, and orders again what could
+    /// not be ordered: for SIGHUP.
     pub fn reread_certificates(&self) {
         self.reread.notify_one();
     }

@@ -58,6 +58,11 @@ pub enum Event {
         /// In the words of rustls.
         cause: String,
     },
+    /// An authority came for the proof that a host is ours, and was shown it.
+    ProofShown {
+        /// Who.
+        peer: Remote,
+    },
     /// A client spoke plain HTTP where TLS is spoken.
     PlainText {
         /// Who.
@@ -134,6 +139,7 @@ impl Event {
             Self::ProxyHeaderTimeout { .. } => "proxy_header_timeout",
             Self::HandshakeTimeout { .. } => "handshake_timeout",
             Self::HandshakeFailed { .. } => "handshake_failed",
+            Self::ProofShown { .. } => "proof_shown",
             Self::PlainText { .. } => "plain_text",
             Self::ClientRefused { fault, .. } => fault.name(),
             Self::HeaderTimeout { .. } => "header_timeout",
@@ -158,6 +164,7 @@ impl Event {
             | Self::ProxyHeaderTimeout { peer }
             | Self::HandshakeTimeout { peer }
             | Self::HandshakeFailed { peer, .. }
+            | Self::ProofShown { peer }
             | Self::PlainText { peer }
             | Self::ClientRefused { peer, .. }
             | Self::HeaderTimeout { peer }
@@ -178,6 +185,7 @@ impl fmt::Display for Event {
         match self {
             Self::AcceptFailed { cause } => write!(f, "a connection could not be accepted: {cause}"),
             Self::HandshakeFailed { cause, .. } => write!(f, "a TLS handshake failed: {cause}"),
+            Self::ProofShown { .. } => f.write_str("an authority was shown the proof that a host is ours"),
             Self::PlainText { .. } => f.write_str("plain HTTP came where TLS is spoken"),
             Self::ClientRefused { fault, cause, .. } => write!(f, "{} ({cause})", fault.words()),
             Self::Malformed { cause, .. } => write!(f, "a request could not be read: {cause}"),

@@ -1,15 +1,17 @@
 //! A TLS handshake under its deadline, or why there was none.
 //!
 //! Whoever speaks plain HTTP instead is told so in plain HTTP. That is no guess between two protocols: TLS alone is
-//! served, and the deadline covers the first byte as well. Called by `server::connection`.
+//! served, and the deadline covers the first byte as well. An authority that comes for the proof that a host is ours
+//! (RFC 8737) is shown it and goes: such a connection never reaches HTTP. Called by `server::connection`.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
-use tokio_rustls::TlsAcceptor;
+use rustls::server::Acceptor;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use super::event::Event;
 use super::socket::Socket;
@@ -35,16 +37,25 @@ pub(super) async fn shake_hands(
     let handshake = async {
         if speaks_http(&mut socket).await? {
             say_last(&socket, TLS_ALONE);
-            return Ok(None);
+            return Ok(Err(Event::PlainText { peer: remote }));
         }
         let wire = Wire::new(socket, WRITE_TIMEOUT, Arc::clone(activity), Some(permit));
-        let stream = TlsAcceptor::from(Arc::clone(&now.config)).accept(wire).await?;
+        let stream = match tls.challenges().filter(|challenges| challenges.are_pending()) {
+            None => TlsAcceptor::from(Arc::clone(&now.config)).accept(wire).await?,
+            Some(challenges) => {
+                let start = LazyConfigAcceptor::new(Acceptor::default(), wire).await?;
+                if let Some(proof) = challenges.answer(&start.client_hello()) {
+                    start.into_stream(proof).await?.shutdown().await?;
+                    return Ok(Err(Event::ProofShown { peer: remote }));
+                }
+                start.into_stream(Arc::clone(&now.config)).await?
+            }
+        };
         let shown = now.shown(stream.get_ref().1.server_name());
-        Ok(Some((stream, shown)))
+        Ok(Ok((stream, shown)))
     };
     match tokio::time::timeout(limit, handshake).await {
-        Ok(Ok(Some(secured))) => Ok(secured),
-        Ok(Ok(None)) => Err(Event::PlainText { peer: remote }),
+        Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => Err(refused(remote, &error)),
         Err(_) => Err(Event::HandshakeTimeout { peer: remote }),
     }

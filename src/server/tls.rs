@@ -5,6 +5,7 @@
 //! value, swapped whole, so that a handshake sees the old or the new and an open connection neither. Called by
 //! `gateway`, `config` and `cli check`.
 
+pub mod acme;
 mod choice;
 mod client;
 mod pair;
@@ -36,8 +37,11 @@ const RESUMABLE_SESSIONS: usize = 20_000;
 /// How a door speaks TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Certificates and keys, at least one. The first is shown to whoever asks for none of the others' names.
+    /// Certificates and keys that the operator brings, before those that are ordered. The first of all is shown to
+    /// whoever asks for none of the others' names.
     pub pairs: Vec<Files>,
+    /// Certificates that are ordered; at least one, where the operator brings none.
+    pub ordered: Option<acme::Settings>,
     /// PEM: who may sign the certificates that clients then have to show; none are asked for when it is empty.
     pub client_authorities: Vec<PathBuf>,
     /// The oldest version that is spoken.
@@ -65,7 +69,27 @@ impl MinVersion {
     }
 }
 
+/// Where a certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Where it lies.
+    pub files: Files,
+    /// The host that it is ordered for: it need not be there yet.
+    pub ordered_for: Option<String>,
+}
+
 impl Settings {
+    /// Every certificate, in the order in which they are preferred.
+    pub fn sources(&self) -> Vec<Source> {
+        let brought = self.pairs.iter().map(|files| Source { files: files.clone(), ordered_for: None });
+        let ordered = self.ordered.iter().flat_map(|settings| {
+            let folder = acme::Folder::of(settings);
+            let source = move |name: &String| Source { files: folder.files(name), ordered_for: Some(name.clone()) };
+            settings.names.iter().map(source)
+        });
+        brought.chain(ordered).collect()
+    }
+
     /// Checks the authorities alone, as [`Tls::open`] would: for `config`.
     ///
     /// # Errors
@@ -78,6 +102,8 @@ impl Settings {
 /// What a door shows and demands in handshakes, as it is now.
 pub struct Tls {
     current: ArcSwap<Current>,
+    /// Where certificates are ordered.
+    challenges: Option<Arc<acme::Challenges>>,
 }
 
 /// The same at one time.
@@ -111,9 +137,19 @@ impl Tls {
         self.current.load().choice.fits(shown, host)
     }
 
-    /// The certificates that are shown now, in the order of the settings.
-    pub fn pairs(&self) -> Vec<Arc<Pair>> {
-        self.current.load().choice.pairs().to_vec()
+    /// The certificates that are shown now, in the order of [`Settings::sources`]; none where one is awaited.
+    pub fn pairs(&self) -> Vec<Option<Arc<Pair>>> {
+        self.current.load().choice.pairs()
+    }
+
+    /// Whether there is anything to show.
+    pub fn shows_any(&self) -> bool {
+        self.pairs().iter().any(Option::is_some)
+    }
+
+    /// What is shown to those who want proofs, where certificates are ordered.
+    pub fn challenges(&self) -> Option<&Arc<acme::Challenges>> {
+        self.challenges.as_ref()
     }
 }
 

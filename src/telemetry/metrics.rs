@@ -61,6 +61,7 @@ pub struct Metrics {
     server: Labelled,
     upstream: Labelled,
     reloads: Labelled,
+    orders: Labelled,
     connections: Gauge,
 }
 
@@ -72,7 +73,7 @@ impl Metrics {
         let (refusals, server, upstream) = <(Labelled, Labelled, Labelled)>::default();
         let sign_ins = SignIns::default();
         let single_logouts = SingleLogouts::default();
-        let (reloads, connections) = (Labelled::default(), Gauge::default());
+        let (reloads, orders, connections) = (Labelled::default(), Labelled::default(), Gauge::default());
         registry.register("sign_ins", "Sign-ins by provider and how they ended", sign_ins.clone());
         let help = "Messages of single logout by provider, who began it and what came of them";
         registry.register("single_logouts", help, single_logouts.clone());
@@ -80,10 +81,11 @@ impl Metrics {
         registry.register("server_events", "What happened at the listeners, by event", server.clone());
         registry.register("upstream_events", "What happened towards the apps, by event", upstream.clone());
         registry.register("certificate_reloads", "Certificate files that were changed, by outcome", reloads.clone());
+        registry.register("certificate_orders", "Certificates that were ordered, by outcome", orders.clone());
         registry.register("connections", "Open client connections, tunnels included", connections.clone());
         registry.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register_collector(Box::new(Arc::clone(&house)));
-        Self { registry, house, sign_ins, single_logouts, refusals, server, upstream, reloads, connections }
+        Self { registry, house, sign_ins, single_logouts, refusals, server, upstream, reloads, orders, connections }
     }
 
     /// Counters for one route, for one worker to keep: each call makes new ones, all are summed.
@@ -139,6 +141,11 @@ impl Metrics {
     /// Certificate files were changed, with `outcome`: `replaced` or `refused`.
     pub fn certificate_reload(&self, outcome: &'static str) {
         self.reloads.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// A certificate was ordered from an authority, with `outcome`: `issued` or `failed`.
+    pub fn certificate_order(&self, outcome: &'static str) {
+        self.orders.get_or_create(&[("outcome", outcome)]).inc();
     }
 
     /// How to learn when each certificate ends, by its file, in seconds since the epoch, when somebody asks.

@@ -7,10 +7,12 @@ mod app;
 mod attacks;
 mod authority;
 mod browser;
+mod pebble;
 mod replica;
 mod stage;
 mod world;
 
+mod acme;
 mod apps;
 mod certificates;
 mod chaos;

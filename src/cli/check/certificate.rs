@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::live::{Finding, date, failed, good, warning};
 use crate::clock::Timestamp;
 use crate::http::origin::Origin;
-use crate::server::tls::{Files, Pair, Settings, Validity};
+use crate::server::tls::acme::{Folder, due};
+use crate::server::tls::{Files, Pair, Settings, Source, Validity};
 
 /// Certificates are renewed before their last weeks.
 const SOON: Duration = Duration::from_secs(30 * 86_400);
@@ -16,22 +17,45 @@ const SOON: Duration = Duration::from_secs(30 * 86_400);
 /// Every certificate's dates, and every public host that none of them was made for.
 pub(super) fn judge(tls: &Settings, origins: &[Origin], now: Timestamp) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut pairs = Vec::new();
-    for files in &tls.pairs {
+    let (mut pairs, mut ordered) = (Vec::new(), Vec::new());
+    for Source { files, ordered_for } in tls.sources() {
+        if let Some(host) = ordered_for {
+            findings.push(order(tls, &host, now));
+            ordered.push(host);
+            continue;
+        }
         match files.load() {
             Ok(pair) => {
-                findings.extend(dates(files, &pair, now));
+                findings.extend(dates(&files, &pair, now));
                 pairs.push(pair);
             }
             Err(problem) => findings.push(failed(format!("certificate {problem}"))),
         }
     }
     for host in origins.iter().map(Origin::host) {
-        if !pairs.iter().any(|pair| pair.covers(host)) {
+        if !ordered.iter().any(|name| name == host) && !pairs.iter().any(|pair| pair.covers(host)) {
             findings.push(failed(format!("certificates: none was made for {host}: browsers will warn of it")));
         }
     }
     findings
+}
+
+/// What a start would make of a host whose certificate is ordered.
+fn order(tls: &Settings, host: &str, now: Timestamp) -> Finding {
+    let Some(settings) = &tls.ordered else { return failed(format!("certificate for {host}: nobody orders it")) };
+    let directory = &settings.directory;
+    let Some(pair) = Folder::of(settings).kept(host) else {
+        return good(format!("certificate for {host}: none yet, and one is ordered at the start from {directory}"));
+    };
+    let Some(validity) = pair.validity() else { return failed(format!("certificate for {host}: it has no dates")) };
+    let until = date(validity.not_after);
+    if validity.not_after < now {
+        warning(format!("certificate for {host}: ended on {until}, and one is ordered at the start from {directory}"))
+    } else if due(&pair) <= now {
+        good(format!("certificate for {host}: valid until {until}, and renewed at the start from {directory}"))
+    } else {
+        good(format!("certificate for {host}: valid until {until}, and renewed on {}", date(due(&pair))))
+    }
 }
 
 fn dates(files: &Files, pair: &Pair, now: Timestamp) -> Vec<Finding> {
@@ -59,7 +83,7 @@ fn dates(files: &Files, pair: &Pair, now: Timestamp) -> Vec<Finding> {
 mod tests {
     use super::super::live::Outcome;
     use super::*;
-    use crate::server::tls::MinVersion;
+    use crate::server::tls::{MinVersion, acme};
 
     /// 2026-01-01.
     const NOW: Timestamp = Timestamp(1_767_225_600);
@@ -80,9 +104,52 @@ mod tests {
         };
         let pairs = certificates.iter().enumerate().map(pair).collect();
         let min_version = MinVersion::default();
-        let tls = Settings { pairs, client_authorities: Vec::new(), min_version, hsts: None };
+        let tls = Settings { pairs, ordered: None, client_authorities: Vec::new(), min_version, hsts: None };
         let origins = ["https://wiki.example.com:8443", "https://192.0.2.7"].map(|text| Origin::parse(text).unwrap());
         judge(&tls, &origins, NOW)
+    }
+
+    #[test]
+    fn what_would_be_ordered_is_said_and_what_is_kept_is_judged() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = "wiki.example.com";
+        let ordered = acme::Settings {
+            directory: "https://acme.example/directory".to_owned(),
+            contact: Vec::new(),
+            names: vec![host.to_owned()],
+            folder: folder.path().to_owned(),
+            ca: None,
+        };
+        let files = Folder::of(&ordered).files(host).certificate;
+        let min_version = MinVersion::default();
+        let ordered = Some(ordered);
+        let tls = Settings { pairs: Vec::new(), ordered, client_authorities: Vec::new(), min_version, hsts: None };
+        let origins = [Origin::parse("https://wiki.example.com").unwrap()];
+        let told = || {
+            let findings = judge(&tls, &origins, NOW);
+            assert_eq!(findings.len(), 1);
+            (findings[0].outcome, findings[0].to_string())
+        };
+        let (outcome, words) = told();
+        assert!(outcome == Outcome::Good && words.contains("ordered at the start from https://acme.ex"), "{words}");
+        std::fs::create_dir(files.parent().unwrap()).unwrap();
+        let keep = |begins: Date, ends: Date| {
+            let mut parameters = rcgen::CertificateParams::new([host.to_owned()]).unwrap();
+            parameters.not_before = rcgen::date_time_ymd(begins.0, begins.1, begins.2);
+            parameters.not_after = rcgen::date_time_ymd(ends.0, ends.1, ends.2);
+            let key = rcgen::KeyPair::generate().unwrap();
+            let pem = format!("{}{}", key.serialize_pem(), parameters.self_signed(&key).unwrap().pem());
+            std::fs::write(&files, pem).unwrap();
+        };
+        for (begins, ends, outcome, word) in [
+            ((2025, 12, 1), (2026, 3, 1), Outcome::Good, "renewed on 2026-01-"),
+            ((2025, 10, 10), (2026, 1, 8), Outcome::Good, "renewed at the start"),
+            ((2025, 10, 1), (2025, 12, 30), Outcome::Warning, "ended on 2025-12-30"),
+        ] {
+            keep(begins, ends);
+            let (told, words) = told();
+            assert!(told == outcome && words.contains(word), "{words}");
+        }
     }
 
     fn outcomes(certificates: &[(&str, Date, Date)]) -> Vec<Outcome> {

@@ -49,6 +49,14 @@ pub enum Problem {
         /// The key file.
         private_key: PathBuf,
     },
+    /// A certificate was ordered for somebody else than it is needed for.
+    #[error("the certificate in {} was not made for {host}", file.display())]
+    Stranger {
+        /// Which.
+        file: PathBuf,
+        /// Whom it is needed for.
+        host: String,
+    },
     /// A certificate whose time is over would take the place of one that is still good.
     #[error("the certificate in {} has ended", file.display())]
     Ended {
@@ -80,10 +88,16 @@ impl Problem {
             | Self::NoCertificate { file }
             | Self::UnreadableCertificate { file }
             | Self::NoKey { file }
+            | Self::Stranger { file, .. }
             | Self::Ended { file }
             | Self::NotYet { file }
             | Self::Refused { file, .. } => file,
             Self::Mismatch { private_key, .. } => private_key,
         }
+    }
+
+    /// Whether there is no such file.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, Self::Unreadable { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
     }
 }

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustls::Error;
 
-use super::choice::Choice;
+use super::acme::Challenges;
+use super::choice::{Choice, Place};
 use super::client::Authorities;
 use super::pair::Pair;
 use super::problem::Problem;
-use super::{Current, Resumption, Settings, Tls, Validity, assemble};
+use super::{Current, Resumption, Settings, Source, Tls, Validity, assemble};
 use crate::clock::Timestamp;
 
 /// Why files are looked at.
@@ -55,23 +56,27 @@ pub enum Outcome {
     Kept(Problem),
 }
 
+/// A certificate with its files.
+struct Kept {
+    source: Source,
+    /// None while an ordered one has never been there.
+    pair: Option<Arc<Pair>>,
+    watched: Watched,
+}
+
 /// The files of a door, as they were last seen.
 pub struct Reloader {
     tls: Arc<Tls>,
     settings: Settings,
     hosts: Vec<String>,
     resumption: Resumption,
-    pairs: Vec<(Arc<Pair>, Watched)>,
+    places: Vec<Kept>,
     authorities: Option<(Authorities, Watched)>,
 }
 
 impl Reloader {
     pub(super) fn open(settings: Settings, hosts: Vec<String>) -> Result<(Arc<Tls>, Self), Problem> {
-        let pair = |files: &super::Files| {
-            let watched = Watched::new(&[&files.certificate, &files.private_key]);
-            Ok((Arc::new(files.load()?), watched))
-        };
-        let pairs: Vec<_> = settings.pairs.iter().map(pair).collect::<Result<_, Problem>>()?;
+        let places: Vec<_> = settings.sources().into_iter().map(Kept::open).collect::<Result<_, Problem>>()?;
         let files = &settings.client_authorities;
         let authorities = if files.is_empty() {
             None
@@ -81,9 +86,10 @@ impl Reloader {
         };
         let refused = |cause| refused(&settings, cause);
         let resumption = Resumption::new(&settings).map_err(refused)?;
-        let current = current(&settings, &hosts, &pairs, authorities.as_ref(), &resumption).map_err(refused)?;
-        let tls = Arc::new(Tls { current: ArcSwap::from_pointee(current) });
-        Ok((Arc::clone(&tls), Self { tls, settings, hosts, resumption, pairs, authorities }))
+        let current = current(&settings, &hosts, &places, authorities.as_ref(), &resumption).map_err(refused)?;
+        let challenges = settings.ordered.is_some().then(Challenges::new).transpose().map_err(refused)?.map(Arc::new);
+        let tls = Arc::new(Tls { current: ArcSwap::from_pointee(current), challenges });
+        Ok((Arc::clone(&tls), Self { tls, settings, hosts, resumption, places, authorities }))
     }
 
     /// What is shown now.
@@ -94,22 +100,10 @@ impl Reloader {
     /// Looks at every file, and takes up what is new and good.
     pub fn look(&mut self, occasion: Occasion, now: Timestamp) -> Vec<Change> {
         let mut changes = Vec::new();
-        for ((pair, watched), files) in self.pairs.iter_mut().zip(&self.settings.pairs) {
-            let read = || {
-                let new = files.load()?;
-                if new.is_same(pair) { Ok(None) } else { still_good(new, pair, &files.certificate, now).map(Some) }
-            };
-            let outcome = match watched.look(occasion, &[&files.certificate, &files.private_key], read) {
-                Look::Nothing => continue,
-                Look::Same => Outcome::Same,
-                Look::Bad(problem) => Outcome::Kept(problem),
-                Look::New(new) => {
-                    let outcome = Outcome::Shown { names: new.names().to_vec(), validity: new.validity() };
-                    *pair = Arc::new(new);
-                    outcome
-                }
-            };
-            changes.push(Change { file: files.certificate.clone(), outcome });
+        for kept in &mut self.places {
+            if let Some(outcome) = kept.look(occasion, now) {
+                changes.push(Change { file: kept.source.files.certificate.clone(), outcome });
+            }
         }
         if let Some((authorities, watched)) = &mut self.authorities {
             let files = &self.settings.client_authorities;
@@ -136,8 +130,8 @@ impl Reloader {
     }
 
     fn take_up(&self, changes: &mut Vec<Change>) {
-        let Self { settings, hosts, pairs, authorities, resumption, .. } = self;
-        match current(settings, hosts, pairs, authorities.as_ref(), resumption) {
+        let Self { settings, hosts, places, authorities, resumption, .. } = self;
+        match current(settings, hosts, places, authorities.as_ref(), resumption) {
             Ok(current) => self.tls.current.store(Arc::new(current)),
             Err(cause) => {
                 let problem = refused(settings, cause);
@@ -147,20 +141,63 @@ impl Reloader {
     }
 }
 
+impl Kept {
+    fn open(source: Source) -> Result<Self, Problem> {
+        let files = &source.files;
+        let watched = Watched::new(&[&files.certificate, &files.private_key]);
+        let pair = match (files.load(), &source.ordered_for) {
+            (Ok(pair), _) => Some(Arc::new(pair)),
+            (Err(problem), None) => return Err(problem),
+            // Whatever is wrong with it, it is ordered again.
+            (Err(_), Some(_)) => None,
+        };
+        Ok(Self { source, pair, watched })
+    }
+
+    fn place(&self) -> Place {
+        match &self.pair {
+            Some(pair) => Place::Taken(Arc::clone(pair)),
+            None => Place::Awaited(self.source.ordered_for.clone().unwrap_or_default()),
+        }
+    }
+
+    fn look(&mut self, occasion: Occasion, now: Timestamp) -> Option<Outcome> {
+        let Source { files, ordered_for } = &self.source;
+        let read = || match (files.load(), &self.pair) {
+            (Ok(new), Some(pair)) if new.is_same(pair) => Ok(None),
+            (Ok(new), Some(pair)) => still_good(new, pair, &files.certificate, now).map(Some),
+            (Ok(new), None) => Ok(Some(new)),
+            (Err(problem), None) if ordered_for.is_some() && problem.is_absence() => Ok(None),
+            (Err(problem), _) => Err(problem),
+        };
+        match self.watched.look(occasion, &[&files.certificate, &files.private_key], read) {
+            Look::Nothing => None,
+            Look::Same if self.pair.is_none() => None,
+            Look::Same => Some(Outcome::Same),
+            Look::Bad(problem) => Some(Outcome::Kept(problem)),
+            Look::New(new) => {
+                let outcome = Outcome::Shown { names: new.names().to_vec(), validity: new.validity() };
+                self.pair = Some(Arc::new(new));
+                Some(outcome)
+            }
+        }
+    }
+}
+
 fn current(
     settings: &Settings,
     hosts: &[String],
-    pairs: &[(Arc<Pair>, Watched)],
+    places: &[Kept],
     authorities: Option<&(Authorities, Watched)>,
     resumption: &Resumption,
 ) -> Result<Current, Error> {
-    let choice = Arc::new(Choice::new(pairs.iter().map(|(pair, _)| Arc::clone(pair)).collect(), hosts));
+    let choice = Arc::new(Choice::new(places.iter().map(Kept::place).collect(), hosts));
     let config = assemble(settings, &choice, authorities.map(|(authorities, _)| authorities), resumption)?;
     Ok(Current { config: Arc::new(config), choice })
 }
 
 fn refused(settings: &Settings, cause: Error) -> Problem {
-    let file = settings.pairs.first().map(|files| files.certificate.clone()).unwrap_or_default();
+    let file = settings.sources().into_iter().next().map(|source| source.files.certificate).unwrap_or_default();
     Problem::Refused { file, cause }
 }
 

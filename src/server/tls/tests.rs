@@ -39,7 +39,7 @@ fn write_new(folder: &Path, name: &str, names: &[&str]) -> Files {
 }
 
 fn settings(pairs: Vec<Files>) -> Settings {
-    Settings { pairs, client_authorities: Vec::new(), min_version: MinVersion::default(), hsts: None }
+    Settings { pairs, ordered: None, client_authorities: Vec::new(), min_version: MinVersion::default(), hsts: None }
 }
 
 fn open(settings: Settings) -> (Arc<Tls>, Reloader) {
@@ -114,24 +114,7 @@ impl Client {
 
     /// Shakes hands with the door, and takes what it sends afterwards: tickets, or an alert.
     fn meet(&self, tls: &Tls, name: &str) -> Result<Met, Error> {
-        let mut client =
-            ClientConnection::new(Arc::new(self.0.clone()), ServerName::try_from(name.to_owned()).unwrap()).unwrap();
-        let mut server = ServerConnection::new(Arc::clone(&tls.current().config)).unwrap();
-        for _ in 0..8 {
-            let mut wire = Vec::new();
-            while client.wants_write() {
-                client.write_tls(&mut wire).unwrap();
-            }
-            server.read_tls(&mut wire.as_slice()).unwrap();
-            server.process_new_packets()?;
-            let mut wire = Vec::new();
-            while server.wants_write() {
-                server.write_tls(&mut wire).unwrap();
-            }
-            client.read_tls(&mut wire.as_slice()).unwrap();
-            client.process_new_packets()?;
-        }
-        assert!(!client.is_handshaking() && !server.is_handshaking());
+        let (client, server) = shake(self.0.clone(), &tls.current().config, name)?;
         assert_eq!(client.handshake_kind(), server.handshake_kind());
         Ok(Met {
             certificate: client.peer_certificates().unwrap()[0].clone().into_owned(),
@@ -143,6 +126,40 @@ impl Client {
     fn sees(&self, tls: &Tls, name: &str) -> CertificateDer<'static> {
         self.meet(tls, name).unwrap().certificate
     }
+}
+
+/// What somebody is shown who asks for `name` and speaks `protocol`, and believes anything.
+pub(super) fn shown_for(protocol: &[u8], server: &Arc<ServerConfig>, name: &str) -> Option<CertificateDer<'static>> {
+    let mut client = Client::new().0;
+    client.alpn_protocols = vec![protocol.to_vec()];
+    let (client, _) = shake(client, server, name).ok()?;
+    Some(client.peer_certificates()?.first()?.clone().into_owned())
+}
+
+fn shake(
+    client: ClientConfig,
+    server: &Arc<ServerConfig>,
+    name: &str,
+) -> Result<(ClientConnection, ServerConnection), Error> {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
+    let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
+    for _ in 0..8 {
+        let mut wire = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut wire).unwrap();
+        }
+        server.read_tls(&mut wire.as_slice()).unwrap();
+        server.process_new_packets()?;
+        let mut wire = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut wire).unwrap();
+        }
+        client.read_tls(&mut wire.as_slice()).unwrap();
+        client.process_new_packets()?;
+    }
+    assert!(!client.is_handshaking() && !server.is_handshaking());
+    Ok((client, server))
 }
 
 struct Met {
@@ -453,4 +470,75 @@ fn whoever_asks_is_told_even_that_nothing_changed() {
     let (_, mut reloader) = open(settings(vec![write_new(folder.path(), "a", &["localhost"])]));
     let changes = reloader.look(Occasion::Asked, NOW);
     assert!(matches!(changes[..], [Change { outcome: Outcome::Same, .. }]), "{changes:?}");
+}
+
+/// Settings by which certificates for these names are ordered into that folder, beside these pairs.
+fn ordering(folder: &Path, pairs: Vec<Files>, names: &[&str]) -> (Settings, acme::Folder) {
+    let ordered = acme::Settings {
+        directory: "https://acme.example/directory".to_owned(),
+        contact: Vec::new(),
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        folder: folder.to_owned(),
+        ca: None,
+    };
+    let own = acme::Folder::of(&ordered);
+    (Settings { ordered: Some(ordered), ..settings(pairs) }, own)
+}
+
+#[test]
+fn a_certificate_that_is_awaited_is_shown_once_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (settings, own) = ordering(folder.path(), Vec::new(), &["a.example.com", "b.example.com"]);
+    let (tls, mut reloader) = open(settings);
+    assert!(!tls.shows_any() && tls.pairs().len() == 2 && tls.challenges().is_some());
+    for name in ["a.example.com", "b.example.com", "nobody.example.com"] {
+        assert!(Client::new().meet(&tls, name).is_err(), "{name}");
+    }
+    // Nothing is there, and that is no change and no mistake.
+    for occasion in [Occasion::Time, Occasion::Asked, Occasion::Time] {
+        assert!(reloader.look(occasion, NOW).is_empty());
+    }
+    let file = own.files("b.example.com").certificate;
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    let (certificate, key) = made_for(&["b.example.com"]);
+    fs::write(&file, format!("{key}{certificate}")).unwrap();
+    assert!(replaced(&reloader.look(Occasion::Time, NOW)[0]));
+    assert_eq!(Client::new().sees(&tls, "b.example.com"), first_of(&own.files("b.example.com")));
+    assert!(tls.shows_any() && Client::new().meet(&tls, "a.example.com").is_err());
+    // What it is replaced by has to be as good.
+    fs::write(&file, "nonsense").unwrap();
+    assert!((0..3).flat_map(|_| reloader.look(Occasion::Time, NOW)).any(|change| !replaced(&change)));
+    assert!(Client::new().meet(&tls, "b.example.com").is_ok());
+}
+
+#[test]
+fn what_is_brought_is_shown_while_another_is_awaited_and_to_nobody_elses_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let brought = write_new(folder.path(), "a", &["a.example.com"]);
+    let (settings, _) = ordering(folder.path(), vec![brought.clone()], &["b.example.com"]);
+    let (tls, _) = open(settings);
+    assert_eq!(Client::new().sees(&tls, "a.example.com"), first_of(&brought));
+    assert_eq!(Client::new().sees(&tls, "nobody.example.com"), first_of(&brought));
+    assert!(Client::new().meet(&tls, "b.example.com").is_err());
+    assert!(tls.shows_any());
+}
+
+#[test]
+fn a_damaged_certificate_that_was_ordered_keeps_nobody_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let (settings, own) = ordering(folder.path(), Vec::new(), &["a.example.com"]);
+    let file = own.files("a.example.com").certificate;
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    fs::write(&file, "nonsense").unwrap();
+    let (tls, _) = open(settings);
+    assert!(!tls.shows_any() && own.kept("a.example.com").is_none());
+}
+
+#[test]
+fn whoever_asks_for_a_proof_alone_shares_no_protocol_with_the_door() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tls, _) = open(settings(vec![write_new(folder.path(), "a", &["localhost"])]));
+    assert!(shown_for(b"acme-tls/1", &tls.current().config, "localhost").is_none());
+    assert!(shown_for(b"http/1.1", &tls.current().config, "localhost").is_some());
+    assert!(tls.challenges().is_none());
 }

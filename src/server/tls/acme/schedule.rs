@@ -1,0 +1,127 @@
+//! When a certificate is renewed, and when to try again after it could not be.
+//!
+//! At two thirds of its life, as authorities advise, and a little before that by its own hash, so that what was
+//! ordered together is not renewed together. After a failure longer and longer, so that an authority's limits (five
+//! failures an hour for a host at Let's Encrypt) are not met by us. Called by `gateway`, which keeps the time.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::fault::{Cause, Fault};
+use crate::clock::Timestamp;
+use crate::server::tls::Pair;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// When `pair` is to be renewed.
+pub fn due(pair: &Pair) -> Timestamp {
+    let Some(validity) = pair.validity() else { return Timestamp(0) };
+    let life = validity.not_after.since(validity.not_before);
+    let early = (life / 20).mul_f64(fraction(pair.key.cert.first().map_or(&[], |own| own.as_ref())));
+    validity.not_before.after(life * 2 / 3 - early)
+}
+
+/// What goes wrong with one host's orders, over and over.
+#[derive(Debug, Default)]
+pub struct Trouble {
+    times: u32,
+}
+
+impl Trouble {
+    /// One more failure: how long to wait before the next attempt.
+    pub fn after(&mut self, name: &str, fault: &Fault, now: Timestamp) -> Duration {
+        let (first, most) = match fault {
+            // Nothing is wrong: it will be done soon.
+            Fault::Taken => return MINUTE / 2,
+            // An attempt that does not arrive counts nowhere.
+            Fault::Unreachable(_) | Fault::Refused { cause: Cause::Nonce, .. } => (MINUTE / 4, HOUR / 2),
+            _ => (MINUTE * 5, HOUR * 6),
+        };
+        let wait = first.saturating_mul(1 << self.times.min(20)).min(most);
+        self.times = self.times.saturating_add(1);
+        let spread = (wait / 4).mul_f64(fraction(format!("{name} {}", self.times).as_bytes()));
+        let told = fault.retry_after().map_or(Duration::ZERO, |after| after.from(now));
+        // Who says years is mistaken.
+        (wait + spread).max(told.min(DAY))
+    }
+}
+
+/// A number from 0 up to 1 that is always the same for the same thing.
+fn fraction(of: &[u8]) -> f64 {
+    let hash = digest(&SHA256, of);
+    let byte = |place| hash.as_ref().get(place).copied().map_or(0.0, f64::from);
+    (byte(0) * 256.0 + byte(1)) / 65_536.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fault::RetryAfter;
+    use super::*;
+    use crate::server::tls::tests::write;
+    use rcgen::{CertificateParams, KeyPair};
+
+    const NOW: Timestamp = Timestamp(1_795_305_600);
+
+    fn refused(after: Option<RetryAfter>) -> Fault {
+        Fault::Refused { words: "no".to_owned(), after, cause: Cause::Other }
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_around_two_thirds_of_its_life_and_not_all_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (begins, ends) = (rcgen::date_time_ymd(2026, 1, 1), rcgen::date_time_ymd(2026, 4, 1));
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..8 {
+            let mut wishes = CertificateParams::new(["localhost".to_owned()]).unwrap();
+            (wishes.not_before, wishes.not_after) = (begins, ends);
+            let key = KeyPair::generate().unwrap();
+            let made = wishes.self_signed(&key).unwrap().pem();
+            let pair = write(folder.path(), "a", &made, &key.serialize_pem()).load().unwrap();
+            let day = due(&pair).0.abs_diff(u64::try_from(begins.unix_timestamp()).unwrap()) as f64 / 86_400.0;
+            assert!((55.5..=60.0).contains(&day), "{day}");
+            assert_eq!(due(&pair), due(&pair));
+            seen.insert(due(&pair));
+        }
+        assert!(seen.len() > 1, "{seen:?}");
+    }
+
+    #[test]
+    fn failures_are_answered_with_ever_longer_waits() {
+        let mut trouble = Trouble::default();
+        let mut waits: Vec<Duration> = (0..40).map(|_| trouble.after("a", &refused(None), NOW)).collect();
+        assert!(waits[0] >= MINUTE * 5 && waits[1] >= MINUTE * 10, "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait <= HOUR * 6 + HOUR * 3 / 2), "{waits:?}");
+        // Within an hour, fewer than the five that Let's Encrypt allows.
+        waits.truncate(4);
+        assert!(waits.iter().sum::<Duration>() > HOUR, "{waits:?}");
+    }
+
+    #[test]
+    fn an_authority_that_is_not_there_is_asked_sooner_than_one_that_refuses() {
+        let silent = Fault::Unreachable("no connection".to_owned());
+        let first = Trouble::default().after("a", &silent, NOW);
+        assert!(first < MINUTE && first < Trouble::default().after("a", &refused(None), NOW), "{first:?}");
+        let forgetful = Fault::Refused { words: "no".to_owned(), after: None, cause: Cause::Nonce };
+        assert!(Trouble::default().after("a", &forgetful, NOW) < MINUTE);
+    }
+
+    #[test]
+    fn an_authority_that_says_when_is_asked_no_sooner() {
+        let after = |after| Trouble::default().after("a", &refused(Some(after)), NOW);
+        assert_eq!(after(RetryAfter::Span(HOUR * 3)), HOUR * 3);
+        assert_eq!(after(RetryAfter::Moment(NOW.after(HOUR * 4))), HOUR * 4);
+        assert!(after(RetryAfter::Moment(Timestamp(5))) >= MINUTE * 5);
+        // But not in years.
+        assert_eq!(after(RetryAfter::Span(DAY * 4_000)), DAY);
+    }
+
+    #[test]
+    fn whom_somebody_else_orders_for_is_looked_at_again_soon_and_is_no_trouble() {
+        let mut trouble = Trouble::default();
+        assert_eq!(trouble.after("a", &Fault::Taken, NOW), MINUTE / 2);
+        assert_eq!(trouble.times, 0);
+    }
+}

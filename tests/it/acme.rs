@@ -1,0 +1,362 @@
+//! Certificates that are ordered: the program itself, beside an authority that somebody else wrote.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::Request;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::browser::Browser;
+use crate::check::{Bench, PROGRAM, Process};
+use crate::pebble::Pebble;
+use crate::stage::{PATIENCE, soon, until};
+
+const HOST: &str = "wiki.example.com";
+
+/// As long as real ones.
+const LONG: u32 = 90 * 86_400;
+/// Renewed about ten seconds after it was ordered.
+const SHORT: u32 = 15;
+
+/// A gateway's surroundings, at `https://wiki.example.com`.
+struct Site {
+    bench: Bench,
+    port: u16,
+    pebble: Pebble,
+}
+
+impl Site {
+    /// None where there is no Pebble. It looks for hosts at the gateway's port, or at another.
+    async fn new(life: u32, elsewhere: Option<u16>) -> Option<Self> {
+        let bench = Bench::new().await;
+        let port = bench.url.rsplit(':').next().unwrap().parse().unwrap();
+        let pebble = Pebble::new(elsewhere.unwrap_or(port), life)?;
+        Some(Self { bench, port, pebble })
+    }
+
+    fn toml(&self) -> String {
+        let toml = self.bench.toml(&format!("public = true\n{}", self.pebble.toml()));
+        toml.replace("public_url = \"http://localhost", &format!("public_url = \"https://{HOST}"))
+    }
+
+    async fn start(&self) -> Process {
+        Process::start(&self.bench, &self.toml()).await
+    }
+
+    /// Shakes hands as somebody who asks for `name`, and believes whom `client` says.
+    async fn meet(&self, client: ClientConfig, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        soon("a handshake", TlsConnector::from(Arc::new(client)).connect(name, stream)).await
+    }
+
+    /// The status of a request to the app, over a new connection.
+    async fn ask(&self, roots: &RootCertStore) -> Result<u16, Box<dyn std::error::Error>> {
+        let stream = self.meet(believing(roots), HOST).await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        let request = Request::get("/").header("host", format!("{HOST}:{}", self.port));
+        let response = soon("an answer", sender.send_request(request.body(Empty::<Bytes>::new()).unwrap())).await?;
+        let status = response.status().as_u16();
+        response.into_body().collect().await?;
+        Ok(status)
+    }
+}
+
+fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap()
+}
+
+fn believing(roots: &RootCertStore) -> ClientConfig {
+    builder().with_root_certificates(roots.clone()).with_no_client_auth()
+}
+
+/// Believes anybody, as authorities do, and asks for these protocols.
+fn asking(protocols: &[&str]) -> ClientConfig {
+    let mut client = builder().dangerous().with_custom_certificate_verifier(Arc::new(Gullible)).with_no_client_auth();
+    client.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    client
+}
+
+#[derive(Debug)]
+struct Gullible;
+
+impl ServerCertVerifier for Gullible {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256]
+    }
+}
+
+/// How often the process has said that.
+fn told(process: &Process, words: &str) -> usize {
+    process.errors().matches(words).count()
+}
+
+/// What the operator's listener says.
+async fn operator(process: &Process, path: &str) -> (u16, String) {
+    let errors = process.errors();
+    let line = errors.lines().find(|line| line.contains("\"listening\"")).expect("it listens");
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    let address = line["operator"].as_str().or(line["fields"]["operator"].as_str()).expect("an address").to_owned();
+    let reply = Browser::new().fetch(hyper::Method::GET, format!("http://{address}{path}"), &[], "").await;
+    (reply.status.as_u16(), reply.body)
+}
+
+async fn issued(process: &Process, count: usize) {
+    said(process, "a certificate was ordered", count).await;
+    said(process, "a new certificate is shown", count).await;
+}
+
+/// Waits until the process has said that so many times; three questions in a row may be refused for nothing, and then
+/// it rests for a while.
+async fn said(process: &Process, words: &str, count: usize) {
+    let waited = tokio::time::timeout(PATIENCE * 2, async {
+        while told(process, words) < count {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
+    let last = || process.errors().lines().rev().take(20).collect::<Vec<_>>().join("\n");
+    assert!(waited.await.is_ok(), "{words:?} was not said {count} times: {}", last());
+}
+
+#[tokio::test]
+async fn an_empty_folder_becomes_a_certificate_that_its_authority_vouches_for() {
+    let Some(mut site) = Site::new(LONG, None).await else { return };
+    site.pebble.refused = 15;
+    site.pebble.start().await;
+    let mut process = site.start().await;
+    issued(&process, 1).await;
+    let roots = site.pebble.roots().await;
+    assert_eq!(site.ask(&roots).await.unwrap(), 200, "{}", process.errors());
+    until("readiness", || async { operator(&process, "/readyz").await.0 == 200 }).await;
+    let metrics = operator(&process, "/metrics").await.1;
+    assert!(metrics.contains("portcullis_certificate_orders_total{outcome=\"issued\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("portcullis_server_events_total{event=\"proof_shown\"} "), "{metrics}");
+
+    // Nobody else reads what is kept, and no key is in the log, even of everything.
+    let mut kept: Vec<_> =
+        std::fs::read_dir(site.pebble.own_folder()).unwrap().map(|file| file.unwrap().path()).collect();
+    kept.sort_unstable();
+    let names: Vec<_> = kept.iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["account.json", "lock", "wiki.example.com.pem"]);
+    for file in &kept {
+        assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+    }
+    let account: serde_json::Value = serde_json::from_slice(&std::fs::read(&kept[0]).unwrap()).unwrap();
+    let key = account["credentials"]["key_pkcs8"].as_str().unwrap();
+    let pem = std::fs::read_to_string(&kept[2]).unwrap();
+    let line = pem.lines().nth(1).unwrap();
+    assert!(!process.errors().contains(key) && !process.errors().contains(line));
+
+    // A restart has it from the first moment, and orders nothing.
+    process.signal("TERM");
+    assert_eq!(process.ended().await, Some(0));
+    let process = site.start().await;
+    assert_eq!(site.ask(&roots).await.unwrap(), 200, "{}", process.errors());
+    assert_eq!(told(&process, "a certificate is shown"), 1, "{}", process.errors());
+    let metrics = operator(&process, "/metrics").await.1;
+    assert!(!metrics.contains("portcullis_certificate_orders_total{"), "{metrics}");
+    assert_eq!(std::fs::read_to_string(&kept[2]).unwrap(), pem);
+}
+
+#[tokio::test]
+async fn while_nothing_could_be_ordered_nobody_is_shown_anything() {
+    let Some(mut site) = Site::new(LONG, None).await else { return };
+    let process = site.start().await;
+    said(&process, "no certificate could be ordered", 1).await;
+    assert!(process.errors().contains("the authority gives no answer"), "{}", process.errors());
+    assert!(site.meet(asking(&["http/1.1"]), HOST).await.is_err());
+    let waiting = || async { operator(&process, "/readyz").await == (503, NO_CERTIFICATE.to_owned()) };
+    until("the waiting", waiting).await;
+    // Whoever has put it right need not wait.
+    site.pebble.start().await;
+    process.signal("HUP");
+    issued(&process, 1).await;
+    assert_eq!(site.ask(&site.pebble.roots().await).await.unwrap(), 200);
+    until("readiness", || async { operator(&process, "/readyz").await.0 == 200 }).await;
+    assert_eq!(told(&process, "ready: people can sign in"), 1, "{}", process.errors());
+}
+
+const NO_CERTIFICATE: &str = "not ready: no certificate yet, and the log says why\n";
+
+#[tokio::test]
+async fn a_renewal_drops_nobody() {
+    let Some(mut site) = Site::new(SHORT, None).await else { return };
+    site.pebble.start().await;
+    let process = site.start().await;
+    issued(&process, 1).await;
+    let roots = site.pebble.roots().await;
+    // One who stays, and those who come and go.
+    let stream = site.meet(believing(&roots), HOST).await.unwrap();
+    let first = stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned();
+    let (mut stays, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut served = 0;
+    while told(&process, "a new certificate is shown") < 2 {
+        assert_eq!(site.ask(&roots).await.unwrap(), 200, "{}", process.errors());
+        let request = Request::get("/").header("host", format!("{HOST}:{}", site.port));
+        stays.ready().await.unwrap();
+        let answer = soon("an answer", stays.send_request(request.body(Empty::<Bytes>::new()).unwrap())).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.into_body().collect().await.unwrap();
+        served += 1;
+    }
+    assert!(served > 10, "{served}");
+    let second = site.meet(believing(&roots), HOST).await.unwrap();
+    assert_ne!(second.get_ref().1.peer_certificates().unwrap()[0], first);
+    assert_eq!(site.ask(&roots).await.unwrap(), 200);
+    assert_eq!(told(&process, "could not be"), 0, "{}", process.errors());
+}
+
+#[tokio::test]
+async fn an_authority_that_is_gone_at_the_renewal_leaves_the_old_certificate() {
+    let Some(mut site) = Site::new(SHORT, None).await else { return };
+    site.pebble.start().await;
+    let process = site.start().await;
+    issued(&process, 1).await;
+    let roots = site.pebble.roots().await;
+    site.pebble.stop();
+    said(&process, "a certificate could not be renewed", 1).await;
+    assert_eq!(site.ask(&roots).await.unwrap(), 200, "{}", process.errors());
+    let metrics = operator(&process, "/metrics").await.1;
+    assert!(metrics.contains("portcullis_certificate_orders_total{outcome=\"failed\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("portcullis_certificate_expiry_timestamp_seconds{certificate="), "{metrics}");
+    // It comes back and remembers nobody: the gateway introduces itself again.
+    site.pebble.start().await;
+    process.signal("HUP");
+    issued(&process, 2).await;
+    assert_eq!(site.ask(&site.pebble.roots().await).await.unwrap(), 200, "{}", process.errors());
+}
+
+#[tokio::test]
+async fn an_authority_that_finds_nobody_is_told_of_and_not_hammered() {
+    let Some(mut site) = Site::new(LONG, Some(crate::world::free_port())).await else { return };
+    site.pebble.start().await;
+    let process = site.start().await;
+    said(&process, "no certificate could be ordered", 1).await;
+    let errors = process.errors();
+    let line = errors.lines().find(|line| line.contains("no certificate could be ordered")).unwrap();
+    assert!(line.contains("could not prove that the host is ours") && line.contains("Failed to connect"), "{line}");
+    // The first wait is of minutes.
+    assert!(line.contains("\"again\":\"5m") || line.contains("\"again\":\"6m"), "{line}");
+    assert!(site.meet(asking(&["acme-tls/1"]), HOST).await.is_err(), "the proof is taken down");
+    assert_eq!(told(&process, "one is ordered"), 1, "{}", process.errors());
+}
+
+#[tokio::test]
+async fn who_asks_for_a_proof_is_shown_it_and_nothing_else() {
+    // The authority's question goes through our hands: while we hold it, the proof is shown.
+    let between = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let Some(mut site) = Site::new(LONG, Some(between.local_addr().unwrap().port())).await else { return };
+    site.pebble.start().await;
+    let process = site.start().await;
+    let (mut question, _) = soon("the authority's question", between.accept()).await.unwrap();
+
+    let mut proof = site.meet(asking(&["acme-tls/1"]), HOST).await.unwrap();
+    assert_eq!(proof.get_ref().1.alpn_protocol(), Some(&b"acme-tls/1"[..]));
+    // HTTP is not even read.
+    _ = proof.write_all(format!("GET / HTTP/1.1\r\nhost: {HOST}:{}\r\n\r\n", site.port).as_bytes()).await;
+    let mut answer = Vec::new();
+    _ = soon("the end", proof.read_to_end(&mut answer)).await;
+    assert!(answer.is_empty(), "{answer:?}");
+    for (protocols, name) in [
+        (&["acme-tls/1"][..], "other.example.com"),
+        // Who would speak HTTP as well is a browser, and there is no certificate for those.
+        (&["acme-tls/1", "http/1.1"], HOST),
+        (&["http/1.1", "acme-tls/1"], HOST),
+        (&["http/1.1"], HOST),
+        (&[], HOST),
+    ] {
+        assert!(site.meet(asking(protocols), name).await.is_err(), "{protocols:?} {name}");
+    }
+    // Others who ask meanwhile for the same name are shown the same: it is nobody's secret.
+    assert!(site.meet(asking(&["acme-tls/1"]), HOST).await.is_ok());
+
+    let mut gateway = TcpStream::connect(("127.0.0.1", site.port)).await.unwrap();
+    _ = soon("the proof", tokio::io::copy_bidirectional(&mut question, &mut gateway)).await;
+    // It may look more than once.
+    let port = site.port;
+    let forward = tokio::spawn(async move {
+        while let Ok((mut question, _)) = between.accept().await {
+            let mut gateway = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            _ = tokio::io::copy_bidirectional(&mut question, &mut gateway).await;
+        }
+    });
+    issued(&process, 1).await;
+    forward.abort();
+    assert!(site.meet(asking(&["acme-tls/1"]), HOST).await.is_err(), "nothing is left to prove");
+}
+
+#[tokio::test]
+async fn who_shares_a_folder_waits_for_the_other() {
+    let Some(mut site) = Site::new(LONG, None).await else { return };
+    site.pebble.start().await;
+    std::fs::create_dir(site.pebble.own_folder()).unwrap();
+    let lock = std::fs::File::create(site.pebble.own_folder().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let process = site.start().await;
+    said(&process, "another gateway orders into this folder", 1).await;
+    assert_eq!(told(&process, "no certificate could be ordered"), 0);
+    drop(lock);
+    process.signal("HUP");
+    issued(&process, 1).await;
+}
+
+#[tokio::test]
+async fn a_check_says_what_would_be_ordered_and_asks_nobody() {
+    let Some(site) = Site::new(LONG, None).await else { return };
+    let config = site.bench.write(&site.toml());
+    let check = || {
+        let mut command = std::process::Command::new(PROGRAM);
+        command.args(["check", "--config"]).arg(&config).output().unwrap()
+    };
+    let output = check();
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(out.contains("certificate for wiki.example.com: none yet, and one is ordered at the start"), "{out}");
+    assert_eq!(output.status.code(), Some(0));
+    site.bench.write(&site.toml().replace("accept_terms", "#"));
+    let output = check();
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(err.contains("tls.acme.accept_terms") && err.contains("write accept_terms = true"), "{err}");
+    assert_eq!(std::fs::read_dir(site.pebble.folder()).unwrap().count(), 0, "nothing was made");
+}
