@@ -20,8 +20,9 @@ use std::time::Instant;
 
 use http_body::Body as _;
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use hyper::http::response::Parts;
 use hyper::http::uri::PathAndQuery;
-use hyper::{HeaderMap, Method, StatusCode, Uri};
+use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::clock::Timestamp;
 use crate::http::{Body, Neighbours, Remote, Request, Response, Scheme};
@@ -123,16 +124,16 @@ impl Proxy {
     /// [`UpstreamFault`] when the app gives no answer that can be passed on.
     pub async fn forward(
         &self,
-        mut request: Request,
+        request: &mut Request,
         pass: Pass,
-        context: Context<'_>,
+        context: &Context<'_>,
         asked: &mut usize,
     ) -> Result<Response, UpstreamFault> {
         let group = self.apps.get(pass.route().index).ok_or(UpstreamFault::NoAddress)?;
-        let client = context.tunnel.is_some().then(|| hyper::upgrade::on(&mut request));
-        let (outgoing, progress) = self.rewrite(request, &pass, &context);
+        let client = context.tunnel.is_some().then(|| hyper::upgrade::on(&mut *request));
+        let (mut outgoing, progress) = self.rewrite(request, &pass, context);
         let visitor = pass.visitor().map(|session| &session.person);
-        let Answered { response, lease } = group.send(outgoing, progress.as_deref(), visitor, asked).await?;
+        let Answered { response, lease } = group.send(&mut outgoing, progress.as_deref(), visitor, asked).await?;
         let (mut head, body) = response.into_parts();
         let misbehaved =
             |cause: &str| UpstreamFault::Misbehaved { address: lease.address().clone(), cause: cause.to_owned() };
@@ -141,21 +142,22 @@ impl Proxy {
         }
 
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            let (Some(client), Some(opening), Some(session)) = (client, context.tunnel, pass.visitor()) else {
+            let (Some(client), Some(opening), Some(session)) = (client, &context.tunnel, pass.visitor()) else {
                 return Err(misbehaved("it switched protocols although nobody asked"));
             };
             let named = head.headers.get(UPGRADE).cloned();
             headers::clean_response(&mut head.headers);
             cookie::drop_impostors(&mut head.headers);
             let app = hyper::upgrade::on(hyper::Response::from_parts(head.clone(), body));
-            let status = opening.accept(&mut head.headers, named);
+            let status = opening.clone().accept(&mut head.headers, named);
             let bounds = Bounds {
                 session: Arc::clone(session),
                 idle_timeout: group.settings().tunnel_idle_timeout,
                 now: context.now,
             };
             self.tunnels.join(client, app, bounds, lease);
-            return Ok(answer(status, head.headers, Body::Empty));
+            head.status = status;
+            return Ok(answer(head, Body::Empty));
         }
 
         headers::clean_response(&mut head.headers);
@@ -178,18 +180,18 @@ impl Proxy {
                 })
             }
         };
-        Ok(answer(head.status, head.headers, body))
+        Ok(answer(head, body))
     }
 
     /// The request that the app receives.
     fn rewrite<'a>(
         &'a self,
-        request: Request,
+        request: &mut Request,
         pass: &'a Pass,
         context: &Context<'a>,
     ) -> (Outgoing<'a>, Option<Arc<Progress>>) {
-        let (mut head, body) = request.into_parts();
-        let headers = &mut head.headers;
+        let body = std::mem::take(request.body_mut());
+        let headers = request.headers_mut();
         let (survey, host) = (context.survey, context.host);
         let forwarding =
             Forwarding { peer: context.peer, trusted: &self.trusted, scheme: context.scheme, host: context.host };
@@ -218,20 +220,20 @@ impl Proxy {
         };
         // An upgrade that was not taken up went with what concerns the hop.
         let is_head = progress.is_none() && !survey.has(Field::Framing) && context.tunnel.is_none();
-        let shape = if is_head && head.method != Method::CONNECT { Shape::Head } else { Shape::Any };
-        let mut cleaned = Request::new(body);
-        *cleaned.method_mut() = head.method;
-        *cleaned.uri_mut() = Uri::from(context.target.clone());
-        *cleaned.headers_mut() = head.headers;
-        *cleaned.extensions_mut() = interim::keep(head.extensions);
+        let shape = if is_head && *request.method() != Method::CONNECT { Shape::Head } else { Shape::Any };
+        *request.body_mut() = body;
+        *request.uri_mut() = Uri::from(context.target.clone());
+        // What was between the client and us.
+        *request.version_mut() = Version::HTTP_11;
+        *request.extensions_mut() = interim::keep(std::mem::take(request.extensions_mut()));
         let identity = pass.visitor().map(|session| &session.headers);
-        (Outgoing::new(cleaned, Added { forwarded: Some(forwarded), identity }, shape), progress)
+        (Outgoing::new(std::mem::take(request), Added { forwarded: Some(forwarded), identity }, shape), progress)
     }
 }
 
-fn answer(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
+/// What was between the app and us is not the client's: the version, and a reason that hyper would repeat.
+fn answer(mut head: Parts, body: Body) -> Response {
+    head.version = Version::HTTP_11;
+    head.extensions.clear();
+    Response::from_parts(head, body)
 }

@@ -233,7 +233,7 @@ impl Group {
     /// [`UpstreamFault`] of the last address that was asked.
     pub async fn send(
         &self,
-        request: Outgoing<'_>,
+        request: &mut Outgoing<'_>,
         progress: Option<&Progress>,
         visitor: Option<&Person>,
         asked: &mut usize,
@@ -253,7 +253,7 @@ impl Group {
     /// began (RFC 9110 section 9.2.2). A body that was begun is never sent again.
     async fn send_to_one_of_several(
         &self,
-        mut request: Outgoing<'_>,
+        request: &mut Outgoing<'_>,
         progress: Option<&Progress>,
         visitor: Option<&Person>,
         asked: &mut usize,
@@ -274,7 +274,7 @@ impl Group {
             if let Some(picks) = self.picks.get(index) {
                 picks.count();
             }
-            let spare = if tried.count() < TRIES { copy_of(&request) } else { None };
+            let spare = if tried.count() < TRIES { copy_of(request) } else { None };
             let Unanswered { fault, unsent } = match upstream.send(request, progress).await {
                 Ok((response, lease)) => {
                     member.standing.answered();
@@ -285,7 +285,7 @@ impl Group {
             if is_the_addresses_fault(&fault, progress) {
                 self.roster.failed(member, &fault, Instant::now());
             }
-            request = match (unsent, spare, &fault) {
+            *request = match (unsent, spare, &fault) {
                 (Some(unsent), ..) => Outgoing::from(*unsent),
                 (None, Some(copy), UpstreamFault::Ended { .. }) if !interim::has_begun(&copy) => copy,
                 _ => return Err(fault),

@@ -130,10 +130,17 @@ pub struct Forwarding<'a> {
 ///
 /// What it returns is to be added behind everything else.
 pub fn clean_request<'a>(headers: &mut HeaderMap, survey: Survey, forwarding: Forwarding<'a>) -> Forwarded<'a> {
-    if survey.has(Field::Hop) {
+    if survey.has(Field::Hop) || (survey.has(Field::Connection) && !only_persists(headers)) {
         end_hop(headers);
+    } else if survey.has(Field::Connection) {
+        headers.remove(CONNECTION);
     }
     rebuild_forwarding(headers, survey, forwarding)
+}
+
+/// Whether all that a `Connection` asks for is to be kept, as browsers do: it nominates a field that is not there.
+fn only_persists(headers: &HeaderMap) -> bool {
+    headers.get_all(CONNECTION).into_iter().all(|line| line.as_bytes().eq_ignore_ascii_case(b"keep-alive"))
 }
 
 /// Ends what was between the client and us in a request's head.
@@ -232,33 +239,34 @@ impl Forwarded<'_> {
     /// The names of its lines.
     pub const NAMES: [HeaderName; 5] = [X_FORWARDED_FOR, FORWARDED, X_FORWARDED_PROTO, X_FORWARDED_HOST, VIA];
 
-    /// Writes it as lines.
+    /// Writes it as lines. Piece by piece, because a copy of known length takes no call.
     pub fn write(&self, to: &mut Vec<u8>) {
-        let (host, scheme) = (self.host.to_str().unwrap_or_default().as_bytes(), self.scheme.as_str().as_bytes());
+        let (host, scheme) = (self.host.as_bytes(), self.scheme.as_str().as_bytes());
         let (open, close) = if self.peer.is_some_and(|ip| ip.is_ipv6()) { ("\"[", "]\"") } else { ("", "") };
         to.extend_from_slice(b"x-forwarded-for: ");
         write_others(&self.chain, to);
-        self.write_peer(to);
-        to.extend_from_slice(b"\r\nforwarded: ");
-        write_others(&self.elements, to);
-        to.extend_from_slice(b"for=");
-        to.extend_from_slice(open.as_bytes());
-        self.write_peer(to);
-        to.extend_from_slice(close.as_bytes());
-        let by = [b";host=\"", host, b"\";proto=", scheme];
-        let rest =
-            [b"\r\nx-forwarded-proto: ", scheme, b"\r\nx-forwarded-host: ", host, b"\r\nvia: 1.1 portcullis\r\n"];
-        for piece in by.into_iter().chain(rest) {
-            to.extend_from_slice(piece);
-        }
-    }
-
-    fn write_peer(&self, to: &mut Vec<u8>) {
+        let begin = to.len();
         match self.peer {
             Some(ip) => write_address(ip, to),
             // "If the preceding node's identity is not known" (RFC 7239 section 6.2); its place in the chain is kept.
             None => to.extend_from_slice(UNKNOWN),
         }
+        let peer = begin..to.len();
+        to.extend_from_slice(b"\r\nforwarded: ");
+        write_others(&self.elements, to);
+        to.extend_from_slice(b"for=");
+        to.extend_from_slice(open.as_bytes());
+        to.extend_from_within(peer);
+        to.extend_from_slice(close.as_bytes());
+        to.extend_from_slice(b";host=\"");
+        to.extend_from_slice(host);
+        to.extend_from_slice(b"\";proto=");
+        to.extend_from_slice(scheme);
+        to.extend_from_slice(b"\r\nx-forwarded-proto: ");
+        to.extend_from_slice(scheme);
+        to.extend_from_slice(b"\r\nx-forwarded-host: ");
+        to.extend_from_slice(host);
+        to.extend_from_slice(b"\r\nvia: 1.1 portcullis\r\n");
     }
 }
 

@@ -100,6 +100,11 @@ impl<'a> Outgoing<'a> {
         Self { cleaned: spare(&self.cleaned), added: self.added.clone(), shape: self.shape }
     }
 
+    /// It itself, which leaves nothing of it behind.
+    pub fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::from(Request::default()))
+    }
+
     /// The lines that we add.
     pub fn write_added(&self, to: &mut Vec<u8>) {
         self.added.write(to);

@@ -16,7 +16,7 @@ use super::inject::Managed;
 pub enum Field {
     /// `Content-Length`, `Transfer-Encoding`.
     Framing = 1,
-    /// What concerns one connection alone, `Connection` and `Upgrade` among it.
+    /// What concerns one connection alone, `Upgrade` and `Keep-Alive` among it, but for `Connection`.
     Hop = 2,
     /// `Expect`.
     Expect = 4,
@@ -26,6 +26,8 @@ pub enum Field {
     Managed = 16,
     /// `Cookie`.
     Cookie = 32,
+    /// `Connection`.
+    Connection = 64,
 }
 
 /// The kinds that a head has.
@@ -64,6 +66,7 @@ impl Survey {
             "cookie" => self.note(Field::Cookie),
             "content-length" | "transfer-encoding" => self.note(Field::Framing),
             "expect" => self.note(Field::Expect),
+            "connection" => return self.note(Field::Connection),
             _ => {}
         }
         if concerns_a_hop(name) {
@@ -98,7 +101,7 @@ mod tests {
         for (name, kinds) in [
             ("Content-Length", &[Field::Framing][..]),
             ("Transfer-Encoding", &[Field::Framing, Field::Hop]),
-            ("Connection", &[Field::Hop]),
+            ("Connection", &[Field::Connection]),
             ("Upgrade", &[Field::Hop]),
             ("TE", &[Field::Hop]),
             ("Keep-Alive", &[Field::Hop]),

@@ -152,36 +152,45 @@ impl Upstream {
     /// [`Unanswered`], with the request when nothing of it was sent.
     pub async fn send(
         self: &Arc<Self>,
-        request: Outgoing<'_>,
+        request: &mut Outgoing<'_>,
         progress: Option<&Progress>,
     ) -> Result<(hyper::Response<AppBody>, Lease), Unanswered> {
         if self.busy.fetch_add(1, Ordering::Relaxed) >= self.bound {
             self.busy.fetch_sub(1, Ordering::Relaxed);
-            return Err(UpstreamFault::Busy { address: self.address.clone() }.before(request.whole()));
+            return Err(UpstreamFault::Busy { address: self.address.clone() }.before(request.take().whole()));
         }
         let mut lease = Lease { upstream: Arc::clone(self), connection: None };
-        if request.is_plain() && self.speaks_http1() {
-            let answer = self.exchange_plainly(request, &mut lease, None).await?;
-            return Ok((answer, lease));
-        }
-        let answer = {
-            let now = Instant::now();
-            let mut exchange = pin!(self.exchange(request.whole(), &mut lease, now));
-            let mut deadline = tokio::time::Instant::from_std(now) + self.settings.first_byte_timeout;
-            loop {
-                match timeout_at(deadline, exchange.as_mut()).await {
-                    Ok(answer) => break answer?,
-                    Err(_) => {
-                        let extended = progress.map(|progress| progress.last() + self.settings.first_byte_timeout);
-                        match extended {
-                            Some(later) if later > deadline => deadline = later,
-                            _ => return Err(UpstreamFault::FirstByteTimeout { address: self.address.clone() }.into()),
-                        }
+        let answer = if request.is_plain() && self.speaks_http1() {
+            self.exchange_plainly(request, &mut lease, None).await?
+        } else {
+            // Boxed: its future is several times as large as the lean one, and each request would make room for it.
+            Box::pin(self.exchange_patiently(request.take().whole(), progress, &mut lease)).await?
+        };
+        Ok((answer, lease))
+    }
+
+    /// Exchanges a request that may have a body, which puts off the deadline for as long as it moves.
+    async fn exchange_patiently(
+        &self,
+        request: Request,
+        progress: Option<&Progress>,
+        lease: &mut Lease,
+    ) -> Result<hyper::Response<AppBody>, Unanswered> {
+        let now = Instant::now();
+        let mut exchange = pin!(self.exchange(request, lease, now));
+        let mut deadline = tokio::time::Instant::from_std(now) + self.settings.first_byte_timeout;
+        loop {
+            match timeout_at(deadline, exchange.as_mut()).await {
+                Ok(answer) => return answer,
+                Err(_) => {
+                    let extended = progress.map(|progress| progress.last() + self.settings.first_byte_timeout);
+                    match extended {
+                        Some(later) if later > deadline => deadline = later,
+                        _ => return Err(UpstreamFault::FirstByteTimeout { address: self.address.clone() }.into()),
                     }
                 }
             }
-        };
-        Ok((answer, lease))
+        }
     }
 
     async fn exchange(

@@ -103,7 +103,7 @@ impl<'a> Probe<'a> {
         };
         // Made for one question and dropped with its connection: the next one connects again, as it should.
         let upstream = Upstream::new(self.address.clone(), self.settings.clone(), self.connector.cloned(), 1);
-        let answer = Arc::new(upstream).send(question(health).into(), None).await;
+        let answer = Arc::new(upstream).send(&mut question(health).into(), None).await;
         let (response, _lease) = answer.map_err(|unanswered| unanswered.fault.to_string())?;
         let status = response.status().as_u16();
         if health.status.contains(&status) { Ok(()) } else { Err(format!("its health check was answered {status}")) }

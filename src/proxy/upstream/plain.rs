@@ -31,31 +31,32 @@ impl Upstream {
     /// stream of its own, where nobody has spoken on any yet.
     pub(super) async fn exchange_plainly(
         &self,
-        mut request: Outgoing<'_>,
+        request: &mut Outgoing<'_>,
         lease: &mut Lease,
         fresh: Option<Stream>,
     ) -> Result<hyper::Response<AppBody>, Unanswered> {
         let now = Instant::now();
         let until = tokio::time::Instant::from_std(now) + self.settings.first_byte_timeout;
         while let Some((connection, idle_for)) = self.lean.pop(now, self.settings.pool_idle_timeout).await {
-            match connection.exchange(&mut request, until).await {
+            match connection.exchange(request, until).await {
                 Ok(answer) => return Ok(take(answer, lease)),
                 Err(Fault::Unsent(_)) => {}
-                Err(Fault::Unanswered) if idle_for > STALE && is_safe(&request) => {}
+                Err(Fault::Unanswered) if idle_for > STALE && is_safe(request) => {}
                 Err(fault) => return Err(self.plain_fault(fault).into()),
             }
         }
         let stream = match fresh {
             Some(stream) => stream,
-            None => match timeout_at(until, self.dial_alone()).await {
+            // Boxed: to dial is rare, and its future larger than all the rest.
+            None => match Box::pin(timeout_at(until, self.dial_alone())).await {
                 Ok(Ok(stream)) => stream,
-                Ok(Err(fault)) => return Err(fault.before(request.whole())),
-                Err(_) => return Err(self.plain_fault(Fault::Late).before(request.whole())),
+                Ok(Err(fault)) => return Err(fault.before(request.take().whole())),
+                Err(_) => return Err(self.plain_fault(Fault::Late).before(request.take().whole())),
             },
         };
-        match Connection::new(stream).exchange(&mut request, until).await {
+        match Connection::new(stream).exchange(request, until).await {
             Ok(answer) => Ok(take(answer, lease)),
-            Err(fault @ Fault::Unsent(_)) => Err(self.plain_fault(fault).before(request.whole())),
+            Err(fault @ Fault::Unsent(_)) => Err(self.plain_fault(fault).before(request.take().whole())),
             Err(fault) => Err(self.plain_fault(fault).into()),
         }
     }

@@ -86,7 +86,7 @@ impl Upstream {
                 Ok(Way::Alone(fresh)) => {
                     let fresh = fresh.map(|stream| *stream);
                     return match is_plain(&request) {
-                        true => self.exchange_plainly(Outgoing::from(request), lease, fresh).await,
+                        true => self.exchange_plainly(&mut Outgoing::from(request), lease, fresh).await,
                         false => self.exchange_alone(request, lease, now, fresh).await,
                     };
                 }
