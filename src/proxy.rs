@@ -132,7 +132,7 @@ impl Proxy {
         let group = self.apps.get(pass.route().index).ok_or(UpstreamFault::NoAddress)?;
         let client = context.tunnel.is_some().then(|| hyper::upgrade::on(&mut *request));
         let (mut outgoing, progress) = self.rewrite(request, &pass, context);
-        let visitor = pass.visitor().map(|session| &session.person);
+        let visitor = pass.visitor().map(|session| session.key());
         let Answered { response, lease } = group.send(&mut outgoing, progress.as_deref(), visitor, asked).await?;
         let (mut head, body) = response.into_parts();
         let misbehaved =

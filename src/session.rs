@@ -49,8 +49,6 @@ pub struct SiteIndex(pub usize);
 /// What is worth showing of a person, kept small: the claims themselves are gone after sign-in.
 #[derive(Debug)]
 pub struct Person {
-    /// `user@organization`, 18 characters each; kept once, because both ids are in it.
-    key: [u8; KEY],
     /// The Salesforce username.
     pub username: Box<str>,
     /// Their name, for people.
@@ -61,37 +59,32 @@ pub struct Person {
     pub user_type: Option<Box<str>>,
 }
 
-/// The length of a person's key.
-const KEY: usize = 18 + 1 + 18;
-
 impl Person {
-    /// The stable key, `user@organization`: for logs and for apps.
-    pub fn key(&self) -> &str {
-        std::str::from_utf8(&self.key).unwrap_or_default()
-    }
-
-    /// The Salesforce user.
-    pub fn user(&self) -> &str {
-        self.key().get(..18).unwrap_or_default()
-    }
-
-    /// The Salesforce organization.
-    pub fn organization(&self) -> &str {
-        self.key().get(19..).unwrap_or_default()
-    }
-
     fn of(identity: &Identity) -> Self {
-        let mut key = [b'@'; KEY];
-        key[..18].copy_from_slice(identity.user.as_str().as_bytes());
-        key[19..].copy_from_slice(identity.organization.as_str().as_bytes());
         let keep = |text: &Option<String>| text.as_deref().map(Into::into);
         Self {
-            key,
             username: identity.username.as_str().into(),
             name: keep(&identity.name),
             email: keep(&identity.email),
             user_type: keep(&identity.user_type),
         }
+    }
+}
+
+/// Who somebody is for ever: `user@organization`, 18 characters each; kept once, because both ids are in it.
+#[derive(Debug)]
+struct PersonKey([u8; 18 + 1 + 18]);
+
+impl PersonKey {
+    fn of(identity: &Identity) -> Self {
+        let mut key = [b'@'; 18 + 1 + 18];
+        key[..18].copy_from_slice(identity.user.as_str().as_bytes());
+        key[19..].copy_from_slice(identity.organization.as_str().as_bytes());
+        Self(key)
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
@@ -144,30 +137,71 @@ impl IdentityHeaders {
 }
 
 /// One signed-in browser.
+///
+/// What each request reads lies together, on two lines of memory: with many sessions each line is waited for. All else
+/// is elsewhere.
 #[derive(Debug)]
 pub struct Session {
-    /// Who.
-    pub person: Person,
-    /// Which provider vouched for them.
-    pub provider: ProviderName,
-    /// The identity headers, rendered once, when the session was made.
-    pub headers: IdentityHeaders,
-    /// When it began.
-    pub began: Timestamp,
     /// When it ends at the latest.
     pub ends: Timestamp,
-    /// What the provider calls it, for single logout.
-    pub handle: Option<Handle>,
+    last_used: AtomicU64,
+    /// The identity headers, rendered once, when the session was made.
+    pub headers: IdentityHeaders,
+    rest: Box<Rest>,
     site: SiteIndex,
+    key: PersonKey,
+    ended: AtomicBool,
+}
+
+/// What pages, sign-outs and streams ask of a session.
+#[derive(Debug)]
+struct Rest {
+    person: Person,
+    provider: ProviderName,
+    began: Timestamp,
+    handle: Option<Handle>,
     attempt: Option<AttemptId>,
     return_to: LocalPath,
     born: Instant,
-    last_used: AtomicU64,
-    ended: AtomicBool,
     end: Notify,
 }
 
 impl Session {
+    /// The person's stable key, `user@organization`: for logs and for apps.
+    pub fn key(&self) -> &str {
+        self.key.as_str()
+    }
+
+    /// The Salesforce user.
+    pub fn user(&self) -> &str {
+        self.key().get(..18).unwrap_or_default()
+    }
+
+    /// The Salesforce organization.
+    pub fn organization(&self) -> &str {
+        self.key().get(19..).unwrap_or_default()
+    }
+
+    /// Who.
+    pub fn person(&self) -> &Person {
+        &self.rest.person
+    }
+
+    /// Which provider vouched for them.
+    pub fn provider(&self) -> &ProviderName {
+        &self.rest.provider
+    }
+
+    /// When it began.
+    pub fn began(&self) -> Timestamp {
+        self.rest.began
+    }
+
+    /// What the provider calls it, for single logout.
+    pub fn handle(&self) -> Option<&Handle> {
+        self.rest.handle.as_ref()
+    }
+
     /// Whether it may still be used, by the wall clock (which sleeps and jumps, unlike the store's own).
     fn is_alive(&self, now: Timestamp, idle: Duration) -> bool {
         let last_used = Timestamp(self.last_used());
@@ -176,7 +210,7 @@ impl Session {
 
     /// Where the person wanted to go, if this session was made by that attempt: a replayed callback leads there.
     pub fn made_by(&self, attempt: AttemptId) -> Option<&LocalPath> {
-        (self.attempt == Some(attempt)).then_some(&self.return_to)
+        (self.rest.attempt == Some(attempt)).then_some(&self.rest.return_to)
     }
 
     /// When it ends if it is not used again.
@@ -208,7 +242,7 @@ impl Session {
 
     /// Waits until somebody ends it; tunnels select on this.
     pub async fn ended(&self) {
-        let notified = self.end.notified();
+        let notified = self.rest.end.notified();
         let mut notified = std::pin::pin!(notified);
         notified.as_mut().enable();
         if !self.has_ended() {
@@ -218,6 +252,6 @@ impl Session {
 
     fn finish(&self) {
         self.ended.store(true, Ordering::Release);
-        self.end.notify_waiters();
+        self.rest.end.notify_waiters();
     }
 }

@@ -117,7 +117,7 @@ impl<'a> Record<'a> {
             path: path.unwrap_or_default(),
             status,
             route: self.route.as_ref().map(|route| route.name.as_str()),
-            user: self.session.as_ref().map(|session| session.person.key()),
+            user: self.session.as_ref().map(|session| session.key()),
             decision: self.decision,
             refusal: self.refusal,
             duration,

@@ -143,8 +143,8 @@ impl Login {
 
     /// The provider that made a session and knows it by a handle.
     fn ends<'a>(&'a self, session: &'a Session) -> Option<(&'a saml::Provider, &'a Handle)> {
-        match &self.entrances.named(&session.provider.0)?.provider {
-            Provider::Saml(provider) => Some((provider, session.handle.as_ref()?)),
+        match &self.entrances.named(&session.provider().0)?.provider {
+            Provider::Saml(provider) => Some((provider, session.handle()?)),
             Provider::Oidc(_) => None,
         }
     }

@@ -17,18 +17,18 @@ impl Login {
         let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
         let header =
             |(name, value): (&HeaderName, &[u8])| (name.to_string(), String::from_utf8_lossy(value).into_owned());
-        let person = &session.person;
-        let entrance = self.entrances.named(&session.provider.0);
+        let person = session.person();
+        let entrance = self.entrances.named(&session.provider().0);
         let me = Me {
             name: text(&person.name),
             username: person.username.to_string(),
             email: text(&person.email),
-            user_id: person.user().to_owned(),
-            organization_id: person.organization().to_owned(),
+            user_id: session.user().to_owned(),
+            organization_id: session.organization().to_owned(),
             user_type: text(&person.user_type),
-            provider: session.provider.to_string(),
-            signed_in_by: entrance.map_or_else(|| session.provider.to_string(), |entrance| entrance.title.clone()),
-            since: session.began,
+            provider: session.provider().to_string(),
+            signed_in_by: entrance.map_or_else(|| session.provider().to_string(), |entrance| entrance.title.clone()),
+            since: session.began(),
             idle_until: session.idle_until(self.sessions.settings().idle),
             until: session.ends,
             headers: session.headers.iter().map(header).collect(),

@@ -21,7 +21,7 @@ impl Login {
         let Some((_, session)) = &visitor.session else {
             return see_other(&format!("{}/signed-out", self.prefix));
         };
-        let who = session.person.name.as_ref().unwrap_or(&session.person.username).to_string();
+        let who = session.person().name.as_ref().unwrap_or(&session.person().username).to_string();
         let onward = self.sign_out_leads_to(session, visitor.now);
         let page = SignOut { who, action: format!("{}/sign-out", self.prefix), home: "/".to_owned(), onward };
         self.pages.sign_out(&page, &self.visit(visitor))
@@ -39,7 +39,7 @@ impl Login {
         }
         let session = visitor.session.as_ref().map(|(_, session)| session);
         if let Some(session) = session {
-            tracing::info!(user = %session.person.key(), "signed out");
+            tracing::info!(user = %session.key(), "signed out");
         }
         let mut response = match form(visitor.headers) {
             Form::Page => match session.and_then(|session| self.sign_out_there(session, visitor.now)) {

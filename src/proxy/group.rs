@@ -24,7 +24,6 @@ use super::stream::Progress;
 use super::upstream::{self, AppBody, Connector, Lease, Unanswered, Upstream, UpstreamFault, copy_of};
 use crate::http::Scheme;
 use crate::route::Address;
-use crate::session::Person;
 use crate::telemetry::{AddressMetrics, Metrics, Picks};
 use choice::{Seat, Way, choose, hash};
 use standing::{Change, Standing};
@@ -226,7 +225,7 @@ impl Group {
         self.upstreams.iter().for_each(|upstream| upstream.sweep());
     }
 
-    /// Sends a request that is `visitor`'s and waits for the head of the answer; `asked` becomes the place of the
+    /// Sends a request that is `visitor`'s (their key) and waits for the head of the answer; `asked` becomes the place of the
     /// address that was asked last.
     ///
     /// # Errors
@@ -235,7 +234,7 @@ impl Group {
         &self,
         request: &mut Outgoing<'_>,
         progress: Option<&Progress>,
-        visitor: Option<&Person>,
+        visitor: Option<&str>,
         asked: &mut usize,
     ) -> Result<Answered, UpstreamFault> {
         match &*self.upstreams {
@@ -255,12 +254,12 @@ impl Group {
         &self,
         request: &mut Outgoing<'_>,
         progress: Option<&Progress>,
-        visitor: Option<&Person>,
+        visitor: Option<&str>,
         asked: &mut usize,
     ) -> Result<Answered, UpstreamFault> {
         let way = match (self.roster.settings.balance, visitor) {
             (Balance::RoundRobin, _) => Way::InTurn,
-            (Balance::Sticky, Some(visitor)) => Way::For(hash(visitor.key())),
+            (Balance::Sticky, Some(visitor)) => Way::For(hash(visitor)),
             (Balance::LeastConnections, _) | (Balance::Sticky, None) => Way::LeastBusy,
         };
         let mut tried = Tried::default();

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::attempt::AttemptId;
 use super::roll::Roll;
 use super::table::Table;
-use super::{IdentityHeaders, Person, Session, SessionKey, Settings, SiteIndex};
+use super::{IdentityHeaders, Person, PersonKey, Rest, Session, SessionKey, Settings, SiteIndex};
 use crate::clock::Timestamp;
 use crate::http::path::LocalPath;
 use crate::identity::{ProviderName, SignedIn};
@@ -73,21 +73,24 @@ impl Sessions {
         let id = random_token()?;
         let key = SessionKey::of(&id);
         let session = Arc::new(Session {
-            person: Person::of(signed_in.identity()),
-            provider: signed_in.provider().clone(),
-            headers,
-            began: now,
             ends: signed_in.until().unwrap_or(Timestamp(u64::MAX)).min(now.after(self.settings.lifetime)),
-            handle: signed_in.handle().cloned(),
-            site: origin.site,
-            attempt: origin.attempt,
-            return_to: origin.return_to,
-            born: Instant::now(),
             last_used: AtomicU64::new(now.0),
+            headers,
+            rest: Box::new(Rest {
+                person: Person::of(signed_in.identity()),
+                provider: signed_in.provider().clone(),
+                began: now,
+                handle: signed_in.handle().cloned(),
+                attempt: origin.attempt,
+                return_to: origin.return_to,
+                born: Instant::now(),
+                end: Notify::new(),
+            }),
+            site: origin.site,
+            key: PersonKey::of(signed_in.identity()),
             ended: AtomicBool::new(false),
-            end: Notify::new(),
         });
-        if let Some(handle) = &session.handle {
+        if let Some(handle) = session.handle() {
             self.roll.enter(handle, key);
         }
         for (key, unused) in self.table.insert(key, Arc::clone(&session)) {
@@ -119,7 +122,7 @@ impl Sessions {
     /// What is due for a session that is no longer in the table.
     fn bury(&self, key: &SessionKey, session: &Session) {
         session.finish();
-        if let Some(handle) = &session.handle {
+        if let Some(handle) = session.handle() {
             self.roll.strike(handle, key);
         }
     }
@@ -129,13 +132,13 @@ impl Sessions {
     /// calls people. Returns how many there were.
     pub fn end_all(&self, provider: &ProviderName, subject: &str, indexes: &[String]) -> usize {
         let named = |session: &Session| {
-            let index = session.handle.as_ref().and_then(|handle| handle.index.as_deref());
+            let index = session.handle().and_then(|handle| handle.index.as_deref());
             indexes.is_empty() || index.is_none_or(|index| indexes.iter().any(|theirs| theirs == index))
         };
         let is_meant = |key: &SessionKey| {
             let session = self.table.get(key)?;
-            let theirs = session.handle.as_ref().is_some_and(|handle| handle.name.value == subject);
-            (theirs && session.provider == *provider && named(&session)).then_some(())
+            let theirs = session.handle().is_some_and(|handle| handle.name.value == subject);
+            (theirs && *session.provider() == *provider && named(&session)).then_some(())
         };
         let meant: Vec<SessionKey> =
             self.roll.keys(subject).into_iter().filter(|key| is_meant(key).is_some()).collect();
@@ -162,7 +165,7 @@ impl Sessions {
             // well, and idleness counts from now again.
             session.note_clock(now);
             !session.is_alive(now, self.settings.idle)
-                || instant.saturating_duration_since(session.born) >= self.settings.lifetime
+                || instant.saturating_duration_since(session.rest.born) >= self.settings.lifetime
         };
         for (key, session) in self.table.sweep(share, is_over) {
             self.bury(&key, &session);
@@ -217,6 +220,12 @@ pub(crate) mod tests {
         let new = create(&sessions);
         assert!(sessions.load(&new.key, SITE, START).is_some());
         assert!(sessions.load(&SessionKey::of("another"), SITE, START).is_none());
+    }
+
+    #[test]
+    fn what_each_request_reads_of_a_session_fits_two_lines_of_memory() {
+        let counts = 2 * size_of::<usize>();
+        assert!(counts + size_of::<Session>() <= 128, "{}", size_of::<Session>());
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl Table {
             let part = self.parts[(first + step) % self.parts.len()].read();
             let others = part.iter().filter(|(key, _)| *key != newcomer);
             // Use is noted in whole seconds: of those used in the same one, the oldest goes.
-            others.min_by_key(|(_, session)| (session.last_used(), session.born)).map(|(key, _)| *key)
+            others.min_by_key(|(_, session)| (session.last_used(), session.rest.born)).map(|(key, _)| *key)
         })
     }
 
