@@ -12,6 +12,7 @@ mod orders;
 mod record;
 mod redirect;
 mod running;
+mod trust;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -21,6 +21,7 @@ use super::doors::{self, Doors};
 use super::orders::keep_ordered;
 use super::redirect::{NAME, Redirect};
 use super::running::Running;
+use super::trust::{self, Trusts};
 use crate::admin::{Operator, Readiness};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -135,7 +136,7 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
         operator: None,
         access,
         files: front.files,
-        reread: Arc::new(Notify::new()),
+        reread: std::array::from_fn(|_| Arc::new(Notify::new())),
     };
     metrics.watch_sessions({
         let login = Arc::clone(&house.login);
@@ -157,6 +158,7 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
         let door = Door::of(listeners, None, &limits, Arc::clone(&events), house.drain.clone()).asking(entry);
         running.cores.push(thread(NAME.to_owned(), house.redirect(running.access.worker())?.serve(door))?);
     }
+    let [ours, theirs] = running.reread.clone();
     running.operator = Some(thread(
         "operator".to_owned(),
         attend_operator(
@@ -164,7 +166,8 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
             Arc::clone(&house),
             ready,
             running.operator_drain.clone(),
-            reloader.map(|reloader| (reloader, orders, Arc::clone(&running.reread))),
+            reloader.map(|reloader| (reloader, orders, Arc::clone(&ours))),
+            theirs,
         ),
     )?);
     Ok(running)
@@ -269,8 +272,11 @@ async fn attend_operator(
     ready: Readiness,
     drain: Drain,
     certificates: Option<(Reloader, Option<Orders>, Arc<Notify>)>,
+    asked: Arc<Notify>,
 ) {
     let freshness = keep_certificates(certificates, Arc::clone(&house), ready.clone());
+    let routes = house.route_settings.iter().map(|route| route.name.as_str()).zip(&house.proxy.apps);
+    let trust = trust::keep_fresh(Trusts::new(routes), asked, Arc::clone(&house.metrics));
     let warmth = keep_warm(Arc::clone(&house), ready.clone());
     let operator = Operator::new(Arc::clone(&house.metrics), ready, &house.operator_hosts);
     let served = async {
@@ -299,6 +305,7 @@ async fn attend_operator(
         () = warmth => {}
         () = sweeper => {}
         () = freshness => {}
+        () = trust => {}
         () = group::watch(&house.rosters) => {}
     }
 }

@@ -34,7 +34,7 @@ pub struct Running {
     pub(super) access: AccessLog,
     /// Those of unix sockets that are still there.
     pub(super) files: Vec<SocketFile>,
-    pub(super) reread: Arc<Notify>,
+    pub(super) reread: [Arc<Notify>; 2],
 }
 
 impl Running {
@@ -63,7 +63,7 @@ impl Running {
     /// Reads the certificates again, at once and whether or not their files have changed, and orders again what could
     /// not be ordered: for SIGHUP.
     pub fn reread_certificates(&self) {
-        self.reread.notify_one();
+        self.reread.iter().for_each(|asked| asked.notify_one());
     }
 
     /// Cuts what still runs, at once: for a second signal.

@@ -29,7 +29,7 @@ pub use crate::x509::Validity;
 pub use client::ClientFault;
 pub use pair::{Files, Pair};
 pub use problem::Problem;
-pub use reload::{Change, Occasion, Outcome, Reloader};
+pub use reload::{Change, Look, Occasion, Outcome, Reloader, Watched};
 
 /// Sessions that can be resumed without a ticket, in entries; the default of 256 is too few for one busy minute.
 const RESUMABLE_SESSIONS: usize = 20_000;

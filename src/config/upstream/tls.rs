@@ -89,7 +89,7 @@ pub(in crate::config) fn read(
     }
     let http2 = if http2? { Http2::Offered } else { Http2::NotOffered };
     let settings = Settings { authorities, server_name, identity, verification, http2 };
-    match Connector::load(&settings, || system.authorities()) {
+    match Connector::load(settings.clone(), || system.authorities()) {
         Ok(connector) => Some(Some(connector)),
         Err(problem) => {
             let (key, instead) = answer(&problem, &settings);
@@ -119,6 +119,7 @@ fn answer(problem: &Problem, settings: &Settings) -> (&'static str, &'static str
             ("ca", "write the file with the app's authority, or install the system's authorities")
         }
         Problem::Mismatch { .. } => ("private_key", "name the certificate and the key that were made for each other"),
+        Problem::Ended { .. } => ("certificate", "name a certificate that is valid"),
         Problem::Refused(_) => ("certificate", "name a certificate and a key that TLS 1.2 and 1.3 can use"),
     }
 }

@@ -75,9 +75,10 @@ pub(super) async fn dial(
     let without = || DialFault::Handshake("the route has no name to verify its certificate by".to_owned());
     let connector = connector.ok_or_else(without)?;
     let name = connector.name_for(&address.place).ok_or_else(without)?;
+    let current = connector.current();
     let config = match offer {
-        Offer::Any => &connector.any,
-        Offer::Http1 => &connector.http1,
+        Offer::Any => &current.any,
+        Offer::Http1 => &current.http1,
     };
     let stream = TlsConnector::from(Arc::clone(config)).connect(name, plain).await.map_err(refused)?;
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");

@@ -3,7 +3,7 @@
 //! Verified always, by the machine's certificate authorities or by a route's own, and to the name that the route
 //! says; the one way around is a key with `dangerous` in its name. Versions 1.2 and 1.3, and sessions are resumed
 //! across all cores. HTTP/2 and HTTP/1.1 are offered, and HTTP/1.1 alone for tunnels (ALPN, RFC 7301). Loaded by
-//! `config`, used by `dial`.
+//! `config`, read again by `gateway` when files change, used by `dial`.
 
 mod trust;
 
@@ -11,12 +11,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs;
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{Context, SHA256};
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, InconsistentKeys, RootCertStore};
 
+use crate::clock::Timestamp;
 use crate::route::Place;
+use crate::x509;
 
 pub(super) use trust::words;
 
@@ -102,19 +106,33 @@ pub enum Problem {
         /// The key file.
         private_key: PathBuf,
     },
+    /// Our certificate has ended; told when it would take the place of another.
+    #[error("the certificate in {} has ended", file.display())]
+    Ended {
+        /// Which.
+        file: PathBuf,
+    },
     /// rustls refuses all of it.
     #[error("TLS cannot be set up: {0}")]
     Refused(rustls::Error),
 }
 
-/// What connections to the addresses of one route speak TLS with.
+/// What connections to the addresses of one route speak TLS with, for all cores. Clones share what is read anew.
 #[derive(Clone, Debug)]
 pub struct Connector {
+    current: Arc<ArcSwap<Current>>,
+    settings: Arc<Settings>,
+}
+
+/// What was read of a route's files.
+#[derive(Debug)]
+pub struct Current {
     /// Offers what the route allows.
     pub(super) any: Arc<ClientConfig>,
     /// Offers HTTP/1.1 alone.
     pub(super) http1: Arc<ClientConfig>,
-    server_name: Option<ServerName<'static>>,
+    /// Of all that the files held.
+    digest: Vec<u8>,
 }
 
 /// The certificate authorities of this machine.
@@ -129,8 +147,67 @@ impl Connector {
     ///
     /// # Errors
     /// [`Problem`], which names the file and what is wrong with it.
-    pub fn load(settings: &Settings, system: impl FnOnce() -> Arc<RootCertStore>) -> Result<Self, Problem> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+    pub fn load(settings: Settings, system: impl FnOnce() -> Arc<RootCertStore>) -> Result<Self, Problem> {
+        let current = Arc::new(ArcSwap::from_pointee(Current::read(&settings, system)?));
+        Ok(Self { current, settings: Arc::new(settings) })
+    }
+
+    /// The files that it was read from.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let identity = self.settings.identity.iter();
+        let ours = identity.flat_map(|identity| [&identity.certificate, &identity.private_key]);
+        self.settings.authorities.iter().chain(ours).cloned().collect()
+    }
+
+    /// Reads them again; `None` when they hold what they held.
+    ///
+    /// # Errors
+    /// [`Problem`], as at first, or when our certificate has ended.
+    pub fn read_again(&self, now: Timestamp) -> Result<Option<Current>, Problem> {
+        if digest(&self.settings)? == self.current.load().digest {
+            return Ok(None);
+        }
+        if let Some(Identity { certificate, .. }) = &self.settings.identity {
+            let chain = certificates(certificate)?;
+            let validity = chain.first().and_then(|first| x509::read(first)).map(|fields| fields.validity);
+            if validity.is_some_and(|validity| validity.not_after < now) {
+                return Err(Problem::Ended { file: certificate.clone() });
+            }
+        }
+        Current::read(&self.settings, system_authorities).map(Some)
+    }
+
+    /// New connections are made with this; those that are open stay.
+    pub fn take_up(&self, new: Current) {
+        self.current.store(Arc::new(new));
+    }
+
+    /// What a new connection is made with.
+    pub(super) fn current(&self) -> Arc<Current> {
+        self.current.load_full()
+    }
+
+    /// Whether an app may choose HTTP/2.
+    pub(super) fn offers_http2(&self) -> bool {
+        self.settings.http2 == Http2::Offered
+    }
+
+    /// The name that a certificate from there has to be for; `None` when the place is not one that certificates
+    /// name.
+    pub(super) fn name_for(&self, place: &Place) -> Option<ServerName<'static>> {
+        match (&self.settings.server_name, place) {
+            (Some(name), _) => Some(name.clone()),
+            (None, Place::Tcp { host, .. }) => ServerName::try_from(host.clone()).ok(),
+            (None, Place::Unix(_)) => None,
+        }
+    }
+}
+
+impl Current {
+    fn read(settings: &Settings, system: impl FnOnce() -> Arc<RootCertStore>) -> Result<Self, Problem> {
+        // Before they are read: what is written in between is found to be different at the next look.
+        let digest = digest(settings)?;
+        let provider = Arc::new(default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(Problem::Refused)?;
@@ -163,23 +240,23 @@ impl Connector {
         if settings.http2 == Http2::Offered {
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         }
-        Ok(Self { any: Arc::new(config), http1, server_name: settings.server_name.clone() })
+        Ok(Self { any: Arc::new(config), http1, digest })
     }
+}
 
-    /// Whether an app may choose HTTP/2.
-    pub(super) fn offers_http2(&self) -> bool {
-        self.any.alpn_protocols.len() > 1
+/// Of all that the files hold.
+fn digest(settings: &Settings) -> Result<Vec<u8>, Problem> {
+    let mut context = Context::new(&SHA256);
+    let identity = settings.identity.iter();
+    let ours = identity.flat_map(|identity| [&identity.certificate, &identity.private_key]);
+    for file in settings.authorities.iter().chain(ours) {
+        let mut bytes = read(file)?;
+        context.update(&bytes.len().to_be_bytes());
+        context.update(&bytes);
+        // It may be the key.
+        zeroize::Zeroize::zeroize(&mut bytes);
     }
-
-    /// The name that a certificate from there has to be for; `None` when the place is not one that certificates
-    /// name.
-    pub(super) fn name_for(&self, place: &Place) -> Option<ServerName<'static>> {
-        match (&self.server_name, place) {
-            (Some(name), _) => Some(name.clone()),
-            (None, Place::Tcp { host, .. }) => ServerName::try_from(host.clone()).ok(),
-            (None, Place::Unix(_)) => None,
-        }
-    }
+    Ok(context.finish().as_ref().to_vec())
 }
 
 fn own(files: &[PathBuf]) -> Result<Arc<RootCertStore>, Problem> {

@@ -217,7 +217,8 @@ fn still_good(new: Pair, old: &Pair, file: &Path, now: Timestamp) -> Result<Pair
 }
 
 /// Files that belong together, as they were last seen.
-struct Watched {
+#[derive(Debug)]
+pub struct Watched {
     stamps: Vec<Option<Stamp>>,
     /// Whether what these stamps stand for was read, and found good, at a look after the one that noticed them.
     settled: bool,
@@ -226,24 +227,31 @@ struct Watched {
 }
 
 /// What a look came to.
-enum Look<T> {
+#[derive(Debug)]
+pub enum Look<T, P> {
+    /// There is nothing to tell.
     Nothing,
+    /// Nothing is different; told when somebody asked.
     Same,
+    /// This is to be used from now on.
     New(T),
-    Bad(Problem),
+    /// This is not.
+    Bad(P),
 }
 
 impl Watched {
-    fn new(files: &[impl AsRef<Path>]) -> Self {
+    /// As they are now, when they were read.
+    pub fn new(files: &[impl AsRef<Path>]) -> Self {
         Self { stamps: stamps(files), settled: false, told: None }
     }
 
-    fn look<T>(
+    /// Looks at them again, and has them `read` when that may bring something new.
+    pub fn look<T, P: std::fmt::Display>(
         &mut self,
         occasion: Occasion,
         files: &[impl AsRef<Path>],
-        read: impl FnOnce() -> Result<Option<T>, Problem>,
-    ) -> Look<T> {
+        read: impl FnOnce() -> Result<Option<T>, P>,
+    ) -> Look<T, P> {
         // Before they are read: what is written in between is noticed at the next look.
         let stamps = stamps(files);
         let noticed = stamps != self.stamps;
@@ -279,7 +287,7 @@ impl Watched {
 }
 
 /// What the file system says of a file without reading it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp {
     place: (u64, u64),
     length: u64,
