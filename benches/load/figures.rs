@@ -275,7 +275,10 @@ async fn starts(base: Options, table: &mut Table<'_>) -> anyhow::Result<()> {
     let (ours, nginx) = start::measure(&base, table.org).await?;
     table.keep_value(serde_json::json!({ "title": "Start", "portcullis": ours, "nginx": nginx }));
     let mut memory = Promise::at_most("Start: memory at the first answer", 14.0, 9.0, Unit::MB);
-    memory.note = nginx.map_or_else(String::new, |nginx| format!("nginx {:.1} MB", nginx.memory / 1e6));
+    memory.note = format!("the program's file: {:.1} MB of it", ours.files / 1e6);
+    if let Some(nginx) = nginx {
+        memory.note += &format!("; nginx {:.1} MB, of which {:.1} MB", nginx.memory / 1e6, nginx.files / 1e6);
+    }
     table.add(memory, Some(ours.memory / 1e6));
     let mut time = Promise::at_most("Start: time to the first answer", 100.0, 50.0, Unit::Millis);
     time.note = nginx.map_or_else(String::new, |nginx| format!("nginx {:.1} ms", nginx.millis));

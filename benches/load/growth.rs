@@ -56,7 +56,11 @@ pub(crate) async fn measure(options: &Options, org: &Running, title: &'static st
         for (_, server, cookies) in gateways.iter().filter(|(size, ..)| *size == (scale.sessions, scale.routes)) {
             let mut aim = stage.aim(options, server, cookies);
             aim.connections = scale.connections;
-            aim.areas = if scale.routes > 1 { scale.routes } else { 0 };
+            if scale.routes > 1 {
+                aim.areas = scale.routes;
+                // Each route opens its own connections to the app.
+                aim.warm_up *= 4.0;
+            }
             lanes.push(Lane { variant: Variant::At(Whose::Gateway, scale), server, aim });
         }
         if let (Some((rival, cookies)), (1, 1)) = (&nginx, (scale.sessions, scale.routes)) {

@@ -86,7 +86,12 @@ impl Server {
 
     /// Resident memory of it and its children, in bytes.
     pub(crate) fn memory(&self) -> anyhow::Result<u64> {
-        self.family().into_iter().map(memory_of).sum()
+        self.family().into_iter().map(|process| memory_of(process, "VmRSS:")).sum()
+    }
+
+    /// So much of that is programs and libraries, as they lie in their files.
+    pub(crate) fn memory_of_files(&self) -> anyhow::Result<u64> {
+        self.family().into_iter().map(|process| memory_of(process, "RssFile:")).sum()
     }
 
     fn family(&self) -> Vec<u32> {
@@ -127,9 +132,9 @@ pub(crate) fn cpu_of(process: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_millis(ticks * 10))
 }
 
-fn memory_of(process: u32) -> anyhow::Result<u64> {
+fn memory_of(process: u32, kind: &str) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(kind)).with_context(|| format!("no {kind}"))?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib * 1024)
 }

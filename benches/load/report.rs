@@ -199,6 +199,9 @@ impl Report {
                 let _ = write!(text, ", {volume:.2} GB/s");
             }
             let _ = write!(text, ", p50 {} p99 {} us", row.p50_micros, row.p99_micros);
+            if self.is_generator_full(&row) {
+                text += " (load generator full)";
+            }
             Some(text)
         };
         variants.iter().filter_map(one).collect::<Vec<_>>().join("; ")
@@ -228,15 +231,15 @@ impl Report {
     pub(crate) fn table(&self) -> String {
         let results = self.results();
         let mut text = format!("{}\n\n", self.settings);
-        self.write_rows(&mut text, &results.rows);
-        // Writing to a string does not fail.
-        text += "\n| ratio of | CPU | rate | p50 | p99 | p99.9 |\n| --- | ---: | ---: | ---: | ---: | ---: |\n";
-        for Pair { variant, to, ratios } in &results.ratios {
-            let Ratios { cpu, throughput, p50, p99, p999 } = ratios;
-            let _ =
-                writeln!(text, "| {variant} to {to} | {cpu:.2} | {throughput:.2} | {p50:.2} | {p99:.2} | {p999:.2} |");
+        if !results.rows.is_empty() {
+            self.write_rows(&mut text, &results);
         }
-        text.push('\n');
+        self.write_memory(&mut text);
+        text
+    }
+
+    fn write_memory(&self, text: &mut String) {
+        // Writing to a string does not fail.
         for (variant, bytes) in &self.idle {
             let _ = writeln!(text, "Memory for each idle connection, {variant}: {:.1} KiB", *bytes as f64 / 1024.0);
         }
@@ -261,11 +264,16 @@ impl Report {
             mib(self.memory_at_start),
             mib(self.memory_after_load)
         );
-        text
     }
 
-    fn write_rows(&self, text: &mut String, rows: &[Row]) {
-        let unit = self.unit;
+    /// Whether the proxy waited for the load generator more than that for the proxy.
+    fn is_generator_full(&self, row: &Row) -> bool {
+        let beside = if self.pinned { row.cores_of_app } else { 0.0 };
+        row.variant != Variant::Direct && row.cores < FULL && row.cores_of_generator + beside > FULL
+    }
+
+    fn write_rows(&self, text: &mut String, results: &Results<'_>) {
+        let (unit, rows) = (self.unit, &results.rows);
         let (volume, rule) = if self.body.is_some() { (" GB/s |", " ---: |") } else { ("", "") };
         let _ = writeln!(
             text,
@@ -290,9 +298,8 @@ impl Report {
         }
         text.push('\n');
         for row in rows {
-            let beside = if self.pinned { row.cores_of_app } else { 0.0 };
-            if row.cores_of_generator + beside > FULL {
-                let _ = writeln!(text, "{}: the load generator's core was full, not the proxy.", row.variant);
+            if self.is_generator_full(row) {
+                let _ = writeln!(text, "{}: the load generator's core was full, not the proxy's.", row.variant);
             }
             if let Some(late) = row.late_micros {
                 let _ = writeln!(text, "{}: the generator itself was late by up to {late} us (p99).", row.variant);
@@ -301,6 +308,13 @@ impl Report {
                 let _ = writeln!(text, "{}: {what}", row.variant);
             }
         }
+        *text += "\n| ratio of | CPU | rate | p50 | p99 | p99.9 |\n| --- | ---: | ---: | ---: | ---: | ---: |\n";
+        for Pair { variant, to, ratios } in &results.ratios {
+            let Ratios { cpu, throughput, p50, p99, p999 } = ratios;
+            let _ =
+                writeln!(text, "| {variant} to {to} | {cpu:.2} | {throughput:.2} | {p50:.2} | {p99:.2} | {p999:.2} |");
+        }
+        text.push('\n');
     }
 
     /// `results.json` and `results.svg`, or as `name` says.

@@ -25,6 +25,8 @@ pub(crate) struct Start {
     pub(crate) millis: f64,
     /// Resident memory then, in bytes.
     pub(crate) memory: f64,
+    /// So much of it is the program and its libraries.
+    pub(crate) files: f64,
 }
 
 /// The gateway's, and nginx's where there is one.
@@ -47,6 +49,7 @@ fn middle(starts: &[Start]) -> Start {
     Start {
         millis: median(starts.iter().map(|start| start.millis)),
         memory: median(starts.iter().map(|start| start.memory)),
+        files: median(starts.iter().map(|start| start.files)),
     }
 }
 
@@ -55,7 +58,7 @@ fn once(options: &Options, command: Command, address: SocketAddr) -> anyhow::Res
     let began = Instant::now();
     let server = Server::start_until(command, address, PAUSE, || answers(address, &request).unwrap_or(false))?;
     let millis = began.elapsed().as_secs_f64() * 1e3;
-    Ok(Start { millis, memory: server.memory()? as f64 })
+    Ok(Start { millis, memory: server.memory()? as f64, files: server.memory_of_files()? as f64 })
 }
 
 /// Whatever is answered: it is a proxy that has read a request and decided.

@@ -20,6 +20,8 @@ fn configuration(scene: &Scene<'_>, oracle: Option<SocketAddr>) -> String {
     let log = scene.log().map_or_else(|| "off".to_owned(), |file| format!("{} combined", file.display()));
     let (folder, workers) = (scene.folder.display(), options.workers);
     let kept = options.in_flight().max(64);
+    // Each costs memory from the start: two for a request, and what is idle.
+    let most = (2 * options.in_flight() + options.idle_connections()).max(512) + 512;
     let (kind, tls) = match (options.is_secure(), options.http2) {
         (false, _) => ("", String::new()),
         (true, http2) => (
@@ -56,7 +58,7 @@ fn configuration(scene: &Scene<'_>, oracle: Option<SocketAddr>) -> String {
     let uploads = "client_max_body_size 0; proxy_request_buffering off;";
     format!(
         "daemon off;\nworker_processes {workers};\npid {folder}/nginx.pid;\nerror_log {folder}/error.log error;\n\
-         worker_rlimit_nofile 65536;\nevents {{ worker_connections 30000; }}\n\
+         worker_rlimit_nofile 65536;\nevents {{ worker_connections {most}; }}\n\
          http {{\naccess_log {log};\n{scratch}keepalive_timeout 3600s;\nkeepalive_requests 1000000000;\n\
          proxy_max_temp_file_size 0;\n{uploads}\n{upgrade}{pool}\
          upstream app {{ server {app}; keepalive {kept}; keepalive_requests 1000000000; }}\n\
