@@ -90,7 +90,7 @@ pub(crate) struct Options {
     /// How the cost of a request grows with sessions, routes and connections
     #[arg(long, group = "whole")]
     pub(crate) growth: bool,
-    /// Sessions to grow to. A million takes a million sign-ins: some ten minutes, and 1.5 GB of memory
+    /// Sessions to grow to. A million takes a million sign-ins: some twenty minutes, and 1.1 GB of memory
     #[arg(long, value_delimiter = ',', default_values_t = [1, 1000, 100_000, 1_000_000])]
     pub(crate) grow_sessions: Vec<usize>,
     /// Routes to grow to

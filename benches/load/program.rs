@@ -51,7 +51,7 @@ fn gateway_toml(scene: &Scene<'_>, size: Size) -> String {
     let mut toml = format!(
         "public_url = {origin:?}\nlisten = \"{listen}\"\nworkers = {workers}\n{tls}\
          [operator]\nlisten = \"off\"\n[log]\nformat = \"json\"\nlevel = \"error\"\naccess = {log:?}\n\
-         [session]\ncapacity = {capacity}\n[limits]\nheader_timeout = \"10m\"\nconnections = 100000\n\
+         [session]\ncapacity = {capacity}\nidle = \"8h\"\n[limits]\nheader_timeout = \"10m\"\nconnections = 100000\n\
          [provider.salesforce]\n{provider}[[route]]\nname = \"wiki\"\nupstream = \"http://{app}\"\n",
     );
     for area in (0..size.routes).filter(|_| size.routes > 1) {
