@@ -189,9 +189,10 @@ fn assemble(
     let mut config = builder.with_cert_resolver(Arc::<Choice>::clone(choice));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.session_storage = Arc::clone(&resumption.storage);
-    match &resumption.ticketer {
-        Some(ticketer) => config.ticketer = Arc::clone(ticketer),
-        None => config.send_tls13_tickets = 0,
+    // Each is sealed and sent with a handshake, and a client gets another whenever it comes back.
+    config.send_tls13_tickets = usize::from(resumption.ticketer.is_some());
+    if let Some(ticketer) = &resumption.ticketer {
+        config.ticketer = Arc::clone(ticketer);
     }
     config.max_early_data_size = 0;
     config.ignore_client_order = true;

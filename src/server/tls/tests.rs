@@ -249,6 +249,19 @@ fn a_client_that_comes_back_resumes_and_so_it_does_after_a_reload() {
 }
 
 #[test]
+fn each_handshake_brings_one_ticket_and_none_where_certificates_are_demanded() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = client(&[&rustls::version::TLS13], &SCHEMES, None).0;
+    let (tls, _) = open(settings(vec![write_new(folder.path(), "a", &["localhost"])]));
+    for _ in 0..3 {
+        let (client, _) = shake(config.clone(), &tls.current().config, "localhost").unwrap();
+        assert_eq!(client.tls13_tickets_received(), 1);
+    }
+    let (demanding, _) = open(demanding(folder.path(), &Authority::new("ours")));
+    assert_eq!(demanding.current().config.send_tls13_tickets, 0);
+}
+
+#[test]
 fn tickets_are_sealed_with_keys_that_are_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let (tls, _) = open(settings(vec![write_new(folder.path(), "a", &["localhost"])]));
