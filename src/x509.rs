@@ -2,8 +2,8 @@
 //!
 //! rustls judges the dates of other people's certificates and never shows them, least of all those of the
 //! certificate it presents itself; and a SAML certificate is no link of a chain but a key in a box, which nobody
-//! judges at all. So this reads the two fields that are needed (RFC 5280 section 4.1), strictly, and nothing else.
-//! Called by `server::tls` for `cli check`, and by `identity::xmldsig`.
+//! judges at all. So this reads the fields that are needed (RFC 5280 section 4.1), strictly, and nothing else.
+//! Called by `server::tls`, also for `cli check`, and by `identity::xmldsig`.
 
 use time::PrimitiveDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -14,7 +14,14 @@ use crate::clock::Timestamp;
 /// The tag of a `SEQUENCE`.
 pub(crate) const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
+const BOOLEAN: u8 = 0x01;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT_IDENTIFIER: u8 = 0x06;
 const VERSION: u8 = 0xa0;
+const EXTENSIONS: u8 = 0xa3;
+const KEY_IDENTIFIER: u8 = 0x80;
+/// The name of the authority key identifier (RFC 5280 section 4.2.1.1): 2.5.29.35.
+const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x23];
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
@@ -36,6 +43,30 @@ pub struct Fields<'a> {
     pub validity: Validity,
     /// `SubjectPublicKeyInfo`, the whole element in DER.
     pub public_key: &'a [u8],
+    /// The number that its authority gave it, as DER writes it.
+    pub serial: &'a [u8],
+    /// What follows the public key.
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    /// Which of its authority's keys signed it, if it says so.
+    pub fn authority_key(&self) -> Option<&'a [u8]> {
+        // Two unique identifiers may come before; nobody has used them since version 3.
+        let (extensions, _) = take(self.rest, EXTENSIONS)?;
+        let (mut extensions, _) = take(extensions, SEQUENCE)?;
+        while !extensions.is_empty() {
+            let (extension, others) = take(extensions, SEQUENCE)?;
+            let (name, value) = take(extension, OBJECT_IDENTIFIER)?;
+            if name == AUTHORITY_KEY_IDENTIFIER {
+                let value = take(value, BOOLEAN).map_or(value, |(_, rest)| rest);
+                let (identifier, _) = take(take(value, OCTET_STRING)?.0, SEQUENCE)?;
+                return take(identifier, KEY_IDENTIFIER).map(|(key, _)| key);
+            }
+            extensions = others;
+        }
+        None
+    }
 }
 
 /// The fields of a certificate in DER, or `None` when it is not one.
@@ -44,16 +75,16 @@ pub fn read(certificate: &[u8]) -> Option<Fields<'_>> {
     let (body, _) = take(certificate, SEQUENCE)?;
     // The version is left out of version 1 certificates.
     let body = take(body, VERSION).map_or(body, |(_, rest)| rest);
-    let (_serial, body) = take(body, INTEGER)?;
+    let (serial, body) = take(body, INTEGER)?;
     let (_algorithm, body) = take(body, SEQUENCE)?;
     let (_issuer, body) = take(body, SEQUENCE)?;
     let (validity, body) = take(body, SEQUENCE)?;
     let (_subject, body) = take(body, SEQUENCE)?;
     let (_public_key, rest) = take(body, SEQUENCE)?;
     let public_key = body.get(..body.len() - rest.len())?;
-    let (not_before, rest) = moment(validity)?;
-    let (not_after, rest) = moment(rest)?;
-    rest.is_empty().then_some(Fields { validity: Validity { not_before, not_after }, public_key })
+    let (not_before, end) = moment(validity)?;
+    let (not_after, end) = moment(end)?;
+    end.is_empty().then_some(Fields { validity: Validity { not_before, not_after }, public_key, serial, rest })
 }
 
 /// The contents of the element at the beginning, when it has that tag, and what follows it.
@@ -119,6 +150,23 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_tells_its_number_and_whose_key_signed_it() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        parameters.serial_number = Some(rcgen::SerialNumber::from_slice(&[0xca, 0xfe]));
+        let plain = parameters.clone().self_signed(&key).unwrap();
+        assert_eq!(read(plain.der()).unwrap().authority_key(), None);
+        let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        authority.key_identifier_method = rcgen::KeyIdMethod::PreSpecified(vec![0xc0, 0xff, 0xee]);
+        let issuer = rcgen::Issuer::new(authority, rcgen::KeyPair::generate().unwrap());
+        parameters.use_authority_key_identifier_extension = true;
+        let signed = parameters.signed_by(&key, &issuer).unwrap();
+        let fields = read(signed.der()).unwrap();
+        // A number that is not negative begins with a zero where its first bit is set.
+        assert_eq!((fields.serial, fields.authority_key()), (&[0, 0xca, 0xfe][..], Some(&[0xc0, 0xff, 0xee][..])));
+    }
+
+    #[test]
     fn half_a_certificate_has_no_dates() {
         let whole = certificate(2026, 2027);
         for length in 0..whole.len() {
@@ -137,7 +185,7 @@ mod tests {
             let mut damaged = certificate(2026, 2027);
             let index = position.index(damaged.len());
             damaged[index] = byte;
-            let _ = read(&damaged);
+            let _ = read(&damaged).map(|fields| fields.authority_key());
         }
     }
 }

@@ -5,6 +5,7 @@
 //! two steps. Called by `config::tls` and `config::file`.
 
 use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -115,8 +116,13 @@ fn writable(folder: &Path) -> Result<PathBuf, Wrong> {
             format!("create it, or {FOLDER}"),
         ));
     }
-    let probe = folder.join(format!(".probe.{}", std::process::id()));
-    let tried = OpenOptions::new().write(true).create_new(true).open(&probe).and_then(|_| std::fs::remove_file(&probe));
+    // What a crash has left of an earlier trial is in nobody's way.
+    let probe = folder.join(".trial");
+    let tried = OpenOptions::new().write(true).create(true).truncate(true).open(&probe);
+    let tried = tried.and_then(|_| match std::fs::remove_file(&probe) {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(cause),
+        _ => Ok(()),
+    });
     match tried {
         Ok(()) => Ok(folder.to_owned()),
         Err(cause) => Err(Wrong::new(format!("nothing can be written in {}: {cause}", folder.display()), FOLDER)),

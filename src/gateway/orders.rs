@@ -13,11 +13,15 @@ use tokio::sync::Notify;
 use super::certificates::date;
 use crate::clock::Timestamp;
 use crate::server::tls::Pair;
-use crate::server::tls::acme::{Fault, Orders, Trouble, due};
+use crate::server::tls::acme::{Advice, Fault, Orders, Trouble, due};
 use crate::telemetry::Metrics;
 
 /// How often it is asked what is due: the wall clock may jump, and somebody else may have ordered.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// How often an authority is asked when it would like a certificate to be renewed, if it does not say (RFC 9773
+/// section 4.3.3).
+const ASK: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// The last part of a certificate's life, in which its renewal cannot wait any longer.
 const LAST: u32 = 6;
@@ -28,6 +32,10 @@ struct Host {
     /// When it is looked at again.
     next: Timestamp,
     reason: Reason,
+    /// When the authority would like it to be renewed, as far as it has said so.
+    advice: Option<Advice>,
+    /// When it is asked about that.
+    ask: Timestamp,
 }
 
 /// Why it is not looked at before.
@@ -44,7 +52,7 @@ enum Reason {
 /// Orders and renews until it is dropped; at once what has failed, whenever `asked` says so.
 pub(super) async fn keep_ordered(orders: Orders, asked: Arc<Notify>, metrics: Arc<Metrics>) {
     let names = orders.settings().names.clone();
-    let mut hosts: BTreeMap<&str, Host> = names.iter().map(|name| (name.as_str(), Host::fine(Timestamp(0)))).collect();
+    let mut hosts: BTreeMap<&str, Host> = names.iter().map(|name| (name.as_str(), Host::new())).collect();
     loop {
         for (name, host) in &mut hosts {
             if host.next <= Timestamp::now() {
@@ -61,9 +69,14 @@ pub(super) async fn keep_ordered(orders: Orders, asked: Arc<Notify>, metrics: Ar
 }
 
 impl Host {
-    /// Without troubles.
-    fn fine(next: Timestamp) -> Self {
-        Self { trouble: Trouble::default(), next, reason: Reason::Fresh }
+    fn new() -> Self {
+        let (trouble, next, reason) = (Trouble::default(), Timestamp(0), Reason::Fresh);
+        Self { trouble, next, reason, advice: None, ask: Timestamp(0) }
+    }
+
+    /// There is nothing to do before `due`, unless the authority says so.
+    fn rest(&mut self, due: Timestamp) {
+        (self.trouble, self.next, self.reason) = (Trouble::default(), due.min(self.ask), Reason::Fresh);
     }
 
     /// Whoever asks has put right what was wrong; but what an authority has said stays said.
@@ -79,17 +92,21 @@ async fn attend(orders: &Orders, name: &str, host: &mut Host, metrics: &Metrics)
     let directory = &orders.settings().directory;
     let now = Timestamp::now();
     let kept = kept(orders, name).await;
-    if let Some(pair) = &kept
-        && due(pair) > now
-    {
-        *host = Host::fine(due(pair));
-        return;
+    if let Some(pair) = &kept {
+        if host.ask <= now {
+            consult(orders, name, pair, host, now).await;
+        }
+        let advised = host.advice.as_ref().and_then(|advice| advice.about(pair));
+        let due = advised.map_or(due(pair), |advised| advised.min(due(pair)));
+        if due > now {
+            return host.rest(due);
+        }
     }
     match &kept {
         None => tracing::info!(host = name, directory, "there is no certificate yet: one is ordered"),
         Some(_) => tracing::info!(host = name, directory, "a certificate is renewed"),
     }
-    let outcome = orders.order(name, now).await;
+    let outcome = orders.order(name, kept.as_ref(), now).await;
     let now = Timestamp::now();
     let outcome = match outcome {
         Ok(()) => match self::kept(orders, name).await.map(|pair| due(&pair)) {
@@ -102,7 +119,9 @@ async fn attend(orders: &Orders, name: &str, host: &mut Host, metrics: &Metrics)
         Ok(due) => {
             metrics.certificate_order("issued");
             tracing::info!(host = name, renewal = date(due), "a certificate was ordered");
-            *host = Host::fine(due);
+            // Not at once: an authority that is never content is not asked for one after the other.
+            host.ask = now.after(ASK);
+            host.rest(due);
         }
         Err(fault) => {
             let wait = host.trouble.after(name, &fault, now);
@@ -110,6 +129,18 @@ async fn attend(orders: &Orders, name: &str, host: &mut Host, metrics: &Metrics)
             host.reason = if fault.retry_after().is_some() { Reason::Told } else { Reason::Failed };
             tell(name, &fault, kept.as_ref(), wait, now, metrics);
         }
+    }
+}
+
+/// Asks the authority when it would like the certificate to be renewed. Nothing depends on its answer.
+async fn consult(orders: &Orders, name: &str, pair: &Pair, host: &mut Host, now: Timestamp) {
+    host.ask = now.after(ASK);
+    match orders.advice(pair).await {
+        Ok(advice) => {
+            host.ask = now.after(advice.as_ref().map_or(ASK, |advice| advice.again));
+            host.advice = advice;
+        }
+        Err(problem) => tracing::debug!(host = name, %problem, "the authority does not say when to renew"),
     }
 }
 

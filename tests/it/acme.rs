@@ -8,6 +8,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::Request;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rcgen::ExtendedKeyUsagePurpose::ClientAuth;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -16,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::authority::Authority;
 use crate::browser::Browser;
 use crate::check::{Bench, PROGRAM, Process};
 use crate::pebble::Pebble;
@@ -33,6 +35,8 @@ struct Site {
     bench: Bench,
     port: u16,
     pebble: Pebble,
+    /// Further tables, before `[tls.acme]`.
+    tables: String,
 }
 
 impl Site {
@@ -41,11 +45,11 @@ impl Site {
         let bench = Bench::new().await;
         let port = bench.url.rsplit(':').next().unwrap().parse().unwrap();
         let pebble = Pebble::new(elsewhere.unwrap_or(port), life)?;
-        Some(Self { bench, port, pebble })
+        Some(Self { bench, port, pebble, tables: String::new() })
     }
 
     fn toml(&self) -> String {
-        let toml = self.bench.toml(&format!("public = true\n{}", self.pebble.toml()));
+        let toml = self.bench.toml(&format!("public = true\n{}{}", self.tables, self.pebble.toml()));
         toml.replace("public_url = \"http://localhost", &format!("public_url = \"https://{HOST}"))
     }
 
@@ -62,10 +66,15 @@ impl Site {
 
     /// The status of a request to the app, over a new connection.
     async fn ask(&self, roots: &RootCertStore) -> Result<u16, Box<dyn std::error::Error>> {
-        let stream = self.meet(believing(roots), HOST).await?;
+        self.ask_for(roots, HOST, HOST).await
+    }
+
+    /// The same of `host` by a connection to `name`.
+    async fn ask_for(&self, roots: &RootCertStore, name: &str, host: &str) -> Result<u16, Box<dyn std::error::Error>> {
+        let stream = self.meet(believing(roots), name).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        let request = Request::get("/").header("host", format!("{HOST}:{}", self.port));
+        let request = Request::get("/").header("host", format!("{host}:{}", self.port));
         let response = soon("an answer", sender.send_request(request.body(Empty::<Bytes>::new()).unwrap())).await?;
         let status = response.status().as_u16();
         response.into_body().collect().await?;
@@ -197,6 +206,71 @@ async fn an_empty_folder_becomes_a_certificate_that_its_authority_vouches_for() 
     let metrics = operator(&process, "/metrics").await.1;
     assert!(!metrics.contains("portcullis_certificate_orders_total{"), "{metrics}");
     assert_eq!(std::fs::read_to_string(&kept[2]).unwrap(), pem);
+}
+
+#[tokio::test]
+async fn each_host_has_a_certificate_of_its_own_beside_those_that_are_brought() {
+    let Some(mut site) = Site::new(LONG, None).await else { return };
+    let authority = Authority::new();
+    let brought = authority.issue(&["brought.example.com"], |_| {});
+    let app = &site.bench.app.authority;
+    for host in ["ci.example.com", "brought.example.com"] {
+        site.tables += &format!("[[route]]\nhost = {host:?}\nupstream = \"http://{app}\"\npublic = true\n");
+    }
+    site.tables +=
+        &format!("[[tls.more]]\ncertificate = {:?}\nprivate_key = {:?}\n", brought.certificate, brought.private_key);
+    site.pebble.start().await;
+    let process = site.start().await;
+    issued(&process, 2).await;
+    let roots = site.pebble.roots().await;
+    for host in [HOST, "ci.example.com"] {
+        assert_eq!(site.ask_for(&roots, host, host).await.unwrap(), 200, "{host}");
+    }
+    assert_eq!(site.ask_for(&roots, HOST, "ci.example.com").await.unwrap(), 421);
+    let shown = site.meet(asking(&["http/1.1"]), "brought.example.com").await.unwrap();
+    assert_eq!(shown.get_ref().1.peer_certificates().unwrap()[0], brought.identity().0[0]);
+    assert_eq!(told(&process, "one is ordered"), 2, "{}", process.errors());
+}
+
+#[tokio::test]
+async fn an_authority_needs_no_client_certificate_where_everybody_else_does() {
+    let Some(mut site) = Site::new(LONG, None).await else { return };
+    let clients = Authority::new();
+    site.tables = format!("[tls]\nclient_ca = {:?}\nmin_version = \"1.3\"\n", clients.file());
+    site.pebble.start().await;
+    let process = site.start().await;
+    issued(&process, 1).await;
+    let roots = site.pebble.roots().await;
+    assert!(site.ask(&roots).await.is_err());
+    let (chain, key) = clients.issue(&["device"], |wishes| wishes.extended_key_usages = vec![ClientAuth]).identity();
+    let client = builder().with_root_certificates(roots).with_client_auth_cert(chain, key).unwrap();
+    let stream = site.meet(client, HOST).await.unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request =
+        Request::get("/").header("host", format!("{HOST}:{}", site.port)).body(Empty::<Bytes>::new()).unwrap();
+    assert_eq!(soon("an answer", sender.send_request(request)).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn an_authority_that_wants_a_renewal_gets_it_once() {
+    let Some(mut site) = Site::new(LONG, None).await else { return };
+    site.pebble.start().await;
+    let mut process = site.start().await;
+    issued(&process, 1).await;
+    process.signal("TERM");
+    assert_eq!(process.ended().await, Some(0));
+    let kept = site.pebble.own_folder().join(format!("{HOST}.pem"));
+    let first = std::fs::read_to_string(&kept).unwrap();
+    let chain = first.find("-----BEGIN CERTIFICATE-----").unwrap();
+    let end = "-----END CERTIFICATE-----";
+    let leaf = &first[chain..first.find(end).unwrap() + end.len()];
+    site.pebble.hurry(leaf).await;
+    let process = site.start().await;
+    issued(&process, 1).await;
+    assert_eq!(told(&process, "a certificate is renewed"), 1, "{}", process.errors());
+    assert_ne!(std::fs::read_to_string(&kept).unwrap(), first);
+    assert_eq!(site.ask(&site.pebble.roots().await).await.unwrap(), 200);
 }
 
 #[tokio::test]

@@ -112,6 +112,17 @@ impl Pebble {
         self.folder().join(format!("localhost_{}_dir", self.port))
     }
 
+    /// Has it want this certificate to be renewed now.
+    pub async fn hurry(&self, certificate: &str) {
+        let window =
+            serde_json::json!({"suggestedWindow": {"start": "2001-01-01T00:00:00Z", "end": "2001-01-02T00:00:00Z"}});
+        let body = serde_json::json!({"Certificate": certificate, "ARIResponse": window.to_string()}).to_string();
+        let client = Client::new(PATIENCE, Some(&self.authority.file())).unwrap();
+        let address = format!("https://localhost:{}/set-renewal-info/", self.management);
+        let answer = client.send(hyper::Request::post(address).body(body.into_bytes()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 200, "{:?}", String::from_utf8_lossy(answer.body()));
+    }
+
     /// Whom those believe who believe it.
     pub async fn roots(&self) -> RootCertStore {
         let client = Client::new(PATIENCE, Some(&self.authority.file())).unwrap();

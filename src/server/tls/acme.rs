@@ -18,7 +18,7 @@ pub use challenge::Challenges;
 pub use fault::{Cause, Fault, RetryAfter};
 pub use folder::Folder;
 pub use order::Orders;
-pub use schedule::{Trouble, due};
+pub use schedule::{Advice, Trouble, due};
 
 /// What is ordered where, by somebody who has accepted the authority's terms of service.
 #[derive(Clone, Debug, PartialEq, Eq)]

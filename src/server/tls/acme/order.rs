@@ -12,15 +12,18 @@ use instant_acme::{
     AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::Settings;
 use super::challenge::{Challenges, Unmade};
 use super::fault::{self, Cause, Fault};
 use super::folder::{Account, Folder, Unkept};
+use super::schedule::{Advice, due, name_of};
 use super::wire::Wire;
 use crate::clock::Timestamp;
 use crate::http::client::{Client, SetupProblem};
+use crate::server::tls::Pair;
 
 /// How long one question may take.
 const QUESTION: Duration = Duration::from_secs(30);
@@ -58,23 +61,49 @@ impl Orders {
         &self.folder
     }
 
-    /// Orders a certificate for `name` and keeps it, unless one lies there by now that need not be renewed `now`.
+    /// Orders a certificate for `name` and keeps it in place of `old`, unless somebody else has done so by `now`.
     ///
     /// # Errors
     /// [`Fault`] says whose fault it is that there is none.
-    pub async fn order(&self, name: &str, now: Timestamp) -> Result<(), Fault> {
-        match tokio::time::timeout(ORDER, self.place(name, now)).await {
+    pub async fn order(&self, name: &str, old: Option<&Pair>, now: Timestamp) -> Result<(), Fault> {
+        match tokio::time::timeout(ORDER, self.place(name, old, now)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Fault::TimedOut(ORDER)),
         }
     }
 
-    async fn place(&self, name: &str, now: Timestamp) -> Result<(), Fault> {
+    /// When the authority would like `pair` to be renewed, where it says such things.
+    ///
+    /// # Errors
+    /// [`Fault`] says why that cannot be learned.
+    pub async fn advice(&self, pair: &Pair) -> Result<Option<Advice>, Fault> {
+        let Some(name) = name_of(pair) else { return Ok(None) };
+        // Somebody else's turn is no time to look at the account, which may be changing.
+        let Some(_turn) = self.aside(|folder| folder.lock()).await?? else { return Ok(None) };
+        if self.aside(|folder| folder.account()).await??.is_none() {
+            return Ok(None);
+        }
+        let wire = Wire::new(self.client.clone());
+        let fault = |error| Fault::of(error, wire.heard());
+        let account = self.account(&wire, Known::Kept).await?;
+        let (info, again) = match account.renewal_info(&name).await {
+            Ok(answer) => answer,
+            Err(Error::Unsupported(_)) => return Ok(None),
+            Err(error) => return Err(fault(error)),
+        };
+        let moment = |date: OffsetDateTime| Timestamp(u64::try_from(date.unix_timestamp()).unwrap_or_default());
+        let window = (moment(info.suggested_window.start), moment(info.suggested_window.end));
+        Ok(Advice::of(pair, window, again))
+    }
+
+    async fn place(&self, name: &str, old: Option<&Pair>, now: Timestamp) -> Result<(), Fault> {
         let turn = self.aside(|folder| folder.lock()).await??;
         let Some(_turn) = turn else { return Err(Fault::Taken) };
         // Whoever had the turn before may have ordered this very one.
         let host = name.to_owned();
-        if self.aside(move |folder| folder.kept(&host)).await?.is_some_and(|pair| super::due(&pair) > now) {
+        let kept = self.aside(move |folder| folder.kept(&host)).await?;
+        let is_new = |pair: &Pair| old.is_none_or(|old| !old.is_same(pair)) && due(pair) > now;
+        if kept.as_ref().is_some_and(is_new) {
             return Ok(());
         }
         let pem = match self.obtain(name, Known::Kept).await {

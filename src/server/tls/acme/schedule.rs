@@ -2,15 +2,18 @@
 //!
 //! At two thirds of its life, as authorities advise, and a little before that by its own hash, so that what was
 //! ordered together is not renewed together. After a failure longer and longer, so that an authority's limits (five
-//! failures an hour for a host at Let's Encrypt) are not met by us. Called by `gateway`, which keeps the time.
+//! failures an hour for a host at Let's Encrypt) are not met by us. An authority may ask for less patience. Called by `gateway`, which keeps the time.
 
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use instant_acme::CertificateIdentifier;
+use rustls::pki_types::Der;
 
 use super::fault::{Cause, Fault};
 use crate::clock::Timestamp;
 use crate::server::tls::Pair;
+use crate::x509;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -22,6 +25,37 @@ pub fn due(pair: &Pair) -> Timestamp {
     let life = validity.not_after.since(validity.not_before);
     let early = (life / 20).mul_f64(fraction(pair.key.cert.first().map_or(&[], |own| own.as_ref())));
     validity.not_before.after(life * 2 / 3 - early)
+}
+
+/// When an authority would like a certificate to be renewed (RFC 9773): before it revokes it, or where it has time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// Which certificate that is, as the authority calls it.
+    of: String,
+    at: Timestamp,
+    /// When it should be asked again.
+    pub again: Duration,
+}
+
+impl Advice {
+    /// At a moment of the window that the certificate's own hash chooses; none when it is no window.
+    pub(super) fn of(pair: &Pair, (start, end): (Timestamp, Timestamp), again: Duration) -> Option<Self> {
+        let own = pair.key.cert.first()?;
+        let at = start.after(end.since(start).mul_f64(fraction(own.as_ref())));
+        (start < end).then_some(Self { of: name_of(pair)?.to_string(), at, again: again.clamp(HOUR, DAY) })
+    }
+
+    /// When `pair` is to be renewed, if it is the one that was asked about.
+    pub fn about(&self, pair: &Pair) -> Option<Timestamp> {
+        (name_of(pair)?.to_string() == self.of).then_some(self.at)
+    }
+}
+
+/// What its authority calls a certificate (RFC 9773 section 4.1).
+pub(super) fn name_of(pair: &Pair) -> Option<CertificateIdentifier<'static>> {
+    let fields = x509::read(pair.key.cert.first()?)?;
+    let name = CertificateIdentifier::new(Der::from_slice(fields.authority_key()?), Der::from_slice(fields.serial));
+    Some(name.into_owned())
 }
 
 /// What goes wrong with one host's orders, over and over.
@@ -86,6 +120,30 @@ mod tests {
             seen.insert(due(&pair));
         }
         assert!(seen.len() > 1, "{seen:?}");
+    }
+
+    #[test]
+    fn advice_is_followed_within_its_window_and_for_its_own_certificate_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let issuer = rcgen::Issuer::new(CertificateParams::new(Vec::new()).unwrap(), KeyPair::generate().unwrap());
+        let made = || {
+            let mut wishes = CertificateParams::new(["localhost".to_owned()]).unwrap();
+            wishes.use_authority_key_identifier_extension = true;
+            let key = KeyPair::generate().unwrap();
+            let made = wishes.signed_by(&key, &issuer).unwrap().pem();
+            write(folder.path(), "a", &made, &key.serialize_pem()).load().unwrap()
+        };
+        let (one, other) = (made(), made());
+        let window = (NOW, NOW.after(DAY));
+        let advice = Advice::of(&one, window, HOUR * 6).unwrap();
+        let at = advice.about(&one).unwrap();
+        assert!(NOW <= at && at < NOW.after(DAY) && advice.again == HOUR * 6, "{advice:?}");
+        assert_eq!((advice.about(&other), Advice::of(&one, window, HOUR * 6)), (None, Some(advice)));
+        // Whoever says seconds is not hammered, and whoever says years is asked all the same.
+        let again = |span| Advice::of(&one, window, span).unwrap().again;
+        assert_eq!((again(Duration::ZERO), again(DAY * 900)), (HOUR, DAY));
+        assert_eq!(Advice::of(&one, (NOW, NOW), HOUR), None);
+        assert_eq!(Advice::of(&one, (NOW.after(DAY), NOW), HOUR), None);
     }
 
     #[test]
