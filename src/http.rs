@@ -3,11 +3,14 @@
 //! One concrete `Body` instead of a type parameter, so that every module speaks of the same types and a
 //! streamed body costs one allocation at most. Called by everything that touches a request.
 
+pub mod chunks;
 pub mod client;
 pub mod interim;
+pub mod names;
 pub mod origin;
 pub mod path;
 mod peer;
+pub mod strict;
 pub mod target;
 
 use std::pin::Pin;

@@ -29,6 +29,11 @@ impl<S: AsyncWrite + Unpin> Interspersed<S> {
         Self { stream, outlet, begun: Vec::new(), written: 0 }
     }
 
+    /// The stream, when nothing is begun.
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
+
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.begun.get(self.written..).filter(|rest| !rest.is_empty()) {
             match ready!(Pin::new(&mut self.stream).poll_write(cx, rest))? {

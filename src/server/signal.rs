@@ -16,8 +16,6 @@ pub(super) struct Stage {
     pub(super) old: Option<Instant>,
     /// How long it may be without a request.
     pub(super) idle: Option<Duration>,
-    /// After how long without a request it rests.
-    pub(super) rest: Option<Duration>,
     /// Whether it still takes requests.
     pub(super) open: bool,
 }
@@ -32,8 +30,6 @@ pub(super) enum Signal {
     Old,
     /// Nothing was asked for too long.
     Idle,
-    /// Nothing was asked for a while.
-    Rest,
 }
 
 /// The next reason to do something about a connection that nobody on it gives.
@@ -56,8 +52,7 @@ async fn next_moment(activity: &Activity, stage: Stage) -> Signal {
             // A goodbye counts from now, not from the end of the last request.
             if stage.open { known } else { known.max(begun + limit) }
         });
-        let rest = stage.rest.map(|limit| activity.idle_deadline(limit));
-        let moments = [(stage.old, Signal::Old), (idle, Signal::Idle), (rest, Signal::Rest)];
+        let moments = [(stage.old, Signal::Old), (idle, Signal::Idle)];
         let next = moments.into_iter().filter_map(|(at, signal)| Some((at?, signal))).min_by_key(|(at, _)| *at);
         match next {
             None => std::future::pending().await,

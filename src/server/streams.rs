@@ -29,6 +29,8 @@ pub(super) struct Activity {
     last_end: AtomicU64,
     /// Whether the client has yet to take something that was written.
     stuck: AtomicBool,
+    /// Whether it speaks another protocol by now.
+    switched: AtomicBool,
     /// Of the request that hyper hands to the executor next.
     next_turn: Mutex<Option<Arc<Turn>>>,
 }
@@ -42,6 +44,7 @@ impl Activity {
             opened: Instant::now(),
             last_end: AtomicU64::new(0),
             stuck: AtomicBool::new(false),
+            switched: AtomicBool::new(false),
             next_turn: Mutex::default(),
         }
     }
@@ -62,6 +65,26 @@ impl Activity {
     /// Whether a request was ever complete.
     pub(super) fn has_served(&self) -> bool {
         self.served.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many requests there were.
+    pub(super) fn served(&self) -> usize {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request after so many others has ended, with all that goes with it.
+    pub(super) fn is_over(&self, before: usize) -> bool {
+        self.served() != before && self.is_idle() && !self.stuck.load(Ordering::Relaxed)
+    }
+
+    /// The client was told that the protocol is another from here on.
+    pub(super) fn note_switch(&self) {
+        self.switched.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was.
+    pub(super) fn has_switched(&self) -> bool {
+        self.switched.load(Ordering::Relaxed)
     }
 
     /// When the connection will have idled for `limit`, as far as is known now: never before it does.
@@ -101,6 +124,13 @@ impl Activity {
 
 /// One open stream, one answer that is not written yet, or one body that has not come yet.
 pub(super) struct Running(Arc<Activity>);
+
+impl Running {
+    /// Of which connection.
+    pub(super) fn activity(&self) -> &Activity {
+        &self.0
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {

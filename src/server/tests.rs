@@ -204,34 +204,89 @@ async fn an_answer_that_is_taken_slowly_is_not_idle() {
 }
 
 #[tokio::test]
-async fn a_connection_that_rested_serves_on() {
+async fn plain_requests_and_others_take_turns_on_one_connection() {
     let (server, connector) = certified(&[b"http/1.1"]);
     for tls in [None, Some(server)] {
         let world = World::open(Limits::default(), tls.clone(), |request: Request, _| async move {
+            if request.uri().path() == "/unread" {
+                return text(StatusCode::OK, "unread\n");
+            }
+            let method = request.method().clone();
             let body = request.into_body().collect().await.unwrap().to_bytes();
-            text(StatusCode::OK, format!("{} bytes", body.len()))
+            text(StatusCode::OK, format!("{method} {}\n", body.len()))
         });
         let mut stream: Box<dyn Both> = match tls {
             None => Box::new(world.connect().await),
             Some(_) => Box::new(connect_tls(&world, &connector).await),
         };
+        let chunked = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+        let mut wire = Vec::new();
+        let mut expected = Vec::new();
         for length in [0, 1, 400, 100_000] {
+            wire.extend_from_slice(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n\r\n");
             let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
-            stream.write_all(&[head.as_bytes(), &vec![b'x'; length]].concat()).await.unwrap();
-            let end = format!("{length} bytes");
-            assert!(read_until(&mut stream, &end).await.starts_with("HTTP/1.1 200 "), "{length}");
-            tokio::time::sleep(4 * rest::IDLE).await;
+            wire.extend_from_slice(&[head.as_bytes(), &vec![b'x'; length], chunked.as_bytes()].concat());
+            expected.extend(["GET 0\n".to_owned(), format!("POST {length}\n"), "POST 5\n".to_owned()]);
+            // Bodies that nobody reads are not the next request.
+            wire.extend_from_slice(
+                b"PUT /unread HTTP/1.1\r\nhost: a\r\ncontent-length: 20\r\n\r\nGET /smuggled HTTP/1.",
+            );
+            expected.push("unread\n".to_owned());
         }
-        // What came before the rest is not lost in it.
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HT").await.unwrap();
-        read_until(&mut stream, "0 bytes").await;
-        tokio::time::sleep(4 * rest::IDLE).await;
-        stream.write_all(b"TP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-        read_until(&mut stream, "0 bytes").await;
-        tokio::time::sleep(4 * rest::IDLE).await;
+        // All at once, then in pieces.
+        for size in [usize::MAX, 1000, 7] {
+            let (mut reader, mut writer) = tokio::io::split(&mut stream);
+            let written = async {
+                for piece in wire.chunks(size.min(wire.len())) {
+                    writer.write_all(piece).await.unwrap();
+                    writer.flush().await.unwrap();
+                }
+            };
+            let read = async {
+                for end in &expected {
+                    let answer = read_until(&mut reader, end).await;
+                    assert!(answer.starts_with("HTTP/1.1 200 ") && !answer.contains("close"), "{size}: {answer}");
+                }
+            };
+            tokio::join!(written, read);
+        }
         world.drain.begin();
         assert_eq!(read_all(&mut stream).await, "");
         world.ended().await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_behind_a_body_is_read_as_strictly_as_any_other() {
+    let world = World::open(Limits::default(), None, hello);
+    for first in [
+        "content-length: 5\r\n\r\nhello",
+        "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "upgrade: x\r\n\r\n",
+    ] {
+        let mut stream = world.connect().await;
+        let wire = format!("POST / HTTP/1.1\r\nhost: a\r\n{first}GET / HTTP/1.1\nhost: a\r\n\r\n");
+        stream.write_all(wire.as_bytes()).await.unwrap();
+        let answers = read_all(&mut stream).await;
+        let statuses: Vec<&str> = answers.matches("HTTP/1.1 200 OK").chain(answers.matches("HTTP/1.1 400 ")).collect();
+        assert_eq!(statuses, ["HTTP/1.1 200 OK", "HTTP/1.1 400 "], "{first}: {answers}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_read_behind_a_request_that_ends_nobody_knows_where() {
+    let world = World::open(Limits::default(), None, hello);
+    for framing in [
+        "content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "content-length: 0, 0\r\n\r\n",
+    ] {
+        let mut stream = world.connect().await;
+        let wire = format!("POST / HTTP/1.1\r\nhost: a\r\n{framing}GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        stream.write_all(wire.as_bytes()).await.unwrap();
+        let answers = read_all(&mut stream).await;
+        assert!(answers.matches("HTTP/1.1 ").count() <= 1, "{framing}: {answers}");
     }
 }
 
@@ -458,6 +513,88 @@ async fn draining_finishes_what_runs_and_closes_what_idles() {
     let answer = read_all(&mut busy).await;
     assert!(answer.ends_with("whole") && answer.contains("connection: close"), "{answer}");
     world.ended().await;
+}
+
+#[tokio::test]
+async fn half_a_head_may_still_come_when_the_drain_begins() {
+    let world = World::open(Limits::default(), None, hello);
+    let mut stream = world.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    read_until(&mut stream, "hello").await;
+    stream.write_all(b"GET / HTTP/1.1\r\nho").await.unwrap();
+    // Another connection's answer: by then the half has come as well.
+    let mut other = world.connect().await;
+    other.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    read_until(&mut other, "hello").await;
+    world.drain.begin();
+    assert_eq!(read_all(&mut other).await, "");
+    stream.write_all(b"st: a\r\n\r\nGET /never HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let answer = read_all(&mut stream).await;
+    assert!(answer.ends_with("hello") && answer.contains("connection: close"), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    world.ended().await;
+}
+
+#[tokio::test]
+async fn whoever_asks_without_reading_is_asked_to_wait_and_answered_in_order() {
+    let running = Arc::new(AtomicUsize::new(0));
+    let world = World::open(Limits::default(), None, {
+        let running = Arc::clone(&running);
+        move |request: Request, _| {
+            let running = Arc::clone(&running);
+            async move {
+                assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0, "one after the other");
+                tokio::task::yield_now().await;
+                running.fetch_sub(1, Ordering::SeqCst);
+                text(StatusCode::OK, format!("{}{}\n", request.uri().path(), "x".repeat(2000)))
+            }
+        }
+    });
+    let (mut reader, mut writer) = world.connect().await.into_split();
+    const ALL: usize = 5000;
+    let writing = tokio::spawn(async move {
+        for number in 0..ALL {
+            writer.write_all(format!("GET /{number} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
+        }
+        writer
+    });
+    let mut all = Vec::new();
+    let mut chunk = vec![0; 64 * 1024];
+    let last = format!("/{}{}\n", ALL - 1, "x".repeat(2000));
+    while !all.ends_with(last.as_bytes()) {
+        let read = in_time(reader.read(&mut chunk)).await.unwrap();
+        assert!(read > 0, "closed early");
+        all.extend_from_slice(&chunk[..read]);
+    }
+    let all = String::from_utf8(all).unwrap();
+    let answered: Vec<&str> =
+        all.lines().filter(|line| line.starts_with('/')).map(|line| line[1..].trim_end_matches('x')).collect();
+    assert_eq!(answered, (0..ALL).map(|number| number.to_string()).collect::<Vec<_>>());
+    drop(writing.await);
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_side_or_resets_is_gone() {
+    for way in ["half", "reset"] {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let mut world = World::open(Limits::default(), None, move |_, _| {
+            let tell = tell.clone();
+            async move {
+                tell.send(()).unwrap();
+                std::future::pending().await
+            }
+        });
+        let mut stream = world.connect().await;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        in_time(told.recv()).await.unwrap();
+        if way == "half" {
+            stream.shutdown().await.unwrap();
+        } else {
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+        let _kept = (way == "half").then_some(stream);
+        world.event("closed").await;
+    }
 }
 
 #[tokio::test]

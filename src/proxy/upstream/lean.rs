@@ -10,7 +10,6 @@
 //! connection's end has to end with close_notify: rustls tells every other end as an error (RFC 8446 section 6.1). Called by `proxy::upstream`.
 
 mod body;
-mod chunks;
 mod head;
 
 use std::future::{Future, poll_fn};
@@ -24,10 +23,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::body::Left;
-use self::chunks::Chunks;
 use self::head::{Afterwards, Framing, Read};
 use super::super::interim;
 use super::tls::alert_in;
+use crate::http::chunks::{Chunks, Malformed};
 use crate::proxy::outgoing::Outgoing;
 
 pub use self::body::Incoming;
@@ -96,6 +95,17 @@ pub enum Violation {
     /// The connection ended before the answer did.
     #[error("it closed the connection before the end of its answer")]
     Truncated,
+}
+
+impl From<Malformed> for Violation {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::Size => Self::ChunkSize,
+            Malformed::Extension => Self::ChunkExtension,
+            Malformed::End => Self::ChunkEnd,
+            Malformed::Trailers => Self::Trailers,
+        }
+    }
 }
 
 /// Why there is no answer. The connection is closed, whichever it is.
@@ -211,7 +221,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         let left = match framing {
             Framing::None => Left::Nothing,
             Framing::Length(length) => Left::Length(length),
-            Framing::Chunked => Left::Chunked(Chunks::new()),
+            Framing::Chunked => Left::Chunked(Chunks::default()),
             Framing::UntilClose => Left::UntilClose,
         };
         let whole = match left {

@@ -153,17 +153,90 @@ async fn field_lines_that_readers_split_differently_are_refused() {
     .await;
 }
 
-// RFC 9112 section 2.2: a bare LF may end a line; then it must do so for us and for the app alike.
+// RFC 9112 section 2.2 lets a reader take a bare LF for a line's end, and the next one need not.
 #[tokio::test]
-async fn a_bare_line_feed_ends_a_line_for_everybody() {
+async fn a_line_that_ends_with_a_line_feed_alone_is_refused_wherever_it_is() {
     let world = half_open().await;
-    let bytes =
-        format!("POST /pub/x HTTP/1.1\nHost: {}\nContent-Length: 5\nX: a\n\nhello{}", host(&world), smuggled(&world));
-    let heard = say(&world, bytes).await;
-    assert!(heard.statuses().iter().all(|status| *status < 500), "{}", heard.text());
-    for seen in world.app.everything() {
-        assert!(seen.headers.values().all(|value| !value.as_bytes().contains(&b'\n')), "{seen:?}");
-        assert_eq!(seen.body, "hello");
+    let smuggled = smuggled(&world);
+    for head in [
+        head(&world, "POST /pub/x HTTP/1.1", "Content-Length: 5\r\nX: a\r\n"),
+        head(&world, "GET /pub/x HTTP/1.1", "X: a\r\n"),
+    ] {
+        for (at, _) in head.match_indices("\r\n") {
+            let bare = format!("{}{}", &head[..at], &head[at + 1..]);
+            // First on its connection, and behind others of both kinds.
+            for before in ["", &self::head(&world, "GET /pub/a HTTP/1.1", ""), &upload(&world)] {
+                let hits = world.app.hits();
+                let heard = say(&world, format!("{before}{bare}hello{smuggled}")).await;
+                let expected = if before.is_empty() { vec![400] } else { vec![200, 400] };
+                assert!(heard.statuses() == expected && heard.closed, "{bare:?}: {}", heard.text());
+                assert_eq!(world.app.hits() - hits, expected.len() - 1, "{bare:?}");
+            }
+        }
+    }
+    still_standing(&world).await;
+}
+
+fn upload(world: &World) -> String {
+    head(world, "POST /pub/b HTTP/1.1", "Transfer-Encoding: chunked\r\n") + "5\r\nhello\r\n0\r\n\r\n"
+}
+
+// What is read by a reader of our own and what by hyper is nothing that anybody outside could tell.
+#[tokio::test]
+async fn requests_with_and_without_a_body_are_told_apart_wherever_they_are_cut() {
+    let world = half_open().await;
+    let plain = |path: &str| head(&world, &format!("GET {path} HTTP/1.1"), "");
+    let sized = head(&world, "PUT /pub/2 HTTP/1.1", "Content-Length: 60\r\n")
+        + &"GET /smuggled HTTP/1.1\r\n\r\n"[..26].repeat(3)[..60];
+    let empty = head(&world, "DELETE /pub/4 HTTP/1.1", "Content-Length: 0\r\n");
+    let wire = [plain("/pub/1"), sized, plain("/pub/3"), empty, upload(&world), plain("/pub/5")].concat();
+    let expected = ["/pub/1", "/pub/2", "/pub/3", "/pub/4", "/pub/b", "/pub/5"];
+    let cuts: Vec<usize> = (0..wire.len()).step_by(11).collect();
+    for cut in cuts {
+        let before = world.app.hits();
+        let mut stream = TcpStream::connect(world.gateway.address).await.unwrap();
+        let (first, second) = wire.split_at(cut);
+        stream.write_all(first.as_bytes()).await.unwrap();
+        tokio::task::yield_now().await;
+        stream.write_all(second.as_bytes()).await.unwrap();
+        let mut heard = listen(&mut stream).await;
+        while heard.statuses().len() < expected.len() && !heard.closed {
+            heard.bytes.extend(listen(&mut stream).await.bytes);
+        }
+        assert_eq!(heard.statuses(), [200; 6], "cut at {cut}: {}", heard.text());
+        let seen = world.app.everything();
+        let targets: Vec<&str> = seen[before..].iter().map(|seen| seen.target.as_str()).collect();
+        assert_eq!(targets, expected, "cut at {cut}");
+    }
+}
+
+#[tokio::test]
+async fn what_follows_a_plain_request_is_judged_by_itself() {
+    let world = half_open().await;
+    let plain = head(&world, "GET /pub/x HTTP/1.1", "");
+    let http_1_0 = head(&world, "GET /pub/x HTTP/1.0", "Connection: keep-alive\r\n");
+    let fields = "X: y\r\n".repeat(100);
+    for (behind, status) in [
+        ("garbage\r\n\r\n".to_owned(), 400),
+        ("\x16\x03\x01\x02\x00\x01\x00\x01\x7c\x03\x03".to_owned(), 400),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 400),
+        ("0\r\n\r\n".to_owned(), 400),
+        (smuggled(&world), 401),
+        (http_1_0, 200),
+        (head(&world, "GET /pub/x HTTP/1.1", "Content-Length: +0\r\n"), 400),
+        (head(&world, "GET /pub/x HTTP/1.1", "Content-Length: 0, 0\r\n"), 400),
+        (head(&world, "GET /pub/x HTTP/1.1", "Host: other.example\r\n"), 400),
+        (head(&world, "GET /pub/x HTTP/1.1", "X: a\0b\r\n"), 400),
+        (head(&world, "GET /pub/x HTTP/1.1", &fields), 431),
+        (head(&world, &format!("GET /pub/{} HTTP/1.1", "x".repeat(70_000)), ""), 431),
+        (head(&world, &format!("GET http://{}/pub/x HTTP/1.1", host(&world)), ""), 200),
+        (head(&world, "GET http://other.example/pub/x HTTP/1.1", ""), 400),
+        (head(&world, "GET /pub/x HTTP/1.1", "Transfer-Encoding: gzip, chunked\r\n"), 400),
+    ] {
+        for first in [&plain, &upload(&world)] {
+            let heard = say(&world, format!("{first}{behind}")).await;
+            assert_eq!(heard.statuses(), [200, status], "{behind:?}: {}", heard.text());
+        }
     }
     still_standing(&world).await;
 }

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::chunks::{Chunks, Next};
 use super::head::Afterwards;
 use super::{Connection, Violation};
 use crate::http::BodyError;
+use crate::http::chunks::{Chunks, Next};
 
 /// How much is read at once of a body whose length is unknown.
 const PIECE: usize = 32 * 1024;

@@ -11,7 +11,8 @@ use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFE
 use hyper::{HeaderMap, Method, StatusCode};
 
 use super::Violation;
-use crate::http::{Body, Request};
+use crate::http::strict::{digits, has_bare_line_feed};
+use crate::http::{Body, Request, names};
 use crate::proxy::outgoing::Outgoing;
 
 /// How many fields an answer may have; as many as hyper allows.
@@ -113,7 +114,7 @@ pub(super) fn read(received: &Bytes, asked: &Method, mut headers: HeaderMap) -> 
     let status = StatusCode::from_u16(code).map_err(|_| Violation::Status)?;
     let mut framing = Framed { minor, ..Framed::default() };
     for field in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Violation::Field)?;
+        let name = names::read(field.name.as_bytes()).map_err(|_| Violation::Field)?;
         let value = HeaderValue::from_maybe_shared(received.slice_ref(field.value)).map_err(|_| Violation::Field)?;
         framing.note(&name, value.as_bytes())?;
         headers.append(name, value);
@@ -129,18 +130,6 @@ pub(super) fn read(received: &Bytes, asked: &Method, mut headers: HeaderMap) -> 
     }
     let (framing, afterwards) = framing.of(status, asked);
     Ok(Read::Whole(Head { length, status, headers, framing, afterwards }))
-}
-
-/// RFC 9112 section 2.2 lets a recipient take a bare LF for a line's end; that is what two readers disagree about.
-fn has_bare_line_feed(head: &[u8]) -> bool {
-    // Without a branch and on slices of one length, so that it is done for many bytes at a time.
-    let before = head.get(..head.len().saturating_sub(1)).unwrap_or_default();
-    let after = head.get(1..).unwrap_or_default();
-    before
-        .iter()
-        .zip(after)
-        .fold(0, |found, (first, second)| found | (u8::from(*second == b'\n') & u8::from(*first != b'\r')))
-        != 0
 }
 
 /// What a head says of where its message ends.
@@ -206,15 +195,4 @@ impl Framed {
             },
         }
     }
-}
-
-/// `Content-Length = 1*DIGIT` (RFC 9110 section 8.6), and nothing that merely can be read as such.
-fn digits(value: &[u8]) -> Option<u64> {
-    if value.is_empty() {
-        return None;
-    }
-    value.iter().try_fold(0_u64, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
 }

@@ -1,0 +1,264 @@
+//! A client's stream, with what was read of it too early, and with a fence behind one request.
+//!
+//! hyper reads as much as there is and takes it for requests of its own reading. Behind a fence it gets one request,
+//! and what follows waits for whoever reads heads strictly: `server::lean`. Called by `server::connection`.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::lean::End;
+use super::streams::Activity;
+use crate::http::chunks::{Chunks, Malformed};
+
+/// How much is read at once before it is known who reads it.
+const PIECE: usize = 8 * 1024;
+
+/// A stream, and what was read from it before whoever reads now.
+pub(super) struct Fenced<S> {
+    unread: Bytes,
+    stream: S,
+    fence: Option<Fence>,
+}
+
+/// Where a reader has to stop.
+struct Fence {
+    /// How far it may go in any case.
+    left: u64,
+    /// And from there to the end of these.
+    chunks: Option<Box<Chunks>>,
+    /// Tells when nobody has to stop any more: the connection has become a tunnel.
+    activity: Arc<Activity>,
+}
+
+impl<S> Fenced<S> {
+    /// Nothing was read yet, and there is no fence.
+    pub(super) fn new(stream: S) -> Self {
+        Self { unread: Bytes::new(), stream, fence: None }
+    }
+
+    /// What was read and not used.
+    pub(super) fn unread(&mut self) -> &mut Bytes {
+        &mut self.unread
+    }
+
+    /// Lets nobody read beyond this end, unless the connection switches to another protocol. One that is not known is
+    /// where the head ends.
+    pub(super) fn set_fence(&mut self, end: End, activity: &Arc<Activity>) {
+        let (left, chunks) = match end {
+            End::After(left) | End::Unknown(left) => (left, None),
+            End::Chunks(head) => (head, Some(Box::default())),
+        };
+        self.fence = Some(Fence { left, chunks, activity: Arc::clone(activity) });
+    }
+
+    /// Takes the fence away: whether everything before it was read.
+    pub(super) fn take_fence(&mut self) -> bool {
+        self.fence.take().is_some_and(|fence| fence.is_reached())
+    }
+}
+
+/// A copy in memory of a size that allocators have at hand.
+fn with_room(piece: &[u8]) -> Bytes {
+    let mut copy = Vec::with_capacity(piece.len().next_power_of_two());
+    copy.extend_from_slice(piece);
+    copy.into()
+}
+
+impl Fence {
+    fn is_reached(&self) -> bool {
+        self.left == 0 && self.chunks.as_ref().is_none_or(|chunks| chunks.is_at_end())
+    }
+
+    /// How much of what was received is before it.
+    fn pass(&mut self, received: &[u8]) -> Result<usize, Malformed> {
+        let length = usize::try_from(self.left).map_or(received.len(), |left| left.min(received.len()));
+        self.left -= length as u64;
+        match &mut self.chunks {
+            Some(chunks) if self.left == 0 => Ok(length + chunks.pass(received.get(length..).unwrap_or_default())?),
+            _ => Ok(length),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Fenced<S> {
+    /// Waits for more to become unread: at least a byte, or false when none will come.
+    pub(super) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        // On the stack, so that a connection takes no room while nothing comes.
+        let mut room = [const { MaybeUninit::uninit() }; PIECE];
+        let mut piece = ReadBuf::uninit(&mut room);
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut piece));
+        let piece = piece.filled();
+        self.unread = match self.unread.is_empty() {
+            true => with_room(piece),
+            false => [&self.unread, piece].concat().into(),
+        };
+        Poll::Ready(read.is_ok() && !piece.is_empty())
+    }
+
+    /// Ready when the client will send nothing more; what it sends meanwhile is kept, up to a bound.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // What is known to follow has to be answered first: its end is then seen in its turn.
+        if !self.unread.is_empty() || ready!(self.poll_more(cx)) { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    fn poll_read_ahead(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.unread.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let length = self.unread.len().min(buf.remaining());
+        buf.put_slice(&self.unread.split_to(length));
+        if self.unread.is_empty() {
+            // An empty slice would keep the memory of the whole.
+            self.unread = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Fenced<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let Some(fence) = &mut this.fence else { return this.poll_read_ahead(cx, buf) };
+        if fence.is_reached() {
+            if fence.activity.has_switched() {
+                this.fence = None;
+                return this.poll_read_ahead(cx, buf);
+            }
+            return this.poll_gone(cx).map(Ok);
+        }
+        let before = buf.filled().len();
+        ready!(this.poll_read_ahead(cx, buf))?;
+        let received = buf.filled().get(before..).unwrap_or_default();
+        let Some(fence) = &mut this.fence else { return Poll::Ready(Ok(())) };
+        let length = fence.pass(received).map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))?;
+        if length < received.len() {
+            this.unread = [received.get(length..).unwrap_or_default(), &this.unread].concat().into();
+            buf.set_filled(before + length);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Fenced<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn what_was_read_too_early_is_read_first() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let mut fenced = Fenced::new(near);
+        *fenced.unread() = "GET".into();
+        far.write_all(b" / HT").await.unwrap();
+        assert!(std::future::poll_fn(|cx| fenced.poll_more(cx)).await);
+        far.write_all(b"TP").await.unwrap();
+        drop(far);
+        let mut all = String::new();
+        fenced.read_to_string(&mut all).await.unwrap();
+        assert_eq!(all, "GET / HTTP");
+    }
+
+    #[tokio::test]
+    async fn the_end_is_no_more() {
+        let (near, far) = tokio::io::duplex(64);
+        drop(far);
+        let mut fenced = Fenced::new(near);
+        assert!(!std::future::poll_fn(|cx| fenced.poll_more(cx)).await);
+    }
+
+    #[tokio::test]
+    async fn nobody_reads_beyond_a_fence_until_the_connection_is_a_tunnel() {
+        for at_hand in [0, 3, 9] {
+            let (near, mut far) = tokio::io::duplex(64);
+            let activity = Arc::new(Activity::new());
+            let mut fenced = Fenced::new(near);
+            let all = b"POST one two";
+            *fenced.unread() = Bytes::copy_from_slice(&all[..at_hand]);
+            far.write_all(&all[at_hand..]).await.unwrap();
+            fenced.set_fence(End::After(8), &activity);
+            let mut before = [0; 8];
+            fenced.read_exact(&mut before).await.unwrap();
+            assert_eq!(&before, b"POST one");
+            let mut room = [0; 16];
+            for _ in 0..3 {
+                assert!(fenced.read(&mut room).now_or_never().is_none());
+            }
+            drop(far);
+            assert!(
+                fenced.read(&mut room).now_or_never().is_none(),
+                "what follows is known: its end is not yet asked for"
+            );
+            activity.note_switch();
+            let mut behind = String::new();
+            fenced.read_to_string(&mut behind).await.unwrap();
+            assert_eq!(behind, " two");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_in_chunks_ends_where_its_last_chunk_does() {
+        let body = b"POST\r\n5\r\nhello\r\n0\r\n\r\n";
+        let (near, mut far) = tokio::io::duplex(64);
+        let mut fenced = Fenced::new(near);
+        far.write_all(&[body, &b"GET"[..]].concat()).await.unwrap();
+        fenced.set_fence(End::Chunks(6), &Arc::new(Activity::new()));
+        let mut read = vec![0; 64];
+        assert_eq!(fenced.read(&mut read).await.unwrap(), body.len());
+        assert!(fenced.read(&mut read).now_or_never().is_none());
+        assert_eq!(fenced.unread(), "GET");
+        assert!(fenced.take_fence());
+
+        fenced.unread().clear();
+        far.write_all(b"POST\r\n5\r\nhello, you\r\n0\r\n\r\n").await.unwrap();
+        fenced.set_fence(End::Chunks(6), &Arc::new(Activity::new()));
+        assert_eq!(fenced.read(&mut read).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(!fenced.take_fence());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_is_seen_to_leave_at_a_fence() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let mut fenced = Fenced::new(near);
+        far.write_all(b"POST one").await.unwrap();
+        fenced.set_fence(End::After(8), &Arc::new(Activity::new()));
+        let mut all = [0; 16];
+        assert_eq!(fenced.read(&mut all).await.unwrap(), 8);
+        assert!(fenced.read(&mut all).now_or_never().is_none());
+        drop(far);
+        assert_eq!(fenced.read(&mut all).await.unwrap(), 0);
+        assert!(fenced.take_fence());
+    }
+}

@@ -1,0 +1,375 @@
+//! HTTP/1.1 for the plain kept-alive case: requests that are nothing but a head, one after the other.
+//!
+//! Nearly all requests are such, and hyper pays for what they do not need. Here one poll reads a head and asks the
+//! handler, and another writes the answer in one go; between requests nothing is kept but the socket. Every other
+//! request is hyper's, behind a fence, and its connection comes back afterwards.
+//!
+//! The price is that this reads heads itself, which is where one person's request becomes another's. Therefore every
+//! head of a connection comes through here, what can be read in two ways is refused ([`head::Violation`]), and a request
+//! is hyper's when in doubt. Called by `server::connection`.
+
+mod answer;
+mod date;
+mod head;
+mod outgoing;
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use http_body::Body as _;
+use hyper::StatusCode;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use self::answer::{Afterwards, Left};
+use self::date::Date;
+use self::head::{Asked, Read};
+use self::outgoing::Outgoing;
+use super::fence::Fenced;
+use super::streams::{Activity, Running};
+use crate::http::interim::Outlet;
+use crate::http::strict::has_bare_line_feed;
+use crate::http::{Body, Request, Response};
+
+pub(super) use self::head::{Bounds, End, Violation};
+
+/// What a connection comes to.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// It is done: nothing is left to do but to close it.
+    Ended,
+    /// A head was refused; the answer is on its way.
+    Refused(Violation),
+    /// Its next request is hyper's, and ends there.
+    Foreign(End),
+    /// The client took nothing, or went away in the middle.
+    Broken(io::Error),
+}
+
+/// A connection between handshake and end.
+pub(super) struct Lean<S, F> {
+    stream: Fenced<S>,
+    state: State<F>,
+    wished: Afterwards,
+    date: Date,
+    /// Where a handler leaves interim answers.
+    outlet: Arc<Outlet>,
+}
+
+enum State<F> {
+    Reading(Reading),
+    Handling(Handling<F>),
+    Answering(Answering),
+    /// The client is told that this is the end.
+    Closing,
+}
+
+/// A head is waited for.
+#[derive(Default)]
+struct Reading {
+    /// How many bytes of it were looked at.
+    seen: usize,
+    /// How many bytes of empty lines came before it.
+    skipped: usize,
+}
+
+struct Handling<F> {
+    /// Boxed for each request: an idle connection has no room for it.
+    handler: Pin<Box<F>>,
+    asked: Asked,
+    /// Interim answers.
+    outgoing: Outgoing,
+    /// Whether there are any that the client has not been sent.
+    flushes: bool,
+    running: Running,
+}
+
+struct Answering {
+    body: Body,
+    left: Left,
+    outgoing: Outgoing,
+    ending: Ending,
+    afterwards: Afterwards,
+    _running: Option<Running>,
+}
+
+/// How far a body has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// There may be more.
+    Open,
+    /// All is on its way.
+    Whole,
+    /// It broke off, which the client has to notice.
+    Broken,
+}
+
+impl<S, F> Lean<S, F>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Response>,
+{
+    /// Over a stream of which nothing was read, or what nobody else will.
+    pub(super) fn new(stream: Fenced<S>) -> Self {
+        Self {
+            stream,
+            state: State::Reading(Reading::default()),
+            wished: Afterwards::Keep,
+            date: Date::new(),
+            outlet: Arc::default(),
+        }
+    }
+
+    /// The stream, for whoever reads the next request.
+    pub(super) fn into_stream(self) -> Fenced<S> {
+        self.stream
+    }
+
+    /// Has the connection end as soon as it is fair: between two requests.
+    pub(super) fn end(&mut self) {
+        self.wished = Afterwards::Close;
+        if matches!(self.state, State::Reading(_)) && self.stream.unread().is_empty() {
+            self.state = State::Closing;
+        }
+    }
+
+    /// Serves on.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        bounds: Bounds,
+        activity: &Arc<Activity>,
+        ask: impl Fn(Request) -> Pin<Box<F>>,
+    ) -> Poll<Turn> {
+        loop {
+            match &mut self.state {
+                State::Reading(reading) => match ready!(poll_head(&mut self.stream, reading, cx, bounds)) {
+                    Ok(Some(Read::Plain(_, mut request, asked))) => {
+                        activity.note_request();
+                        let running = activity.begin();
+                        request.extensions_mut().insert(self.outlet.open());
+                        let (handler, outgoing) = (ask(request), Outgoing::default());
+                        self.state = State::Handling(Handling { handler, asked, outgoing, flushes: false, running });
+                    }
+                    Ok(Some(Read::Foreign(end))) => return Poll::Ready(Turn::Foreign(end)),
+                    Ok(Some(Read::Part) | None) => self.state = State::Closing,
+                    Err(violation) => {
+                        self.wished = Afterwards::Close;
+                        self.answer(refusal(violation.status()), Asked::default(), Outgoing::default(), None);
+                        return Poll::Ready(Turn::Refused(violation));
+                    }
+                },
+                State::Handling(handling) => {
+                    let polled = handling.handler.as_mut().poll(cx);
+                    if self.outlet.has_waiting() {
+                        handling.flushes = true;
+                        handling.outgoing.text().extend_from_slice(&self.outlet.take());
+                    }
+                    if let Poll::Ready(response) = polled {
+                        self.outlet.close();
+                        let State::Handling(done) = std::mem::replace(&mut self.state, State::Closing) else {
+                            return Poll::Ready(Turn::Ended);
+                        };
+                        self.answer(response, done.asked, done.outgoing, Some(done.running));
+                        continue;
+                    }
+                    if handling.flushes
+                        && let Poll::Ready(flushed) = handling.outgoing.poll_flush(cx, &mut self.stream)
+                    {
+                        handling.flushes = false;
+                        if let Err(error) = flushed {
+                            return Poll::Ready(Turn::Broken(error));
+                        }
+                    }
+                    ready!(self.stream.poll_gone(cx));
+                    return Poll::Ready(Turn::Ended);
+                }
+                State::Answering(answering) => match answering.poll(cx, &mut self.stream) {
+                    Poll::Ready(Ok(afterwards)) => {
+                        let ends = Afterwards::Close == afterwards || Afterwards::Close == self.wished;
+                        self.state = if ends { State::Closing } else { State::Reading(Reading::default()) };
+                    }
+                    Poll::Ready(Err(Cut::BrokenOff)) => return Poll::Ready(Turn::Ended),
+                    Poll::Ready(Err(Cut::Io(error))) => return Poll::Ready(Turn::Broken(error)),
+                    Poll::Pending => {
+                        ready!(self.stream.poll_gone(cx));
+                        return Poll::Ready(Turn::Ended);
+                    }
+                },
+                State::Closing => {
+                    // A goodbye that the client does not take changes nothing.
+                    let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
+                    return Poll::Ready(Turn::Ended);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, response: Response, asked: Asked, mut outgoing: Outgoing, running: Option<Running>) {
+        let wished = if asked.close { Afterwards::Close } else { self.wished };
+        let (head, body) = response.into_parts();
+        let date = self.date.now();
+        let begin = outgoing.text().len();
+        let written = answer::write_head(&head, &body, asked, wished, date, outgoing.text());
+        let (body, left, afterwards) = match written {
+            Ok((left, afterwards)) => (body, left, afterwards),
+            Err(answer::Contradiction) => {
+                tracing::error!(status = %head.status, "an answer contradicts itself: 500 was sent in its place");
+                outgoing.text().truncate(begin);
+                let (head, body) = refusal(StatusCode::INTERNAL_SERVER_ERROR).into_parts();
+                let _ = answer::write_head(&head, &body, asked, Afterwards::Close, date, outgoing.text());
+                (body, Left::Nothing, Afterwards::Close)
+            }
+        };
+        let ending = if left == Left::Nothing { Ending::Whole } else { Ending::Open };
+        let body = if ending == Ending::Whole { Body::Empty } else { body };
+        self.state = State::Answering(Answering { body, left, outgoing, ending, afterwards, _running: running });
+    }
+}
+
+/// The next head; none at the connection's end.
+fn poll_head<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut Fenced<S>,
+    reading: &mut Reading,
+    cx: &mut Context<'_>,
+    bounds: Bounds,
+) -> Poll<Result<Option<Read>, Violation>> {
+    loop {
+        // RFC 9112 section 2.2: empty lines before a request are passed over.
+        while stream.unread().starts_with(b"\r\n") {
+            stream.unread().advance(2);
+            reading.skipped += 2;
+        }
+        let received = stream.unread();
+        if reading.skipped > bounds.size {
+            return Poll::Ready(Err(Violation::TooLarge));
+        }
+        // A head that trickles in is not read anew for each byte, but when it has come to what may be its end.
+        if !received.is_empty() && (reading.seen == 0 || may_be_whole(received, reading.seen, bounds)) {
+            match head::read(received, bounds)? {
+                Read::Part => {}
+                Read::Plain(length, request, asked) => {
+                    let rest = received.split_off(length);
+                    // An empty slice would keep the memory of the whole.
+                    *received = if rest.is_empty() { Bytes::new() } else { rest };
+                    return Poll::Ready(Ok(Some(Read::Plain(length, request, asked))));
+                }
+                foreign @ Read::Foreign(_) => return Poll::Ready(Ok(Some(foreign))),
+            }
+        }
+        reading.seen = received.len();
+        if !ready!(stream.poll_more(cx)) {
+            // What was wrong with it all along is said all the same.
+            let begun = !stream.unread().is_empty();
+            return Poll::Ready(if begun { head::read(stream.unread(), bounds).map(|_| None) } else { Ok(None) });
+        }
+    }
+}
+
+/// Whether it is time to look at a head again of which so much was looked at.
+fn may_be_whole(received: &[u8], seen: usize, bounds: Bounds) -> bool {
+    let from = |at: usize| received.get(at..).unwrap_or_default();
+    // What was before the line feed that was seen last was looked at with it.
+    let lines = from(seen - 1).strip_prefix(b"\n").unwrap_or(from(seen - 1));
+    received.len() >= bounds.size
+        || from(seen.saturating_sub(3)).windows(4).any(|four| four == b"\r\n\r\n")
+        || has_bare_line_feed(lines)
+}
+
+fn refusal(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = status;
+    response
+}
+
+/// Why a client did not get all of an answer.
+#[derive(Debug)]
+enum Cut {
+    BrokenOff,
+    Io(io::Error),
+}
+
+impl Answering {
+    fn poll<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Fenced<S>,
+    ) -> Poll<Result<Afterwards, Cut>> {
+        loop {
+            let mut waits = false;
+            while self.ending == Ending::Open && !waits && self.outgoing.has_room() {
+                match Pin::new(&mut self.body).poll_frame(cx) {
+                    Poll::Ready(frame) => self.append(frame.transpose()),
+                    Poll::Pending => waits = true,
+                }
+            }
+            if self.ending == Ending::Open && !waits {
+                ready!(self.outgoing.poll_write(cx, stream)).map_err(Cut::Io)?;
+            } else {
+                ready!(self.outgoing.poll_flush(cx, stream)).map_err(Cut::Io)?;
+                return match self.ending {
+                    Ending::Open => Poll::Pending,
+                    Ending::Whole => Poll::Ready(Ok(self.afterwards)),
+                    Ending::Broken => Poll::Ready(Err(Cut::BrokenOff)),
+                };
+            }
+        }
+    }
+
+    fn append(&mut self, frame: Result<Option<http_body::Frame<Bytes>>, crate::http::BodyError>) {
+        let Ok(frame) = frame else { return self.ending = Ending::Broken };
+        let Some(frame) = frame else { return self.finish(None) };
+        match frame.into_data() {
+            Ok(data) => {
+                self.append_data(data);
+                if self.ending == Ending::Open && self.body.is_end_stream() {
+                    self.finish(None);
+                }
+            }
+            Err(frame) => {
+                if let Ok(trailers) = frame.into_trailers() {
+                    self.finish(Some(&trailers));
+                }
+            }
+        }
+    }
+
+    fn append_data(&mut self, mut data: Bytes) {
+        if data.is_empty() {
+            return;
+        }
+        match &mut self.left {
+            Left::Nothing => {}
+            Left::Length(left) => {
+                // Nobody may say more than was announced.
+                data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= data.len() as u64;
+                if *left == 0 {
+                    self.ending = Ending::Whole;
+                }
+                self.outgoing.push(data);
+            }
+            Left::Chunks(_) => {
+                answer::write_chunk_size(data.len(), self.outgoing.text());
+                self.outgoing.push(data);
+                self.outgoing.text().extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    fn finish(&mut self, trailers: Option<&hyper::HeaderMap>) {
+        self.ending = match &self.left {
+            Left::Nothing | Left::Length(0) => Ending::Whole,
+            Left::Length(_) => Ending::Broken,
+            Left::Chunks(announced) => {
+                answer::write_end(trailers, announced.as_deref(), self.outgoing.text());
+                Ending::Whole
+            }
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;

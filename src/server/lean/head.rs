@@ -1,0 +1,199 @@
+//! A request's head: read strictly, and told apart by whether it is all that the request is.
+//!
+//! A head that two readers could take for two different requests is refused here, whoever answers the others: what
+//! hyper is given has been through this as well. Called by `server::lean`.
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TE};
+use hyper::{HeaderMap, Method, StatusCode, Uri};
+
+use crate::http::strict::{digits, has_bare_line_feed};
+use crate::http::{Body, Request, names};
+
+/// For how many fields there is room on the stack.
+const FIELDS: usize = 100;
+
+/// The longest target, as hyper's is.
+const LONGEST_TARGET: usize = u16::MAX as usize - 1;
+
+/// How many fields the gateway adds on the way, for which the table need not grow.
+const ADDED: usize = 8;
+
+/// Why a head is refused, and its connection closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::server) enum Violation {
+    /// It cannot be parsed.
+    #[error("the head is malformed ({0})")]
+    Malformed(httparse::Error),
+    /// A line that ends with LF alone.
+    #[error("a line of the head does not end with CR LF")]
+    LineEnd,
+    /// No target.
+    #[error("the target is malformed")]
+    Target,
+    /// A field that is none.
+    #[error("a field has a forbidden character")]
+    Field,
+    /// A target beyond 64 KiB.
+    #[error("the target is too long")]
+    TargetTooLong,
+    /// Too many bytes or fields.
+    #[error("the head is too large")]
+    TooLarge,
+}
+
+impl Violation {
+    /// What the client is told.
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// How large a head may be.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct Bounds {
+    /// In bytes.
+    pub(in crate::server) size: usize,
+    /// In fields.
+    pub(in crate::server) fields: usize,
+}
+
+/// What a request asks of its answer's form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// For the head alone.
+    pub(super) head_only: bool,
+    /// To close the connection afterwards.
+    pub(super) close: bool,
+    /// To have trailers.
+    pub(super) trailers: bool,
+}
+
+/// What the bytes that were received begin with.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once, and mostly the large one")]
+pub(super) enum Read {
+    /// A head that is not all there.
+    Part,
+    /// A request that is nothing but this head of so many bytes.
+    Plain(usize, Request, Asked),
+    /// A head that is well-formed, of a request that is more: hyper's.
+    Foreign(End),
+}
+
+/// Where a request ends, counted from the beginning of its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum End {
+    /// After so many bytes.
+    After(u64),
+    /// After so many bytes and the last chunk.
+    Chunks(u64),
+    /// There are two opinions: nothing behind its head of so many bytes is ever read.
+    Unknown(u64),
+}
+
+/// Reads a head.
+pub(super) fn read(received: &Bytes, bounds: Bounds) -> Result<Read, Violation> {
+    if bounds.fields <= FIELDS {
+        let mut space = [const { MaybeUninit::uninit() }; FIELDS];
+        read_into(received, bounds, space.get_mut(..bounds.fields).unwrap_or_default())
+    } else {
+        read_into(received, bounds, &mut vec![MaybeUninit::uninit(); bounds.fields])
+    }
+}
+
+fn read_into<'a>(
+    received: &'a Bytes,
+    bounds: Bounds,
+    space: &mut [MaybeUninit<httparse::Header<'a>>],
+) -> Result<Read, Violation> {
+    let mut parsed = httparse::Request::new(&mut []);
+    let status = httparse::ParserConfig::default().parse_request_with_uninit_headers(&mut parsed, received, space);
+    let length = match status {
+        Ok(httparse::Status::Complete(length)) if length <= bounds.size => length,
+        Ok(httparse::Status::Partial) if received.len() < bounds.size => {
+            return if has_bare_line_feed(received) { Err(Violation::LineEnd) } else { Ok(Read::Part) };
+        }
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(Violation::TooLarge),
+        Err(cause) => return Err(Violation::Malformed(cause)),
+    };
+    if has_bare_line_feed(received.get(..length).unwrap_or(received)) {
+        return Err(Violation::LineEnd);
+    }
+    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
+        return Err(Violation::Malformed(httparse::Error::Token));
+    };
+    if target.len() > LONGEST_TARGET {
+        return Err(Violation::TargetTooLong);
+    }
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| Violation::Malformed(httparse::Error::Token))?;
+    if method == Method::CONNECT {
+        return Ok(Read::Foreign(End::Unknown(length as u64)));
+    }
+    if minor != 1 || parsed.headers.iter().any(is_more) {
+        return Ok(Read::Foreign(end(length as u64, minor, parsed.headers)));
+    }
+    let target = received.slice_ref(target.as_bytes());
+    let target = Uri::from_maybe_shared(target).map_err(|_| Violation::Target)?;
+    let mut asked = Asked { head_only: method == Method::HEAD, ..Asked::default() };
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len() + ADDED);
+    let mut lengths = 0;
+    for field in parsed.headers.iter() {
+        let name = names::read(field.name.as_bytes()).map_err(|_| Violation::Field)?;
+        let value = HeaderValue::from_maybe_shared(received.slice_ref(field.value)).map_err(|_| Violation::Field)?;
+        if name == CONNECTION {
+            asked.close |= lists(&value, "close");
+        } else if name == TE {
+            asked.trailers |= lists(&value, "trailers");
+        } else if name == CONTENT_LENGTH {
+            lengths += 1;
+        }
+        headers.append(name, value);
+    }
+    if lengths > 1 {
+        return Ok(Read::Foreign(end(length as u64, minor, parsed.headers)));
+    }
+    let mut request = Request::new(Body::Empty);
+    *request.method_mut() = method;
+    *request.uri_mut() = target;
+    *request.headers_mut() = headers;
+    Ok(Read::Plain(length, request, asked))
+}
+
+/// Whether a field says that its request is more than a head, or might.
+fn is_more(field: &httparse::Header<'_>) -> bool {
+    // Nearly every field is of another length.
+    match field.name.len() {
+        6 => field.name.eq_ignore_ascii_case("expect"),
+        7 => field.name.eq_ignore_ascii_case("upgrade"),
+        14 => field.name.eq_ignore_ascii_case("content-length") && field.value != b"0",
+        17 => field.name.eq_ignore_ascii_case("transfer-encoding"),
+        _ => false,
+    }
+}
+
+/// Where a request ends whose head is so long. A coding goes before a length (RFC 9112 section 6.3): hyper reads by it
+/// alone, and closes the connection.
+fn end(head: u64, minor: u8, fields: &[httparse::Header<'_>]) -> End {
+    let named = |name: &'static str| fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
+    let mut codings = named("transfer-encoding");
+    if let Some(coding) = codings.next() {
+        let alone = minor == 1 && codings.next().is_none() && coding.value.eq_ignore_ascii_case(b"chunked");
+        return if alone { End::Chunks(head) } else { End::Unknown(head) };
+    }
+    let mut lengths = named("content-length").map(|field| digits(field.value));
+    let Some(first) = lengths.next() else { return End::After(head) };
+    let body = first.filter(|_| lengths.all(|other| other == first));
+    body.and_then(|body| head.checked_add(body)).map_or(End::Unknown(head), End::After)
+}
+
+/// Whether a list has this element. One with other than visible characters has none, for hyper either.
+pub(super) fn lists(value: &HeaderValue, element: &str) -> bool {
+    value.to_str().is_ok_and(|list| list.split(',').any(|entry| entry.trim().eq_ignore_ascii_case(element)))
+}

@@ -1,0 +1,153 @@
+//! hyper's way to call the handler, and to say how a connection ended.
+//!
+//! Called by `server::http1` and `server::http2`.
+
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use hyper::body::Incoming;
+use hyper::{StatusCode, Version, header};
+
+use super::body;
+use super::connection::Shared;
+use super::event::{Event, Events};
+use super::streams::{Activity, Running, Sent, Turn};
+use super::wire::WriteStalled;
+use crate::http::interim::Outlet;
+use crate::http::{self, Peer, Remote, Request, Response};
+
+/// How much of a response hyper may hold for a client that reads slowly, and of a request for a handler that does.
+pub(super) const BUFFER: usize = 64 * 1024;
+
+/// Says which limit ended a connection; a client that simply went away is no event.
+pub(super) fn report(events: &Events, peer: Remote, ended: hyper::Result<()>) {
+    let Err(error) = ended else { return };
+    if error.is_parse_too_large() {
+        events(Event::HeadersTooLarge { peer });
+    } else if error.is_parse() {
+        events(Event::Malformed { peer, cause: error.to_string() });
+    } else if wrote_in_vain(&error) {
+        events(Event::WriteTimeout { peer });
+    }
+}
+
+fn wrote_in_vain(error: &hyper::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if inner.downcast_ref::<io::Error>().is_some_and(has_stalled) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+/// Whether it says that the client took nothing for too long.
+pub(super) fn has_stalled(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<WriteStalled>())
+}
+
+/// hyper's way to call the handler.
+pub(super) struct Service<H> {
+    pub(super) shared: Arc<Shared<H>>,
+    pub(super) peer: Peer,
+    pub(super) activity: Arc<Activity>,
+    /// Where interim answers go out, if they can.
+    pub(super) outlet: Option<Arc<Outlet>>,
+}
+
+impl<H, F> hyper::service::Service<hyper::Request<Incoming>> for Service<H>
+where
+    H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    type Response = hyper::Response<Sent>;
+    type Error = Infallible;
+    type Future = Coming<F>;
+
+    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        self.activity.note_request();
+        let shared = &self.shared;
+        let (turn, running) = match request.version() {
+            Version::HTTP_2 => (Some(self.activity.announce()), None),
+            _ => (None, Some(self.activity.begin())),
+        };
+        if has_too_many_fields(&request, shared.limits.headers) {
+            (shared.events)(Event::HeadersTooLarge { peer: self.peer.remote });
+            let answer = http::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has too many fields\n");
+            return Coming { answer: Answer::Made(Some(answer)), outlet: None, turn, running };
+        }
+        // "A server MUST NOT send a 1xx response to an HTTP/1.0 client" (RFC 9110 section 15.2).
+        let outlet = self.outlet.clone().filter(|_| request.version() == Version::HTTP_11);
+        let watcher = body::Watcher {
+            limit: shared.limits.body_idle_timeout,
+            rate: body::least_rate(request.headers(), shared.limits.body_rate),
+            events: &shared.events,
+            peer: self.peer.remote,
+            activity: running.is_some().then_some(&self.activity),
+        };
+        let mut request = request.map(|incoming| watcher.watch(incoming));
+        if let Some(outlet) = &outlet {
+            request.extensions_mut().insert(outlet.open());
+        }
+        Coming { answer: Answer::Handled(Box::pin((shared.handler)(request, self.peer))), outlet, turn, running }
+    }
+}
+
+/// What hyper waits for.
+pub(super) struct Coming<F> {
+    answer: Answer<F>,
+    outlet: Option<Arc<Outlet>>,
+    turn: Option<Arc<Turn>>,
+    running: Option<Running>,
+}
+
+/// The answer itself.
+enum Answer<F> {
+    /// There already.
+    Made(Option<Response>),
+    /// Boxed for each request: hyper would otherwise keep room for the largest handler in each idle connection. It
+    /// goes into its box as the handler makes it, since each wrapping around it would be one more copy of it all.
+    Handled(Pin<Box<F>>),
+}
+
+impl<F: Future<Output = Response>> Future for Coming<F> {
+    type Output = Result<hyper::Response<Sent>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = match &mut self.answer {
+            Answer::Made(answer) => answer.take().unwrap_or_default(),
+            Answer::Handled(handler) => {
+                let answer = ready!(handler.as_mut().poll(cx));
+                if self.outlet.as_ref().is_some_and(|outlet| outlet.has_waiting()) {
+                    // It comes behind them, once hyper has flushed.
+                    self.answer = Answer::Made(Some(answer));
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                answer
+            }
+        };
+        if let Some(outlet) = &self.outlet {
+            outlet.close();
+        }
+        if let (StatusCode::SWITCHING_PROTOCOLS, Some(running)) = (answer.status(), &self.running) {
+            running.activity().note_switch();
+        }
+        Poll::Ready(Ok(answer.map(|body| Sent::new(body, self.turn.take(), self.running.take()))))
+    }
+}
+
+/// hyper counts the fields of HTTP/1.1 itself. A browser may split its cookies over many fields in HTTP/2 (RFC 9113
+/// section 8.2.3), so those count once.
+fn has_too_many_fields(request: &hyper::Request<Incoming>, limit: usize) -> bool {
+    let fields = request.headers();
+    request.version() == Version::HTTP_2
+        && fields.len() > limit
+        && fields.len() - fields.get_all(header::COOKIE).iter().count().saturating_sub(1) > limit
+}
