@@ -88,12 +88,44 @@ impl PersonKey {
     }
 }
 
-/// The identity headers of one person, rendered: lines as HTTP/1.1 writes them, in one piece of memory, so that a
-/// request reads neighbouring bytes and nothing is put together for it. Names are shared by all sessions.
+/// The identity headers of one person, rendered: lines as HTTP/1.1 writes them, in one piece, so that a request reads
+/// neighbouring bytes and nothing is put together for it. Names are shared by all sessions.
 #[derive(Clone, Debug)]
 pub struct IdentityHeaders {
     names: Arc<[HeaderName]>,
-    lines: Box<[u8]>,
+    lines: Lines,
+}
+
+/// How long lines may be to lie in the session itself. With that, a session and what an allocator rounds up fill 448
+/// bytes; six headers of people with names of usual length take some 300.
+const HERE: usize = 320;
+
+/// Text, in place where it fits: with many sessions each further place of memory is waited for.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is this large so that nearly all texts fit")]
+enum Lines {
+    Here { length: u16, bytes: [u8; HERE] },
+    There(Box<[u8]>),
+}
+
+impl Lines {
+    fn new(text: &[u8]) -> Self {
+        let mut bytes = [0; HERE];
+        match (bytes.get_mut(..text.len()), u16::try_from(text.len())) {
+            (Some(room), Ok(length)) => {
+                room.copy_from_slice(text);
+                Self::Here { length, bytes }
+            }
+            _ => Self::There(text.into()),
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Here { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Self::There(bytes) => bytes,
+        }
+    }
 }
 
 impl IdentityHeaders {
@@ -109,12 +141,12 @@ impl IdentityHeaders {
                 }
             }
         }
-        Self { names, lines: lines.into_boxed_slice() }
+        Self { names, lines: Lines::new(&lines) }
     }
 
     /// Those that are present, as lines that end with CR LF.
     pub fn lines(&self) -> &[u8] {
-        &self.lines
+        self.lines.as_bytes()
     }
 
     /// The names that there may be.
@@ -125,7 +157,7 @@ impl IdentityHeaders {
     /// Those that are present, as names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &[u8])> {
         let mut names = self.names.iter();
-        self.lines.split_inclusive(|byte| *byte == b'\n').filter_map(move |line| {
+        self.lines().split_inclusive(|byte| *byte == b'\n').filter_map(move |line| {
             let line = line.strip_suffix(b"\r\n")?;
             // They are in the order of the names, of which some have no line.
             names.find_map(|name| {
@@ -138,8 +170,8 @@ impl IdentityHeaders {
 
 /// One signed-in browser.
 ///
-/// What each request reads lies together, on two lines of memory: with many sessions each line is waited for. All else
-/// is elsewhere.
+/// What each request reads lies in one place, since with many sessions each further one is waited for. All else is
+/// elsewhere.
 #[derive(Debug)]
 pub struct Session {
     /// When it ends at the latest.
@@ -253,5 +285,26 @@ impl Session {
     fn finish(&self) {
         self.ended.store(true, Ordering::Release);
         self.rest.end.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_what_they_were_rendered_from_however_long() {
+        let names: Arc<[HeaderName]> = ["x-a", "x-a-b", "x-c"].map(HeaderName::from_static).into();
+        for length in [0, 1, HERE - 17, HERE - 16, HERE - 15, HERE, 5000] {
+            let long = "n".repeat(length);
+            let headers =
+                IdentityHeaders::new(Arc::clone(&names), &[None, Some(long.clone()), Some("x: y".to_owned())]);
+            let expected = format!("x-a-b: {long}\r\nx-c: x: y\r\n");
+            assert_eq!(headers.lines(), expected.as_bytes(), "{length}");
+            let read: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value)).collect();
+            assert_eq!(read, [("x-a-b", long.as_bytes()), ("x-c", b"x: y")], "{length}");
+        }
+        let none = IdentityHeaders::new(names, &[None, Some("a\r\nx-evil: 1".to_owned()), None]);
+        assert!(none.lines().is_empty() && none.iter().next().is_none());
     }
 }
