@@ -116,8 +116,8 @@ impl Gateway {
                 let host = site.host.as_ref().ok_or(Refusal::BadRequest("the host cannot be read"))?;
                 let peer = peer.remote;
                 let scheme = site.origin.scheme();
-                let (began, target) = (record.began, target.path_and_query());
-                let context = Context { survey, target, host, peer, scheme, tunnel, now, began };
+                let (began, id, target) = (record.began, record.id, target.path_and_query());
+                let context = Context { survey, target, host, peer, scheme, tunnel, id, now, began };
                 self.forward(request, pass, &context, record).await
             }
             Decision::SignIn => {

@@ -28,6 +28,7 @@ use crate::clock::Timestamp;
 use crate::http::{Body, Neighbours, Remote, Request, Response, Scheme};
 use crate::policy::Pass;
 use crate::session::cookie;
+use crate::telemetry::RequestId;
 use group::{Answered, Group, Roster};
 use headers::Forwarding;
 use inject::{Injector, Managed};
@@ -69,6 +70,8 @@ pub struct Context<'a> {
     pub scheme: Scheme,
     /// The tunnel that was asked for.
     pub tunnel: Option<Opening>,
+    /// What the log calls it.
+    pub id: RequestId,
     /// When it came, by the wall clock.
     pub now: Timestamp,
     /// The same moment, by the clock that durations are measured with.
@@ -172,6 +175,7 @@ impl Proxy {
             Err(body) => {
                 let idle_timeout = group.settings().idle_timeout;
                 let body = ResponseBody::new(body, lease, progress, self.tunnels.cut.clone(), idle_timeout);
+                let body = body.called(context.id);
                 Body::streamed(match pass.visitor() {
                     Some(session) => {
                         body.bound_to(Arc::clone(session), context.began + session.ends.since(context.now))

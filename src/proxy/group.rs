@@ -273,6 +273,9 @@ impl Group {
             if let Some(picks) = self.picks.get(index) {
                 picks.count();
             }
+            if let (Some(metrics), Some(_)) = (&member.metrics, &last) {
+                metrics.retry();
+            }
             let spare = if tried.count() < TRIES { copy_of(request) } else { None };
             let Unanswered { fault, unsent } = match upstream.send(request, progress).await {
                 Ok((response, lease)) => {

@@ -20,6 +20,7 @@ use super::inject::Managed;
 use super::upstream::{AppBody, Lease};
 use crate::http::{Body, BodyError};
 use crate::session::Session;
+use crate::telemetry::RequestId;
 
 /// How often a body that waits looks whether its session still lives.
 const GLANCE: Duration = Duration::from_secs(2);
@@ -122,6 +123,7 @@ pub struct ResponseBody {
     inner: AppBody,
     lease: Option<Lease>,
     request: Option<Arc<Progress>>,
+    id: Option<RequestId>,
     visitor: Option<Visitor>,
     cut: tokio_util::sync::CancellationToken,
     idle_timeout: Duration,
@@ -156,7 +158,23 @@ impl ResponseBody {
         cut: tokio_util::sync::CancellationToken,
         idle_timeout: Duration,
     ) -> Self {
-        Self { inner, lease: Some(lease), request, visitor: None, cut, idle_timeout, waiting: None, pieces: 0 }
+        Self {
+            inner,
+            lease: Some(lease),
+            request,
+            id: None,
+            visitor: None,
+            cut,
+            idle_timeout,
+            waiting: None,
+            pieces: 0,
+        }
+    }
+
+    /// The log calls its request so.
+    pub fn called(mut self, id: RequestId) -> Self {
+        self.id = Some(id);
+        self
     }
 
     /// Breaks off when this session ends, by somebody's hand or by its age.
@@ -215,7 +233,8 @@ impl http_body::Body for ResponseBody {
             }
             Poll::Ready(Some(Err(error))) => {
                 if let Some(lease) = self.lease.take() {
-                    tracing::warn!(address = %lease.address(), %error, "an app broke off in the middle of an answer");
+                    let request_id = self.id.as_ref().map(RequestId::as_str);
+                    tracing::warn!(request_id, address = %lease.address(), %error, "an app broke off in the middle of an answer");
                 }
                 Poll::Ready(Some(Err(error)))
             }
@@ -228,7 +247,8 @@ impl http_body::Body for ResponseBody {
                 if let Some(lease) = self.lease.take()
                     && broken_off == BrokenOff::Stalled
                 {
-                    tracing::warn!(address = %lease.address(), error = %broken_off, "an answer was broken off");
+                    let request_id = self.id.as_ref().map(RequestId::as_str);
+                    tracing::warn!(request_id, address = %lease.address(), error = %broken_off, "an answer was broken off");
                 }
                 Poll::Ready(Some(Err(broken_off.into())))
             }

@@ -30,7 +30,7 @@ use crate::http::{Body, Request};
 use crate::route::{Address, Transport};
 use connection::{Connection, Failed, Why};
 use dial::{DialFault, Offer, Stream, dial};
-use pool::{Kept, Pool};
+use pool::Pool;
 use shared::Shared;
 
 pub use body::AppBody;
@@ -71,8 +71,17 @@ pub struct Upstream {
 /// A place among the requests under way, with the connection in use unless the answer's body has it. Give it back
 /// when its answer was read to the end; dropped before, the connection is closed.
 pub struct Lease {
-    upstream: Arc<Upstream>,
+    place: Place,
     connection: Option<Held>,
+}
+
+/// One of the requests that an address may have under way.
+struct Place(Arc<Upstream>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A connection in use, by who speaks on it.
@@ -84,22 +93,22 @@ enum Held {
 impl Lease {
     /// Who answers.
     pub fn address(&self) -> &Address {
-        &self.upstream.address
+        &self.place.0.address
     }
 
     /// Back to the pool, for the next request; or closed, when the app answered before the request's body had
     /// come to its end. hyper ends such a connection itself sooner or later, but nobody should wait for that with
-    /// a stranger's upload on it.
-    pub fn give_back(mut self, request: Option<&Progress>) {
-        let connection = self.connection.take();
-        if let Some(Held::Lean(connection)) = connection {
+    /// a stranger's upload on it; until then it counts as one of those that the app has.
+    pub fn give_back(self, request: Option<&Progress>) {
+        let Self { place, connection } = self;
+        match connection {
             // It has no more to send, and whether the app has is asked before it is used again.
-            self.upstream.lean.push(connection);
-        } else if let Some(Held::Hyper(mut connection)) = connection
-            && !connection.is_closed()
-            && request.is_none_or(Progress::has_ended)
-        {
-            self.upstream.pool.push(connection);
+            Some(Held::Lean(connection)) => place.0.lean.push(connection),
+            Some(Held::Hyper(connection)) if request.is_some_and(|progress| !progress.has_ended()) => {
+                connection.leave(Box::new(place));
+            }
+            Some(Held::Hyper(connection)) if !connection.has_ended() => place.0.pool.push(connection),
+            Some(Held::Hyper(_)) | None => {}
         }
     }
 
@@ -109,12 +118,6 @@ impl Lease {
             self.connection = Some(Held::Lean(connection));
         }
         self.give_back(request);
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.upstream.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -159,7 +162,7 @@ impl Upstream {
             self.busy.fetch_sub(1, Ordering::Relaxed);
             return Err(UpstreamFault::Busy { address: self.address.clone() }.before(request.take().whole()));
         }
-        let mut lease = Lease { upstream: Arc::clone(self), connection: None };
+        let mut lease = Lease { place: Place(Arc::clone(self)), connection: None };
         let answer = if request.is_plain() && self.speaks_http1() {
             self.exchange_plainly(request, &mut lease, None).await?
         } else {

@@ -395,7 +395,8 @@ async fn what_may_have_been_acted_on_is_never_sent_twice() {
 async fn what_only_asks_is_answered_by_another_address() {
     let (mute, good) = (mute().await, Replica::start("good"));
     let addresses = format!("\"http://{}\", \"{}\"", mute.authority, good.address());
-    let world = World::with().routes(&format!("[[route]]\nupstream = [{addresses}]\n{FOR_LONG}")).start().await;
+    let world =
+        World::with().routes(&format!("[[route]]\nname = \"app\"\nupstream = [{addresses}]\n{FOR_LONG}")).start().await;
     let ticket = world.ticket().await;
     for method in [Method::GET, Method::OPTIONS] {
         for _ in 0..2 {
@@ -403,6 +404,8 @@ async fn what_only_asks_is_answered_by_another_address() {
         }
     }
     assert_eq!(mute.connections(), 1, "it was asked once, and is out");
+    assert_eq!(counted(&world, "retries_total", &good.address()).await, 1);
+    assert_eq!(counted(&world, "retries_total", &format!("http://{}", mute.authority)).await, 0);
 }
 
 #[tokio::test]

@@ -249,3 +249,30 @@ pub async fn sign_out(world: &World, ticket: &str) {
     let reply = world.browser().fetch(hyper::Method::POST, world.at("/.portcullis/sign-out"), &headers, "").await;
     assert_eq!(reply.status, 200, "{}", reply.body);
 }
+
+#[tokio::test]
+async fn an_upload_that_goes_on_behind_its_answer_counts_as_a_connection_of_the_app() {
+    let stage = Stage::play(|mut line: Line, number| async move {
+        line.head().await;
+        line.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        if number == 0 {
+            // neither reads nor closes
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+    let world = World::with().workers(1).routes(&stage.route()).table("[upstream]\nconnections = 1").start().await;
+    let ticket = world.ticket().await;
+    let mut uploader = Line::to(world.authority()).await;
+    uploader.send(head(&world, &ticket, "PUT /upload", "content-length: 100\r\n") + "the beginning").await;
+    assert!(uploader.head().await.unwrap().starts_with("http/1.1 200 "));
+    assert_eq!(uploader.take(2).await, b"ok");
+    let ask = || async {
+        let mut line = Line::to(world.authority()).await;
+        line.send(head(&world, &ticket, "GET /", "")).await;
+        line.head().await.unwrap()[9..12].to_owned()
+    };
+    assert_eq!(ask().await, "503");
+    drop(uploader);
+    until("a free place", || async { ask().await == "200" }).await;
+}

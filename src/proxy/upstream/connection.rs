@@ -4,6 +4,7 @@
 //! rules for what may be sent again. Called by `proxy::upstream`.
 
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::client::conn::http1;
@@ -23,8 +24,11 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// A connection that speaks HTTP/1.1.
 pub(super) enum Connection {
     /// hyper speaks, in a task of its own.
-    Hyper(http1::SendRequest<Body>),
+    Hyper(http1::SendRequest<Body>, Legacy),
 }
+
+/// What is kept for as long as a connection is spoken on, whoever has left it.
+type Legacy = Arc<Mutex<Option<Box<dyn Send>>>>;
 
 /// Why a connection gave no answer.
 #[derive(Debug)]
@@ -60,18 +64,33 @@ impl Connection {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| why(&error))?;
+        let legacy = Legacy::default();
+        let kept = Arc::clone(&legacy);
         // Ends by itself when its sender is dropped: with the pool, or with the lease.
         tokio::spawn(async move {
+            let _kept = kept;
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "a connection to an app ended");
             }
         });
-        Ok(Self::Hyper(sender))
+        Ok(Self::Hyper(sender, legacy))
+    }
+
+    /// Whether nothing can be sent over it any more.
+    pub(super) fn has_ended(&self) -> bool {
+        let Self::Hyper(sender, _) = self;
+        sender.is_closed()
+    }
+
+    /// Leaves it to itself: what is still sent on it goes on being sent, and `what` is dropped when it ends.
+    pub(super) fn leave(self, what: Box<dyn Send>) {
+        let Self::Hyper(_, legacy) = self;
+        *legacy.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 
     /// Sends a request and waits for the head of the answer.
     pub(super) async fn send(&mut self, mut request: Request) -> Result<hyper::Response<AppBody>, Failed> {
-        let Self::Hyper(sender) = self;
+        let Self::Hyper(sender, _) = self;
         let heard = interim::listen(&mut request);
         let answer = sender.try_send_request(request);
         let answer = match heard {
@@ -87,15 +106,13 @@ impl Connection {
 
 impl Kept for Connection {
     fn is_closed(&mut self) -> bool {
-        match self {
-            Self::Hyper(sender) => sender.is_closed(),
-        }
+        self.has_ended()
     }
 
     /// Its task may not have seen the end of the last exchange yet; an upload that goes on is not waited for.
     async fn settle(&mut self) -> bool {
         match self {
-            Self::Hyper(sender) => sender.is_ready() || matches!(timeout(SETTLE, sender.ready()).await, Ok(Ok(()))),
+            Self::Hyper(sender, _) => sender.is_ready() || matches!(timeout(SETTLE, sender.ready()).await, Ok(Ok(()))),
         }
     }
 }

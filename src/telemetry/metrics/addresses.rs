@@ -30,6 +30,7 @@ struct Cells {
     up: AtomicBool,
     ejections: AtomicU64,
     failures: AtomicU64,
+    retries: AtomicU64,
     picks: Mutex<Vec<Arc<Tally>>>,
 }
 
@@ -46,6 +47,7 @@ impl AddressMetrics {
             up: AtomicBool::new(true),
             ejections: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
             picks: Mutex::default(),
         }))
     }
@@ -60,6 +62,11 @@ impl AddressMetrics {
     /// It left a request without an answer.
     pub fn failure(&self) {
         self.0.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It was asked because another address left a request without an answer.
+    pub fn retry(&self) {
+        self.0.retries.fetch_add(1, Ordering::Relaxed);
     }
 
     /// It went out because requests failed.
@@ -105,10 +112,13 @@ pub(super) fn encode(addresses: &[AddressMetrics], encoder: &mut DescriptorEncod
         let up = i64::from(cells.up.load(Ordering::Relaxed));
         ConstGauge::new(up).encode(family.encode_family(&cells.labels())?)?;
     }
-    let counters: [(&str, &str, Count); 3] = [
+    let counters: [(&str, &str, Count); 4] = [
         ("upstream_picks", "Requests that an address of an app was picked for", Cells::picked),
         ("upstream_failures", "Requests that an address of an app left without an answer", |cells| {
             Some(cells.failures.load(Ordering::Relaxed))
+        }),
+        ("upstream_retries", "Requests that came to an address of an app because another did not answer", |cells| {
+            Some(cells.retries.load(Ordering::Relaxed))
         }),
         ("upstream_ejections", "How often an address of an app went out because requests failed", |cells| {
             Some(cells.ejections.load(Ordering::Relaxed))
