@@ -108,7 +108,7 @@ impl http_body::Body for RequestBody {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokenOff {
     /// Nothing came for `upstream.idle_timeout`.
-    #[error("the app sent nothing for upstream.idle_timeout")]
+    #[error("the app sent nothing for idle_timeout, of its route or of [upstream]")]
     Stalled,
     /// The session that it was sent for ended.
     #[error("the session ended")]

@@ -115,7 +115,7 @@ pub(super) const UPSTREAM_CONNECT_TIMEOUT: Entry = Entry {
     happened: "The app behind this page did not accept a connection in time.",
     you: "Wait a moment and try again.",
     administrator: "A firewall between gateway and app, a wrong address, or an app too busy to accept. The limit is \
-                    connect_timeout in [upstream].",
+                    connect_timeout in [upstream], or the route's own.",
 };
 
 pub(super) const UPSTREAM_FIRST_BYTE_TIMEOUT: Entry = Entry {
@@ -125,8 +125,8 @@ pub(super) const UPSTREAM_FIRST_BYTE_TIMEOUT: Entry = Entry {
     title: "The app takes too long",
     happened: "The app received your request but did not begin to answer in time. It may still be working on it.",
     you: "Before you repeat something that should happen only once, check whether it already did.",
-    administrator: "The limit is first_byte_timeout in [upstream]. Raise it for apps with long reports, or look at why \
-                    the app is slow.",
+    administrator: "The limit is first_byte_timeout in [upstream], or the route's own. Raise it for apps with long \
+                    reports, or look at why the app is slow.",
 };
 
 pub(super) const UPSTREAM_MISBEHAVED: Entry = Entry {
@@ -147,7 +147,8 @@ pub(super) const UPSTREAM_BUSY: Entry = Entry {
     title: "The app is very busy",
     happened: "Every connection that the gateway may open to the app is in use.",
     you: "Wait a moment and try again.",
-    administrator: "The limit is connections in [upstream]. Long-lived streams and WebSockets hold one each.",
+    administrator: "The limit is connections in [upstream], or the route's own. Long-lived streams and WebSockets hold \
+                    one each.",
 };
 
 pub(super) const DRAINING: Entry = Entry {

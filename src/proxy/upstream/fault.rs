@@ -34,13 +34,13 @@ pub enum UpstreamFault {
         cause: String,
     },
     /// Connecting took longer than `upstream.connect_timeout`.
-    #[error("connecting to {address} took longer than upstream.connect_timeout")]
+    #[error("connecting to {address} took longer than connect_timeout, of its route or of [upstream]")]
     ConnectTimeout {
         /// Where.
         address: Address,
     },
     /// Its answer took longer than `upstream.first_byte_timeout`.
-    #[error("{address} sent no answer within upstream.first_byte_timeout")]
+    #[error("{address} sent no answer within first_byte_timeout, of its route or of [upstream]")]
     FirstByteTimeout {
         /// Where.
         address: Address,
@@ -68,7 +68,7 @@ pub enum UpstreamFault {
         address: Address,
     },
     /// `upstream.connections` are in use.
-    #[error("{address} has upstream.connections requests under way")]
+    #[error("{address} has as many requests under way as connections allows, of its route or of [upstream]")]
     Busy {
         /// Where.
         address: Address,
