@@ -16,7 +16,7 @@ mod handshake;
 mod http1;
 mod http2;
 mod interim;
-mod lean;
+pub mod lean;
 pub mod listen;
 mod preamble;
 mod quiet;

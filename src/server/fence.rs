@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::lean::End;
+use super::lean::head::End;
 use super::streams::Activity;
 use crate::http::chunks::{Chunks, Malformed};
 

@@ -10,7 +10,7 @@
 
 mod answer;
 mod date;
-mod head;
+pub mod head;
 mod outgoing;
 
 use std::io;
@@ -25,15 +25,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::answer::{Afterwards, Left};
 use self::date::Date;
-use self::head::{Asked, Read};
+use self::head::{Asked, Bounds, End, Read, Violation};
 use self::outgoing::Outgoing;
 use super::fence::Fenced;
 use super::streams::{Activity, Running};
 use crate::http::interim::Outlet;
 use crate::http::strict::has_bare_line_feed;
 use crate::http::{Body, Request, Response};
-
-pub(super) use self::head::{Bounds, End, Violation};
 
 /// What a connection comes to.
 #[derive(Debug)]

@@ -2,6 +2,10 @@
 
 use std::fs;
 
+#[path = "../../fuzz/app_answer.rs"]
+mod app_answer;
+#[path = "../../fuzz/request_head.rs"]
+mod request_head;
 #[path = "../../fuzz/saml_response.rs"]
 mod saml_response;
 
@@ -32,4 +36,57 @@ fn the_fuzz_target_lets_in_whom_the_vectors_say_and_their_ruins_crash_nothing() 
     }
     assert!(seen > 20 && admitted.len() > 10, "{seen} vectors, and of them {admitted:?}");
     assert!(admitted.iter().all(|name| name.starts_with("good")), "{admitted:?}");
+}
+
+#[test]
+fn no_spoilt_head_is_taken_for_two_requests() {
+    let plain = [
+        "GET / HTTP/1.1\r\nHost: wiki.example.com\r\n\r\n",
+        "\r\nHEAD http://a/b?c HTTP/1.1\r\nhost:a\r\nCookie: a=\"b\"; c\r\nTE: trailers\r\nConnection: close, x\r\n\r\n",
+        "DELETE * HTTP/1.1\r\nContent-Length: 0\r\nX-Empty:\r\nX-High: \u{e9}\t.\r\n\r\n",
+    ];
+    let other = [
+        "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+        "CONNECT a:1 HTTP/1.1\r\n\r\n",
+    ];
+    for (heads, is_plain) in [(&plain[..], true), (&other, false)] {
+        for head in heads {
+            assert_eq!(request_head::judge(head.as_bytes()), is_plain, "{head:?}");
+            let mut data = [head.as_bytes(), b"GET /next HTTP/1.1\r\n\r\n"].concat();
+            for at in 0..head.len() {
+                request_head::judge(&data[..at]);
+                let kept = data[at];
+                for byte in (0..=255).step_by(7).chain(*b"\r\n\0 \t:;,0\x7f").chain([kept ^ 0x20]) {
+                    data[at] = byte;
+                    request_head::judge(&data);
+                }
+                data[at] = kept;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_spoilt_answer_leaves_nothing_for_whoever_is_next() {
+    for (answer, kept) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", true),
+        ("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", true),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nhi\r\n0\r\nX: y\r\n\r\n", true),
+        ("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nto the end", false),
+    ] {
+        assert_eq!(app_answer::judge(answer.as_bytes()), app_answer::Heard { whole: true, kept }, "{answer:?}");
+        let mut data = answer.as_bytes().to_vec();
+        for at in 0..data.len() {
+            assert!(!app_answer::judge(&data[..at]).kept, "the first {at} bytes of {answer:?}");
+            let before = data[at];
+            for byte in (0..=255).step_by(7).chain(*b"\r\n\0 \t:;0123") {
+                data[at] = byte;
+                app_answer::judge(&data);
+            }
+            data[at] = before;
+        }
+    }
 }

@@ -23,7 +23,7 @@ const ADDED: usize = 8;
 
 /// Why a head is refused, and its connection closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::server) enum Violation {
+pub enum Violation {
     /// It cannot be parsed.
     #[error("the head is malformed ({0})")]
     Malformed(httparse::Error),
@@ -57,28 +57,28 @@ impl Violation {
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct Bounds {
+pub struct Bounds {
     /// In bytes.
-    pub(in crate::server) size: usize,
+    pub size: usize,
     /// In fields.
-    pub(in crate::server) fields: usize,
+    pub fields: usize,
 }
 
 /// What a request asks of its answer's form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Asked {
+pub struct Asked {
     /// For the head alone.
-    pub(super) head_only: bool,
+    pub head_only: bool,
     /// To close the connection afterwards.
-    pub(super) close: bool,
+    pub close: bool,
     /// To have trailers.
-    pub(super) trailers: bool,
+    pub trailers: bool,
 }
 
 /// What the bytes that were received begin with.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "it is taken apart at once, and mostly the large one")]
-pub(super) enum Read {
+pub enum Read {
     /// A head that is not all there.
     Part,
     /// A request that is nothing but this head of so many bytes.
@@ -89,7 +89,7 @@ pub(super) enum Read {
 
 /// Where a request ends, counted from the beginning of its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum End {
+pub enum End {
     /// After so many bytes.
     After(u64),
     /// After so many bytes and the last chunk.
@@ -99,7 +99,10 @@ pub(in crate::server) enum End {
 }
 
 /// Reads a head.
-pub(super) fn read(received: &Bytes, bounds: Bounds) -> Result<Read, Violation> {
+///
+/// # Errors
+/// [`Violation`]; nothing behind it may be read.
+pub fn read(received: &Bytes, bounds: Bounds) -> Result<Read, Violation> {
     if bounds.fields <= FIELDS {
         let mut space = [const { MaybeUninit::uninit() }; FIELDS];
         read_into(received, bounds, space.get_mut(..bounds.fields).unwrap_or_default())
