@@ -63,11 +63,11 @@ impl Gateway {
             let now = Timestamp::now();
             let client = self.proxy.client_address(request.headers(), peer.remote);
             let mut record = Record::open(&self, &request, client);
-            let mut response = match self.respond(&mut request, peer, now, &mut record).await {
+            let mut response = match self.respond(&mut request, &peer, now, &mut record).await {
                 Ok(response) => response,
                 Err(declined) => self.decline(declined, now, &mut record),
             };
-            self.transport.harden(peer, &mut response);
+            self.transport.harden(&peer, &mut response);
             record.close(response.status());
             response
         }
@@ -77,7 +77,7 @@ impl Gateway {
     async fn respond<'a>(
         &'a self,
         request: &mut Request,
-        peer: Peer,
+        peer: &Peer,
         now: Timestamp,
         record: &mut Record<'a>,
     ) -> Result<Response, Declined> {
@@ -114,10 +114,10 @@ impl Gateway {
         match decide(route, record.session.clone(), kind) {
             Decision::Pass(pass) => {
                 let host = site.host.as_ref().ok_or(Refusal::BadRequest("the host cannot be read"))?;
-                let peer = peer.remote;
+                let (interim, peer) = (peer.interim.as_ref(), peer.remote);
                 let scheme = site.origin.scheme();
                 let (began, id, target) = (record.began, record.id, target.path_and_query());
-                let context = Context { survey, target, host, peer, scheme, tunnel, id, now, began };
+                let context = Context { survey, target, host, peer, interim, scheme, tunnel, id, now, began };
                 self.forward(request, pass, &context, record).await
             }
             Decision::SignIn => {
@@ -139,7 +139,7 @@ impl Gateway {
     fn place<'a>(
         &'a self,
         request: &Request,
-        peer: Peer,
+        peer: &Peer,
         survey: Survey,
         record: &mut Record<'a>,
     ) -> Result<(&'a Site, Target), Refusal> {

@@ -25,6 +25,7 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::clock::Timestamp;
+use crate::http::interim::Sender;
 use crate::http::{Body, Neighbours, Remote, Request, Response, Scheme};
 use crate::policy::Pass;
 use crate::session::cookie;
@@ -66,6 +67,8 @@ pub struct Context<'a> {
     pub host: &'a HeaderValue,
     /// The address at the other end.
     pub peer: Remote,
+    /// Where to send what the app says before its answer.
+    pub interim: Option<&'a Sender>,
     /// The public address's scheme.
     pub scheme: Scheme,
     /// The tunnel that was asked for.
@@ -229,9 +232,10 @@ impl Proxy {
         *request.uri_mut() = Uri::from(context.target.clone());
         // What was between the client and us.
         *request.version_mut() = Version::HTTP_11;
-        *request.extensions_mut() = interim::keep(std::mem::take(request.extensions_mut()));
+        request.extensions_mut().clear();
         let identity = pass.visitor().map(|session| &session.headers);
-        (Outgoing::new(std::mem::take(request), Added { forwarded: Some(forwarded), identity }, shape), progress)
+        let added = Added { forwarded: Some(forwarded), identity };
+        (Outgoing::new(std::mem::take(request), added, shape).heard_by(context.interim), progress)
     }
 }
 

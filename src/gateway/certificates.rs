@@ -45,7 +45,7 @@ impl Transport {
     }
 
     /// Whether the host at that place may be asked for over this connection (RFC 9110 section 7.4).
-    pub(super) fn fits(&self, peer: Peer, host: usize) -> bool {
+    pub(super) fn fits(&self, peer: &Peer, host: usize) -> bool {
         match (&self.several, peer.shown) {
             (Some(tls), Some(shown)) => tls.fits(shown, host),
             _ => true,
@@ -54,7 +54,7 @@ impl Transport {
 
     /// Tells the browser to come by TLS alone (RFC 6797 section 7): never over plain text, and in place of what the
     /// app says, which knows nothing of TLS and is not alone at its host.
-    pub(super) fn harden(&self, peer: Peer, response: &mut Response) {
+    pub(super) fn harden(&self, peer: &Peer, response: &mut Response) {
         if let Some(hsts) = &self.hsts
             && peer.scheme == Scheme::Https
         {
@@ -182,7 +182,7 @@ mod tests {
         let transport = Transport::new(Some(&settings), None);
         let told = |scheme| {
             let mut response = Response::new(Body::Empty);
-            transport.harden(Peer { remote: Remote::Unix, scheme, shown: None }, &mut response);
+            transport.harden(&Peer { remote: Remote::Unix, scheme, shown: None, interim: None }, &mut response);
             response.headers().get("strict-transport-security").cloned()
         };
         assert_eq!(told(Scheme::Http), None);
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn one_certificate_is_every_hosts() {
-        let peer = Peer { remote: Remote::Unix, scheme: Scheme::Https, shown: Some(Shown(0)) };
-        assert!(Transport::default().fits(peer, 7));
+        let peer = Peer { remote: Remote::Unix, scheme: Scheme::Https, shown: Some(Shown(0)), interim: None };
+        assert!(Transport::default().fits(&peer, 7));
     }
 }

@@ -37,11 +37,11 @@ impl Redirect {
     /// Serves until the drain is over.
     pub(super) async fn serve(self, door: Door) {
         let redirect = Arc::new(self);
-        server::serve(door, move |request, peer| std::future::ready(redirect.handle(&request, peer))).await;
+        server::serve(door, move |request, peer| std::future::ready(redirect.handle(&request, &peer))).await;
     }
 
     /// Answers one request.
-    fn handle(&self, request: &Request, peer: Peer) -> Response {
+    fn handle(&self, request: &Request, peer: &Peer) -> Response {
         let began = Instant::now();
         let led = self.lead(request);
         let (decision, refusal) = match &led {

@@ -10,9 +10,10 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::Scheme;
+use super::interim::Sender;
 
 /// Who is at the other end of a connection, as the socket says it, or the PROXY protocol of a trusted balancer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// Where the connection came from.
     pub remote: Remote,
@@ -20,6 +21,8 @@ pub struct Peer {
     pub scheme: Scheme,
     /// The certificate that it was shown, when it was encrypted.
     pub shown: Option<Shown>,
+    /// How it hears of a request before the answer, where there is a way.
+    pub interim: Option<Sender>,
 }
 
 /// One of a door's certificates, by its place in the configuration.

@@ -289,7 +289,7 @@ impl Group {
             }
             *request = match (unsent, spare, &fault) {
                 (Some(unsent), ..) => Outgoing::from(*unsent),
-                (None, Some(copy), UpstreamFault::Ended { .. }) if !interim::has_begun(&copy) => copy,
+                (None, Some(copy), UpstreamFault::Ended { .. }) if !interim::has_begun(copy.interim()) => copy,
                 _ => return Err(fault),
             };
             tracing::debug!(route = self.roster.route, address = member.name, %fault, "asking another address");

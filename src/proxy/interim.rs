@@ -8,7 +8,6 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use hyper::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use hyper::http::Extensions;
 use hyper::{HeaderMap, StatusCode};
 use tokio::sync::Notify;
 
@@ -20,23 +19,9 @@ use crate::session::cookie;
 /// How many interim answers an app may give to one request.
 pub(super) const MOST: usize = 64;
 
-/// Leaves of a request's extensions what is for interim answers alone.
-pub(super) fn keep(mut extensions: Extensions) -> Extensions {
-    match (extensions.get::<Sender>(), extensions.len()) {
-        (None, _) => Extensions::new(),
-        (Some(_), 1) => extensions,
-        (Some(sender), _) => {
-            let sender = sender.clone();
-            extensions.clear();
-            extensions.insert(sender);
-            extensions
-        }
-    }
-}
-
 /// Passes one on.
-pub(super) fn pass(extensions: &Extensions, status: StatusCode, mut fields: HeaderMap) {
-    let Some(sender) = extensions.get::<Sender>().filter(|_| is_passed_on(status)) else { return };
+pub(super) fn pass(to: Option<&Sender>, status: StatusCode, mut fields: HeaderMap) {
+    let Some(sender) = to.filter(|_| is_passed_on(status)) else { return };
     clean_response(&mut fields);
     cookie::drop_impostors(&mut fields);
     // "A server MUST NOT send a Content-Length header field in any response with a status code of 1xx" (RFC 9110
@@ -51,11 +36,10 @@ pub(super) struct Heard(Arc<Notify>);
 
 /// Has hyper's client pass on what it receives before the answer, if the client takes that.
 pub(super) fn listen(request: &mut Request) -> Option<Heard> {
-    request.extensions().get::<Sender>()?;
-    let (extensions, heard) = (request.extensions().clone(), Arc::new(Notify::new()));
+    let (sender, heard) = (request.extensions().get::<Sender>()?.clone(), Arc::new(Notify::new()));
     let ring = Arc::clone(&heard);
     hyper::ext::on_informational(request, move |answer| {
-        pass(&extensions, answer.status(), answer.headers().clone());
+        pass(Some(&sender), answer.status(), answer.headers().clone());
         ring.notify_one();
     });
     Some(Heard(heard))
@@ -76,6 +60,6 @@ impl Heard {
 }
 
 /// Whether the client has been sent any. An app that said something has begun to answer: nobody else is asked.
-pub(super) fn has_begun(request: &Request) -> bool {
-    request.extensions().get::<Sender>().is_some_and(Sender::has_sent)
+pub(super) fn has_begun(heard_by: Option<&Sender>) -> bool {
+    heard_by.is_some_and(Sender::has_sent)
 }

@@ -15,6 +15,7 @@ use hyper::header::{HeaderName, HeaderValue, VIA};
 use super::headers::Forwarded;
 use super::upstream::{lean, spare};
 use crate::http::Request;
+use crate::http::interim::Sender;
 use crate::session::IdentityHeaders;
 
 /// About how much we add.
@@ -26,6 +27,8 @@ pub struct Outgoing<'a> {
     cleaned: Request,
     added: Added<'a>,
     shape: Shape,
+    /// Who hears what the app says before its answer.
+    interim: Option<&'a Sender>,
 }
 
 /// What we add to a request.
@@ -87,7 +90,18 @@ impl Added<'_> {
 impl<'a> Outgoing<'a> {
     /// `cleaned`, and what we add to it.
     pub fn new(cleaned: Request, added: Added<'a>, shape: Shape) -> Self {
-        Self { cleaned, added, shape }
+        Self { cleaned, added, shape, interim: None }
+    }
+
+    /// With somebody who hears what the app says before its answer.
+    #[must_use]
+    pub fn heard_by(self, interim: Option<&'a Sender>) -> Self {
+        Self { interim, ..self }
+    }
+
+    /// Who hears that, also when it has been made whole already.
+    pub fn interim(&self) -> Option<&Sender> {
+        self.interim.or_else(|| self.cleaned.extensions().get())
     }
 
     /// Whether it is nothing but a head.
@@ -97,7 +111,7 @@ impl<'a> Outgoing<'a> {
 
     /// A copy without a body.
     pub fn spare(&self) -> Self {
-        Self { cleaned: spare(&self.cleaned), added: self.added.clone(), shape: self.shape }
+        Self { cleaned: spare(&self.cleaned), added: self.added.clone(), shape: self.shape, interim: self.interim }
     }
 
     /// It itself, which leaves nothing of it behind.
@@ -110,9 +124,12 @@ impl<'a> Outgoing<'a> {
         self.added.write(to);
     }
 
-    /// Both in one.
+    /// Both in one; who hears what comes before the answer is in its extensions.
     pub fn whole(mut self) -> Request {
         self.added.merge(self.cleaned.headers_mut());
+        if let Some(sender) = self.interim {
+            self.cleaned.extensions_mut().insert(sender.clone());
+        }
         self.cleaned
     }
 }
@@ -120,7 +137,7 @@ impl<'a> Outgoing<'a> {
 /// A request to which nothing is to be added.
 impl From<Request> for Outgoing<'_> {
     fn from(whole: Request) -> Self {
-        Self { cleaned: whole, added: Added::default(), shape: Shape::Any }
+        Self { cleaned: whole, added: Added::default(), shape: Shape::Any, interim: None }
     }
 }
 

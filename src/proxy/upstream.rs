@@ -237,7 +237,7 @@ impl Upstream {
                 }
                 Err(Failed { unsent, why }) => match (unsent, why, replay) {
                     (Some(unsent), ..) => request = unsent,
-                    (None, Why::Ended(_), Some(copy)) if !interim::has_begun(&copy) => request = copy,
+                    (None, Why::Ended(_), Some(copy)) if !interim::has_begun(copy.extensions().get()) => request = copy,
                     (None, why, _) => return Err(self.fault(why).into()),
                 },
             }

@@ -77,7 +77,8 @@ where
         Some(tls) => Box::pin(secure(&shared, tls, socket, permit, remote, activity)).await,
         None => {
             let wire = Wire::new(socket, WRITE_TIMEOUT, Arc::clone(&activity), Some(permit));
-            speak_http1(&shared, wire, Peer { remote, scheme: Scheme::Http, shown: None }, activity).await;
+            speak_http1(&shared, wire, Peer { remote, scheme: Scheme::Http, shown: None, interim: None }, activity)
+                .await;
         }
     }
 }
@@ -111,7 +112,7 @@ async fn secure<H, F>(
         // Nobody has asked for anything yet: there is nothing to finish.
         () = shared.drain.cancelled() => return,
     };
-    let peer = Peer { remote, scheme: Scheme::Https, shown: Some(shown) };
+    let peer = Peer { remote, scheme: Scheme::Https, shown: Some(shown), interim: None };
     // What the handshake took is not the first head's.
     activity.note_end();
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
@@ -122,6 +123,6 @@ async fn secure<H, F>(
 }
 
 /// `age`, less up to a tenth that depends on the client's port, so that what came together does not leave together.
-pub(super) fn jittered(age: Duration, peer: Peer) -> Duration {
+pub(super) fn jittered(age: Duration, peer: &Peer) -> Duration {
     age - age / 640 * u32::from(peer.remote.port().unwrap_or_default() % 64)
 }

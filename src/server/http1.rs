@@ -33,7 +33,7 @@ const HYPERS_HEADERS: usize = 100;
 /// What a connection is served with.
 struct Attendance<'a, H> {
     shared: &'a Arc<Shared<H>>,
-    peer: Peer,
+    peer: &'a Peer,
     activity: &'a Arc<Activity>,
     /// What is waited for beside its requests. Both ways of serving change it, so it is made anew for each.
     stage: Stage,
@@ -48,16 +48,16 @@ where
 {
     let limits = &shared.limits;
     let bounds = Bounds { size: limits.header_size, fields: limits.headers };
-    let old = Instant::now() + jittered(limits.connection_age, peer);
+    let old = Instant::now() + jittered(limits.connection_age, &peer);
     // One for a head to come and for the time between one request and the next: hyper would set up a timer for each,
     // and take it down again.
     let stage = Stage { old: Some(old), idle: Some(limits.header_timeout), open: true };
-    let mut attendance = Attendance { shared, peer, activity: &activity, stage };
+    let mut attendance = Attendance { shared, peer: &peer, activity: &activity, stage };
     let mut lean = Lean::new(Fenced::new(stream));
     let mut signal = pin!(next_signal(&shared.drain, &activity, stage));
     let mut signal = Quiet::new(signal.as_mut());
     loop {
-        let ask = |request| Box::pin((shared.handler)(request, peer));
+        let ask = |request, sender| Box::pin((shared.handler)(request, Peer { interim: Some(sender), ..peer.clone() }));
         let next = poll_fn(|cx| match lean.poll(cx, bounds, &activity, ask) {
             Poll::Ready(turn) => Poll::Ready(Next::Turn(turn)),
             Poll::Pending => Pin::new(&mut signal).poll(cx).map(Next::Signal),
@@ -136,7 +136,7 @@ where
         let outlet = Arc::new(Outlet::default());
         let stream = Interspersed::new(stream, Arc::clone(&outlet));
         let (shared_too, activity_too, outlet) = (Arc::clone(shared), Arc::clone(activity), Some(outlet));
-        let service = Service { shared: shared_too, peer: self.peer, activity: activity_too, outlet };
+        let service = Service { shared: shared_too, peer: self.peer.clone(), activity: activity_too, outlet };
         let mut connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut signal = pin!(next_signal(&shared.drain, activity, self.stage));
         let mut signal = Quiet::new(signal.as_mut());

@@ -53,11 +53,12 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(BUFFER);
     // hyper's HTTP/2 server has no way to send an interim answer.
-    let service = Service { shared: Arc::clone(shared), peer, activity: Arc::clone(&activity), outlet: None };
+    let service =
+        Service { shared: Arc::clone(shared), peer: peer.clone(), activity: Arc::clone(&activity), outlet: None };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
 
     let mut stage = Stage {
-        old: Some(Instant::now() + jittered(limits.connection_age, peer)),
+        old: Some(Instant::now() + jittered(limits.connection_age, &peer)),
         idle: Some(limits.h2_idle_timeout),
         open: true,
     };

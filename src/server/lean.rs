@@ -29,7 +29,7 @@ use self::head::{Asked, Bounds, End, Read, Violation};
 use self::outgoing::Outgoing;
 use super::fence::Fenced;
 use super::streams::{Activity, Running};
-use crate::http::interim::Outlet;
+use crate::http::interim::{Outlet, Sender};
 use crate::http::strict::has_bare_line_feed;
 use crate::http::{Body, Request, Response};
 
@@ -139,16 +139,15 @@ where
         cx: &mut Context<'_>,
         bounds: Bounds,
         activity: &Arc<Activity>,
-        ask: impl Fn(Request) -> Pin<Box<F>>,
+        ask: impl Fn(Request, Sender) -> Pin<Box<F>>,
     ) -> Poll<Turn> {
         loop {
             match &mut self.state {
                 State::Reading(reading) => match ready!(poll_head(&mut self.stream, reading, cx, bounds)) {
-                    Ok(Some(Read::Plain(_, mut request, asked))) => {
+                    Ok(Some(Read::Plain(_, request, asked))) => {
                         activity.note_request();
                         let running = activity.begin();
-                        request.extensions_mut().insert(self.outlet.open());
-                        let (handler, outgoing) = (ask(request), Outgoing::default());
+                        let (handler, outgoing) = (ask(request, self.outlet.open()), Outgoing::default());
                         self.state = State::Handling(Handling { handler, asked, outgoing, flushes: false, running });
                     }
                     Ok(Some(Read::Foreign(end))) => return Poll::Ready(Turn::Foreign(end)),

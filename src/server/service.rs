@@ -91,11 +91,9 @@ where
             peer: self.peer.remote,
             activity: running.is_some().then_some(&self.activity),
         };
-        let mut request = request.map(|incoming| watcher.watch(incoming));
-        if let Some(outlet) = &outlet {
-            request.extensions_mut().insert(outlet.open());
-        }
-        Coming { answer: Answer::Handled(Box::pin((shared.handler)(request, self.peer))), outlet, turn, running }
+        let request = request.map(|incoming| watcher.watch(incoming));
+        let peer = Peer { interim: outlet.as_ref().map(Outlet::open), ..self.peer.clone() };
+        Coming { answer: Answer::Handled(Box::pin((shared.handler)(request, peer))), outlet, turn, running }
     }
 }
 

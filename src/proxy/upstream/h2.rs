@@ -197,7 +197,7 @@ async fn final_answer(answer: &mut ResponseFuture, extensions: &Extensions) -> R
         {
             let (head, ()) = head?.into_parts();
             count += 1;
-            interim::pass(extensions, head.status, head.headers);
+            interim::pass(extensions.get(), head.status, head.headers);
         }
         Pin::new(&mut *answer).poll(cx)
     })

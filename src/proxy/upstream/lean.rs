@@ -205,7 +205,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                     if count > interim::MOST {
                         return Err(Violation::TooManyInterim.into());
                     }
-                    interim::pass(request.extensions(), status, fields);
+                    interim::pass(request.interim(), status, fields);
                     headers = HeaderMap::new();
                     received.advance(length);
                 }

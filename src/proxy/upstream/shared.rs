@@ -101,7 +101,7 @@ impl Upstream {
             if matches!(why, Why::Http1Required(_)) && self.address.transport == Transport::Https {
                 self.shared.is_http1.store(true, Ordering::Relaxed);
             }
-            let copy = copy.filter(|copy| !interim::has_begun(copy));
+            let copy = copy.filter(|copy| !interim::has_begun(copy.extensions().get()));
             request = match (why, copy) {
                 (Why::Http1Required(_), Some(copy)) if self.address.transport == Transport::Https => copy,
                 (Why::Refused(_), Some(copy)) if attempt < ATTEMPTS => copy,

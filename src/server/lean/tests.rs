@@ -57,7 +57,7 @@ async fn serve(pieces: &[&[u8]], bounds: Bounds, answer: impl Fn(&Request) -> Re
     let longest = pieces.iter().map(|piece| piece.len()).max().unwrap_or(0).max(1);
     let (near, mut writer, mut reader) = pipe(longest);
     let heard = Mutex::new(Vec::new());
-    let ask = |request: Request| {
+    let ask = |request: Request, _| {
         assert!(matches!(request.body(), Body::Empty));
         heard.lock().unwrap().push(said(&request));
         Box::pin(std::future::ready(answer(&request)))
@@ -318,7 +318,7 @@ async fn what_is_at_hand_of_a_body_is_not_held_back() {
     let (near, mut far) = duplex(64 * 1024);
     let (tell, told) = tokio::sync::mpsc::unbounded_channel::<&'static str>();
     let told = Mutex::new(Some(told));
-    let ask = |_: Request| {
+    let ask = |_: Request, _| {
         let pieces = futures_util::stream::unfold(told.lock().unwrap().take().unwrap(), |mut told| async {
             Some((data(told.recv().await?), told))
         });
@@ -356,7 +356,7 @@ async fn one_that_is_asked_to_end_ends_between_two_requests() {
         far.write_all(bytes).await.unwrap();
         let mut lean = Lean::new(Fenced::new(near));
         poll_fn(|cx| {
-            assert!(lean.poll(cx, BOUNDS, &Arc::new(Activity::new()), |_| unreachable!()).is_pending());
+            assert!(lean.poll(cx, BOUNDS, &Arc::new(Activity::new()), |_, _| unreachable!()).is_pending());
             Poll::Ready(())
         })
         .await;
@@ -366,7 +366,7 @@ async fn one_that_is_asked_to_end_ends_between_two_requests() {
     let activity = Arc::new(Activity::new());
     for bytes in [&b""[..], b"\r\n"] {
         let (mut lean, mut far) = begun(bytes).await;
-        let turn = poll_fn(|cx| lean.poll(cx, BOUNDS, &activity, |_| unreachable!())).await;
+        let turn = poll_fn(|cx| lean.poll(cx, BOUNDS, &activity, |_, _| unreachable!())).await;
         assert!(matches!(turn, Turn::Ended));
         let mut all = Vec::new();
         far.read_to_end(&mut all).await.unwrap();
@@ -375,7 +375,7 @@ async fn one_that_is_asked_to_end_ends_between_two_requests() {
     // Half a head is waited for, and answered.
     let (mut lean, mut far) = begun(b"GET / HT").await;
     far.write_all(b"TP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n").await.unwrap();
-    let ask = |request| Box::pin(std::future::ready(hello(&request)));
+    let ask = |request, _| Box::pin(std::future::ready(hello(&request)));
     assert!(matches!(poll_fn(|cx| lean.poll(cx, BOUNDS, &activity, ask)).await, Turn::Ended));
     let mut all = String::new();
     far.read_to_string(&mut all).await.unwrap();
