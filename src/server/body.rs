@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 
 use super::event::{Event, Events};
-use super::streams::{Activity, Running};
+use super::streams::{Activity, Lent};
 use super::wire::Patience;
 use crate::http::{Body, BodyError, Remote};
 
@@ -60,7 +60,7 @@ impl Watcher<'_> {
             pace: Pace::new(self.rate, self.limit),
             events: Events::clone(self.events),
             peer: self.peer,
-            _running: self.activity.map(Activity::begin),
+            _running: self.activity.map(|activity| Lent::new(activity.begin())),
         })
     }
 }
@@ -115,7 +115,7 @@ struct Watched {
     pace: Pace,
     events: Events,
     peer: Remote,
-    _running: Option<Running>,
+    _running: Option<Lent>,
 }
 
 impl http_body::Body for Watched {

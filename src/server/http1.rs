@@ -153,6 +153,7 @@ where
                     Pin::new(&mut connection).graceful_shutdown();
                     cx.waker().wake_by_ref();
                 }
+                activity.tell_end(cx.waker());
                 if open && activity.is_over(before) {
                     // Asked once more, it has also done with what of the request's body nobody wanted.
                     if was_over {

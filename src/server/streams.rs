@@ -8,10 +8,11 @@
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http_body::{Frame, SizeHint};
 
 use tokio::time::Instant;
@@ -33,6 +34,8 @@ pub(super) struct Activity {
     switched: AtomicBool,
     /// Of the request that hyper hands to the executor next.
     next_turn: Mutex<Option<Arc<Turn>>>,
+    /// Who serves it, while others may hold what belongs to its request.
+    server: AtomicWaker,
 }
 
 impl Activity {
@@ -46,7 +49,13 @@ impl Activity {
             stuck: AtomicBool::new(false),
             switched: AtomicBool::new(false),
             next_turn: Mutex::default(),
+            server: AtomicWaker::new(),
         }
+    }
+
+    /// Who is woken when a request may be over by what others did. To be told before [`Activity::is_over`] is asked.
+    pub(super) fn tell_end(&self, server: &Waker) {
+        self.server.register(server);
     }
 
     /// A request begins.
@@ -136,6 +145,27 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.0.note_end();
         self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One of them in the hands of another task: a body of which an app takes the rest after its answer. Nothing else
+/// would tell the connection that its request is over, and the next one may be read already.
+pub(super) struct Lent(Option<Running>);
+
+impl Lent {
+    /// Until it is dropped.
+    pub(super) fn new(running: Running) -> Self {
+        Self(Some(running))
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(running) = self.0.take() {
+            let activity = Arc::clone(&running.0);
+            drop(running);
+            activity.server.wake();
+        }
     }
 }
 

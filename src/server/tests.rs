@@ -19,6 +19,8 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::http::{Body, Scheme, text};
 
+mod framing;
+
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// Longer than anything here takes, shorter than anybody's patience.
 const EVER: Duration = Duration::from_secs(20);

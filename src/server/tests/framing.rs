@@ -1,0 +1,49 @@
+//! Requests whose bodies are let go of late, or cannot be read: what becomes of them and of what follows.
+
+use super::*;
+
+#[tokio::test]
+async fn a_request_behind_a_body_that_was_let_go_of_late_is_answered() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let handler = move |request: Request, _: Peer| {
+        let tell = tell.clone();
+        async move {
+            if request.uri() == "/late" {
+                // As an app does that answers at once, and takes the body all the same.
+                tokio::spawn(async move {
+                    let mut body = request.into_body();
+                    body.frame().await.unwrap().unwrap();
+                    tell.send(body).unwrap();
+                });
+            }
+            text(StatusCode::OK, "hello")
+        }
+    };
+    let world = World::open(Limits::default(), None, handler);
+    let mut client = world.connect().await;
+    client.write_all(b"POST /late HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n").await.unwrap();
+    read_until(&mut client, "hello").await;
+    client.write_all(b"bodyGET /behind HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    drop(in_time(told.recv()).await);
+    let answer = tokio::time::timeout(EVER / 4, read_until(&mut client, "hello")).await;
+    assert!(answer.expect("answered long before its connection counts as idle").starts_with("HTTP/1.1 200 OK"));
+}
+
+#[tokio::test]
+async fn a_body_that_is_malformed_from_the_start_is_its_requests_fault_and_answered() {
+    let handler = |request: Request, _: Peer| async move {
+        match request.into_body().collect().await {
+            Ok(_) => text(StatusCode::OK, "hello"),
+            Err(_) => text(StatusCode::BAD_REQUEST, "no"),
+        }
+    };
+    let world = World::open(Limits::default(), None, handler);
+    for chunks in ["5 \r\nhello\r\n0\r\n\r\n", "5\nhello\r\n0\r\n\r\n", "5\r\nhello, you\r\n0\r\n\r\n", "x"] {
+        let mut client = world.connect().await;
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        client.write_all(format!("{head}{chunks}GET /behind HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
+        let answer = read_all(&mut client).await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("no"), "{chunks:?}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{chunks:?}: {answer}");
+    }
+}
