@@ -60,7 +60,8 @@ impl Watcher<'_> {
             pace: Pace::new(self.rate, self.limit),
             events: Events::clone(self.events),
             peer: self.peer,
-            _running: self.activity.map(|activity| Lent::new(activity.begin())),
+            ended: false,
+            running: self.activity.map(|activity| Lent::new(activity.begin())),
         })
     }
 }
@@ -115,7 +116,16 @@ struct Watched {
     pace: Pace,
     events: Events,
     peer: Remote,
-    _running: Option<Lent>,
+    /// hyper tells the end of a length, or of trailers, only with the next request, which may wait for this end.
+    ended: bool,
+    running: Option<Lent>,
+}
+
+impl Watched {
+    fn end(&mut self) {
+        self.ended = true;
+        self.running = None;
+    }
 }
 
 impl http_body::Body for Watched {
@@ -124,9 +134,16 @@ impl http_body::Body for Watched {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
         let frame = Pin::new(&mut this.incoming).poll_frame(cx);
         if let Poll::Ready(frame) = frame {
             this.patience.renew();
+            let is_data = matches!(&frame, Some(Ok(piece)) if piece.is_data());
+            if !is_data || this.incoming.is_end_stream() {
+                this.end();
+            }
             // The end that is reached late is reached all the same.
             if let Some(Ok(piece)) = &frame
                 && !this.pace.keeps(piece.data_ref().map_or(0, Bytes::len), Instant::now)
@@ -145,7 +162,7 @@ impl http_body::Body for Watched {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.ended || self.incoming.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -54,6 +54,7 @@ impl<S> Fenced<S> {
             End::After(left) | End::Unknown(left) => (left, None),
             End::Chunks(head) => (head, Some(Box::default())),
         };
+        activity.note_drained(false);
         self.fence = Some(Fence { left, chunks, activity: Arc::clone(activity) });
     }
 
@@ -131,6 +132,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Fenced<S> {
                 this.fence = None;
                 return this.poll_read_ahead(cx, buf);
             }
+            // Whoever wants to read on has taken apart what there was.
+            fence.activity.note_drained(true);
             return this.poll_gone(cx).map(Ok);
         }
         let before = buf.filled().len();

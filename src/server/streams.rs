@@ -34,6 +34,10 @@ pub(super) struct Activity {
     switched: AtomicBool,
     /// Of the request that hyper hands to the executor next.
     next_turn: Mutex<Option<Arc<Turn>>>,
+    /// How many of those that run are bodies in other hands.
+    lent: AtomicUsize,
+    /// Whether all of the request that is served has been read and taken apart.
+    drained: AtomicBool,
     /// Who serves it, while others may hold what belongs to its request.
     server: AtomicWaker,
 }
@@ -49,6 +53,8 @@ impl Activity {
             stuck: AtomicBool::new(false),
             switched: AtomicBool::new(false),
             next_turn: Mutex::default(),
+            lent: AtomicUsize::new(0),
+            drained: AtomicBool::new(false),
             server: AtomicWaker::new(),
         }
     }
@@ -81,9 +87,16 @@ impl Activity {
         self.served.load(Ordering::Relaxed)
     }
 
-    /// Whether a request after so many others has ended, with all that goes with it.
+    /// Whether a request after so many others has ended, with all that goes with it. A body in other hands does not
+    /// once all of it was given to them.
     pub(super) fn is_over(&self, before: usize) -> bool {
-        self.served() != before && self.is_idle() && !self.stuck.load(Ordering::Relaxed)
+        let lent = if self.drained.load(Ordering::Relaxed) { self.lent.load(Ordering::Relaxed) } else { 0 };
+        self.served() != before && self.running.load(Ordering::Relaxed) == lent && !self.stuck.load(Ordering::Relaxed)
+    }
+
+    /// Whether all of the request that is served has been read and taken apart.
+    pub(super) fn note_drained(&self, drained: bool) {
+        self.drained.store(drained, Ordering::Relaxed);
     }
 
     /// The client was told that the protocol is another from here on.
@@ -155,6 +168,7 @@ pub(super) struct Lent(Option<Running>);
 impl Lent {
     /// Until it is dropped.
     pub(super) fn new(running: Running) -> Self {
+        running.0.lent.fetch_add(1, Ordering::Relaxed);
         Self(Some(running))
     }
 }
@@ -164,6 +178,7 @@ impl Drop for Lent {
         if let Some(running) = self.0.take() {
             let activity = Arc::clone(&running.0);
             drop(running);
+            activity.lent.fetch_sub(1, Ordering::Relaxed);
             activity.server.wake();
         }
     }

@@ -47,3 +47,42 @@ async fn a_body_that_is_malformed_from_the_start_is_its_requests_fault_and_answe
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{chunks:?}: {answer}");
     }
 }
+
+#[tokio::test]
+async fn a_body_that_ends_behind_its_answer_ends_for_its_reader_and_the_next_request_is_answered() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let handler = move |request: Request, _: Peer| {
+        let tell = tell.clone();
+        async move {
+            if request.method() == Method::POST {
+                tokio::spawn(async move {
+                    let whole = request.into_body().collect().await;
+                    tell.send(whole.ok().map(|whole| whole.to_bytes())).unwrap();
+                });
+            }
+            text(StatusCode::OK, "hello")
+        }
+    };
+    let world = World::open(Limits::default(), None, handler);
+    let body = Some("bodybody".into());
+    for (framing, pieces, end) in [
+        // hyper keeps trailers back until it reads another head: broken off, and not waited for.
+        ("Content-Length: 8", &["body", "body"][..], &body),
+        ("Transfer-Encoding: chunked", &["4\r\nbody\r\n", "4\r\nbody\r\n0\r\n\r\n"], &body),
+        ("Transfer-Encoding: chunked", &["8\r\nbodybody\r\n0\r\n\r\n"], &body),
+        ("Transfer-Encoding: chunked", &["8\r\nbodybody\r\n0\r\nwhen: late\r\n\r\n"], &None),
+        ("Transfer-Encoding: chunked", &["8\r\nbodybody\r\n", "0\r\nwhen: late\r\n", "\r\n"], &None),
+    ] {
+        let mut client = world.connect().await;
+        client.write_all(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n").as_bytes()).await.unwrap();
+        read_until(&mut client, "hello").await;
+        for piece in pieces {
+            client.write_all(piece.as_bytes()).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        client.write_all(b"GET /behind HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let answer = tokio::time::timeout(EVER / 4, read_until(&mut client, "hello")).await;
+        assert!(matches!(&answer, Ok(answer) if answer.starts_with("HTTP/1.1 200 OK")), "{pieces:?}: {answer:?}");
+        assert_eq!(in_time(told.recv()).await.as_ref(), Some(end), "{pieces:?}");
+    }
+}
