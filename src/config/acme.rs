@@ -7,6 +7,7 @@
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use url::Url;
@@ -116,13 +117,19 @@ fn writable(folder: &Path) -> Result<PathBuf, Wrong> {
             format!("create it, or {FOLDER}"),
         ));
     }
-    // What a crash has left of an earlier trial is in nobody's way.
+    let everybody = |about: &std::fs::Metadata| about.permissions().mode() & 0o002 != 0;
+    if std::fs::metadata(folder).is_ok_and(|about| everybody(&about)) {
+        let problem = format!("everybody may write in {}, and what lies there is shown to clients", folder.display());
+        return Err(Wrong::new(problem, format!("chmod o-w {}", folder.display())));
+    }
     let probe = folder.join(".trial");
-    let tried = OpenOptions::new().write(true).create(true).truncate(true).open(&probe);
-    let tried = tried.and_then(|_| match std::fs::remove_file(&probe) {
+    let remove = || match std::fs::remove_file(&probe) {
         Err(cause) if cause.kind() != ErrorKind::NotFound => Err(cause),
         _ => Ok(()),
-    });
+    };
+    // What a crash has left of an earlier trial is in nobody's way.
+    let tried = remove().and_then(|()| OpenOptions::new().write(true).create_new(true).open(&probe));
+    let tried = tried.and_then(|_| remove());
     match tried {
         Ok(()) => Ok(folder.to_owned()),
         Err(cause) => Err(Wrong::new(format!("nothing can be written in {}: {cause}", folder.display()), FOLDER)),

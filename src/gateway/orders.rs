@@ -31,6 +31,8 @@ struct Host {
     trouble: Trouble,
     /// When it is looked at again.
     next: Timestamp,
+    /// When it was looked at last: a clock that is before that was put back, and `next` means nothing any more.
+    looked: Timestamp,
     reason: Reason,
     /// When the authority would like it to be renewed, as far as it has said so.
     advice: Option<Advice>,
@@ -55,7 +57,7 @@ pub(super) async fn keep_ordered(orders: Orders, asked: Arc<Notify>, metrics: Ar
     let mut hosts: BTreeMap<&str, Host> = names.iter().map(|name| (name.as_str(), Host::new())).collect();
     loop {
         for (name, host) in &mut hosts {
-            if host.next <= Timestamp::now() {
+            if host.is_due(Timestamp::now()) {
                 attend(&orders, name, host, &metrics).await;
             }
         }
@@ -71,7 +73,11 @@ pub(super) async fn keep_ordered(orders: Orders, asked: Arc<Notify>, metrics: Ar
 impl Host {
     fn new() -> Self {
         let (trouble, next, reason) = (Trouble::default(), Timestamp(0), Reason::Fresh);
-        Self { trouble, next, reason, advice: None, ask: Timestamp(0) }
+        Self { trouble, next, looked: Timestamp(0), reason, advice: None, ask: Timestamp(0) }
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.next <= now || now < self.looked
     }
 
     /// There is nothing to do before `due`, unless the authority says so.
@@ -91,6 +97,7 @@ impl Host {
 async fn attend(orders: &Orders, name: &str, host: &mut Host, metrics: &Metrics) {
     let directory = &orders.settings().directory;
     let now = Timestamp::now();
+    host.looked = now;
     let kept = kept(orders, name).await;
     if let Some(pair) = &kept {
         if host.ask <= now {
@@ -167,5 +174,19 @@ fn tell(host: &str, problem: &Fault, kept: Option<&Pair>, wait: Duration, now: T
         tracing::error!(host, %problem, until, %again, "a certificate could not be renewed and ends soon");
     } else {
         tracing::warn!(host, %problem, until, %again, "a certificate could not be renewed: the old one stays until then");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_looked_at_when_it_is_time_or_the_clock_was_put_back() {
+        let host = Host { next: Timestamp(1_000), looked: Timestamp(900), ..Host::new() };
+        let due: Vec<u64> =
+            [800, 899, 900, 999, 1_000, 2_000].into_iter().filter(|now| host.is_due(Timestamp(*now))).collect();
+        assert_eq!(due, [800, 899, 1_000, 2_000]);
+        assert!(Host::new().is_due(Timestamp(0)));
     }
 }

@@ -140,9 +140,11 @@ impl http_body::Body for Watched {
         let frame = Pin::new(&mut this.incoming).poll_frame(cx);
         if let Poll::Ready(frame) = frame {
             this.patience.renew();
-            let is_data = matches!(&frame, Some(Ok(piece)) if piece.is_data());
-            if !is_data || this.incoming.is_end_stream() {
-                this.end();
+            match &frame {
+                // It broke off, which is no end.
+                Some(Err(_)) => this.running = None,
+                Some(Ok(piece)) if piece.is_data() && !this.incoming.is_end_stream() => {}
+                _ => this.end(),
             }
             // The end that is reached late is reached all the same.
             if let Some(Ok(piece)) = &frame

@@ -177,8 +177,8 @@ impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(running) = self.0.take() {
             let activity = Arc::clone(&running.0);
-            drop(running);
             activity.lent.fetch_sub(1, Ordering::Relaxed);
+            drop(running);
             activity.server.wake();
         }
     }

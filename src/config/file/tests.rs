@@ -1118,6 +1118,18 @@ fn nothing_is_ordered_before_somebody_accepts_the_terms() {
 }
 
 #[test]
+fn certificates_are_not_kept_where_everybody_may_write() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let problem = complaint(&ordering(folder.path(), AGREED, ""), "tls.acme.folder");
+    assert!(problem.instead.contains("chmod o-w"), "{problem}");
+    // As volumes of Kubernetes are.
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o2770)).unwrap();
+    good(&ordering(folder.path(), AGREED, ""));
+}
+
+#[test]
 fn orders_that_could_not_be_met_are_refused_before_they_are_placed() {
     let (one, folder) = (files_for("wiki.example.com"), tempfile::tempdir().unwrap());
     let wrong = |lines: &str, key: &str| complaint(&ordering(folder.path(), &format!("{AGREED}{lines}"), ""), key);

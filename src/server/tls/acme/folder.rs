@@ -20,6 +20,9 @@ use crate::server::tls::{Files, Pair, Problem};
 const ACCOUNT: &str = "account.json";
 const LOCK: &str = "lock";
 
+/// More than a key and its chain take.
+const ROOM: usize = 32 * 1024;
+
 /// A place for what one authority gave.
 #[derive(Clone, Debug)]
 pub struct Folder {
@@ -111,6 +114,12 @@ impl Folder {
         self.publish(&staged, ACCOUNT)
     }
 
+    /// Whether there is room for a certificate for `name`, before one is ordered that could not be kept.
+    pub(super) fn make_room(&self, name: &str) -> Result<(), Unkept> {
+        let staged = self.stage(&format!("{name}.pem"), &[b'\n'; ROOM])?;
+        fs::remove_file(&staged).map_err(failed(&staged))
+    }
+
     /// Keeps a certificate for `name`, with its key and chain in PEM, when it can be shown `now`; or says why not.
     pub(super) fn keep(&self, name: &str, pem: &[u8], now: Timestamp) -> Result<Result<(), Problem>, Unkept> {
         let file = format!("{name}.pem");
@@ -194,6 +203,19 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_trial_for_room_leaves_nothing_and_fails_where_nothing_can_lie() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = folder(root.path());
+        assert!(folder.make_room("a.example.com").is_err(), "there is no such place yet");
+        let _turn = folder.lock().unwrap().unwrap();
+        folder.make_room("a.example.com").unwrap();
+        let left: Vec<_> = fs::read_dir(&folder.place).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [LOCK]);
+        // Longer than a file's name may be.
+        assert!(folder.make_room(&"a.".repeat(126)).is_err());
     }
 
     #[test]

@@ -106,6 +106,8 @@ impl Orders {
         if kept.as_ref().is_some_and(is_new) {
             return Ok(());
         }
+        let host = name.to_owned();
+        self.aside(move |folder| folder.make_room(&host)).await??;
         let pem = match self.obtain(name, Known::Kept).await {
             // An authority that has forgotten us, as test servers do, is introduced to us again.
             Err(Fault::Refused { cause: Cause::NoAccount, .. }) => self.obtain(name, Known::Anew).await?,

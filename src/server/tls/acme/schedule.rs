@@ -72,6 +72,8 @@ impl Trouble {
             Fault::Taken => return MINUTE / 2,
             // An attempt that does not arrive counts nowhere.
             Fault::Unreachable(_) | Fault::Refused { cause: Cause::Nonce, .. } => (MINUTE / 4, HOUR / 2),
+            // One was issued, and authorities issue the same only a few times in a week.
+            Fault::Unusable(_) => (HOUR * 6, HOUR * 12),
             _ => (MINUTE * 5, HOUR * 6),
         };
         let wait = first.saturating_mul(1 << self.times.min(20)).min(most);

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::header::RETRY_AFTER;
+use hyper::header::{HeaderValue, RETRY_AFTER};
+use hyper::http::uri::Scheme;
 use hyper::{HeaderMap, Request};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use time::PrimitiveDateTime;
@@ -20,11 +21,15 @@ use time::macros::format_description;
 
 use super::fault::RetryAfter;
 use crate::clock::Timestamp;
-use crate::http::client::Client;
+use crate::http::client::{Client, Problem};
 
 /// RFC 9110 section 5.6.7, the form that everybody has to send.
 const DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+
+/// The longest span that is handed on, in seconds: nobody here waits longer, and the library adds it to its clock,
+/// which has an end.
+const LONGEST: u64 = 24 * 60 * 60;
 
 /// The way to one authority.
 #[derive(Clone)]
@@ -52,14 +57,26 @@ impl HttpClient for Wire {
         let Self { client, heard } = self.clone();
         Box::pin(async move {
             let (head, body) = request.into_parts();
+            // Where to go comes from the authority's directory.
+            if head.uri.scheme() != Some(&Scheme::HTTPS) {
+                return Err(Error::Other(Box::new(Problem::Address("an authority is asked by https alone"))));
+            }
             let body = body.collect().await.map_err(|never| Error::Other(Box::new(never)))?.to_bytes();
             let answer = client.send(Request::from_parts(head, body.to_vec())).await;
-            let answer = answer.map_err(|problem| Error::Other(Box::new(problem)))?;
+            let mut answer = answer.map_err(|problem| Error::Other(Box::new(problem)))?;
             let refuses = answer.status().is_client_error() || answer.status().is_server_error();
             let after = if refuses { retry_after(answer.headers()) } else { None };
             *heard.lock().unwrap_or_else(PoisonError::into_inner) = after;
+            shorten(answer.headers_mut());
             Ok(BytesResponse::from(answer.map(|body| Full::new(Bytes::from(body)))))
         })
+    }
+}
+
+fn shorten(headers: &mut HeaderMap) {
+    let span = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    if span.is_some_and(|seconds| seconds > LONGEST) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(LONGEST));
     }
 }
 
@@ -84,5 +101,26 @@ mod tests {
         for odd in ["", "-1", "soon", "Sun, 06 Nov 1894 08:49:37 GMT", "1e9"] {
             assert_eq!(read(odd), None, "{odd}");
         }
+    }
+
+    #[test]
+    fn nobody_is_told_to_wait_beyond_the_end_of_the_clock() {
+        for (said, left) in
+            [("18446744073709551615", "86400"), ("86401", "86400"), ("86400", "86400"), ("soon", "soon")]
+        {
+            let mut headers = HeaderMap::from_iter([(RETRY_AFTER, said.parse().unwrap())]);
+            shorten(&mut headers);
+            assert_eq!(headers[RETRY_AFTER], left);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_authority_is_asked_by_https_alone_also_on_this_machine() {
+        let wire = Wire::new(Client::new(Duration::from_secs(5), None).unwrap());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/renewal", listener.local_addr().unwrap());
+        let request = Request::get(address).body(BodyWrapper::from(Vec::new())).unwrap();
+        let refused = HttpClient::request(&wire, request).await.err().unwrap();
+        assert!(refused.to_string().contains("https alone"), "{refused}");
     }
 }
