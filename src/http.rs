@@ -10,6 +10,8 @@ pub mod names;
 pub mod origin;
 pub mod path;
 mod peer;
+#[cfg(test)]
+pub(crate) mod spoil;
 pub mod strict;
 pub mod target;
 

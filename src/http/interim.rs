@@ -2,7 +2,7 @@
 //!
 //! "A proxy MUST forward 1xx responses unless the proxy itself requested the generation of the 1xx response." They
 //! come while a request's handler still waits for the answer itself, so the door hands it a [`Sender`] with the
-//! request (in its extensions) and looks into the [`Outlet`] whenever the handler has had its turn. Nothing wakes the
+//! request's peer and looks into the [`Outlet`] whenever the handler has had its turn. Nothing wakes the
 //! door: an interim answer is sent from within the handler's own future. Used by `server` and `proxy`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
+use crate::http::spoil::{self, Change};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().enable_all().build().unwrap());
 
@@ -100,45 +101,12 @@ fn message() -> impl Strategy<Value = String> {
 }
 
 /// Something done to a message.
-#[derive(Clone, Debug)]
-enum Change {
-    Put(usize, u8),
-    Take(usize),
-    Insert(usize, u8),
-    Repeat(usize, usize),
-    Cut(usize),
-}
-
 fn change() -> impl Strategy<Value = Change> {
-    let byte = prop_oneof![prop::sample::select(&b"\r\n\0\t :;,0123456789abfxH"[..]), any::<u8>()];
-    let place = 0..400_usize;
-    prop_oneof![
-        (place.clone(), byte.clone()).prop_map(|(at, byte)| Change::Put(at, byte)),
-        place.clone().prop_map(Change::Take),
-        (place.clone(), byte).prop_map(|(at, byte)| Change::Insert(at, byte)),
-        (place.clone(), 1..30_usize).prop_map(|(at, length)| Change::Repeat(at, length)),
-        place.prop_map(Change::Cut),
-    ]
+    spoil::change(b"\r\n\0\t :;,0123456789abfxH", 400)
 }
 
 fn changed(message: String, changes: &[Change]) -> Vec<u8> {
-    let mut bytes = message.into_bytes();
-    for change in changes {
-        let length = bytes.len().max(1);
-        match *change {
-            Change::Put(at, byte) if at % length < bytes.len() => bytes[at % length] = byte,
-            Change::Take(at) if at % length < bytes.len() => _ = bytes.remove(at % length),
-            Change::Insert(at, byte) => bytes.insert(at % length, byte),
-            Change::Repeat(at, more) => {
-                let from = at % length;
-                let piece = bytes[from..(from + more).min(bytes.len())].to_vec();
-                bytes.splice(from..from, piece);
-            }
-            Change::Cut(at) => bytes.truncate(at % length),
-            Change::Put(..) | Change::Take(_) => {}
-        }
-    }
-    bytes
+    spoil::changed(message.into_bytes(), changes)
 }
 
 proptest! {
