@@ -204,7 +204,18 @@ fn is_absolute(namespace: &str) -> bool {
     let scheme_fits = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
         && scheme.starts_with(|first: char| first.is_ascii_alphabetic());
     let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}&%[]".contains(&byte);
-    scheme_fits && !rest.is_empty() && rest.bytes().all(fits)
+    let fragments = rest.bytes().filter(|byte| *byte == b'#').count();
+    scheme_fits && !rest.is_empty() && rest.bytes().all(fits) && fragments < 2 && authority_fits(rest)
+}
+
+/// Whether what may stand behind `//` (RFC 3986 section 3.2) is a host, with a port of digits or none: libxml2 calls an
+/// empty port no URI, and nobody names a namespace with a user in it.
+fn authority_fits(rest: &str) -> bool {
+    let Some(rest) = rest.strip_prefix("//") else { return true };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (host, port) = authority.split_once(':').unwrap_or((authority, "0"));
+    let port_fits = (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit());
+    !host.is_empty() && !host.contains('@') && port_fits
 }
 
 #[cfg(test)]
@@ -221,6 +232,7 @@ mod tests {
         let text = "\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n<a xmlns='b:b' xmlns:c=\"d:d\" c:e='/>'>&lt;<f/></a>";
         assert_eq!(message(text), Ok(()));
         assert_eq!(prescan("<a><!-- <!DOCTYPE --><b/></a>", Kind::Metadata), Ok(()));
+        assert_eq!(message("<a xmlns='http://b.example:8443/c?d=e#f' xmlns:g='http://h'/>"), Ok(()));
     }
 
     #[test]
@@ -248,6 +260,11 @@ mod tests {
             ("<a xmlns:b='c:'/>", Excess::Malformed),
             ("<a xmlns:b='urn:c d'/>", Excess::Malformed),
             ("<a xmlns:b='urn:&#x63;'/>", Excess::Malformed),
+            ("<a xmlns:b='http://c#d#e'/>", Excess::Malformed),
+            ("<a xmlns:b='http://c:/d'/>", Excess::Malformed),
+            ("<a xmlns:b='http://c:3.org/d'/>", Excess::Malformed),
+            ("<a xmlns:b='http://c@d/e'/>", Excess::Malformed),
+            ("<a xmlns:b='http:///c'/>", Excess::Malformed),
             ("<a xmlns:b=''/>", Excess::Malformed),
             ("<a b='", Excess::Malformed),
             ("<a <b/>", Excess::Malformed),
