@@ -48,6 +48,9 @@ fn no_spoilt_head_is_taken_for_two_requests() {
     let other = [
         "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello",
         "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length:  05 \r\nX: y\r\n\r\nhello",
+        "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+        "POST / HTTP/1.1\r\ntransfer-encoding:CHUNKED\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
         "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
         "GET / HTTP/1.0\r\n\r\n",
         "CONNECT a:1 HTTP/1.1\r\n\r\n",

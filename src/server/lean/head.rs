@@ -42,6 +42,18 @@ pub enum Violation {
     /// Too many bytes or fields.
     #[error("the head is too large")]
     TooLarge,
+    /// `Content-Length` beside `Transfer-Encoding`, which "ought to be handled as an error" (RFC 9112 section 6.3).
+    #[error("the body has both a length and a coding")]
+    LengthAndCoding,
+    /// Several `Content-Length` lines, whatever they say.
+    #[error("the Content-Length is given more than once")]
+    RepeatedLength,
+    /// A `Content-Length` that is not one number of bytes.
+    #[error("the Content-Length is not digits alone, or beyond all bounds")]
+    Length,
+    /// A `Transfer-Encoding` that is not one `chunked`, or any of HTTP/1.0.
+    #[error("the Transfer-Encoding is not chunked alone, or of HTTP/1.0")]
+    Coding,
 }
 
 impl Violation {
@@ -94,7 +106,7 @@ pub enum End {
     After(u64),
     /// After so many bytes and the last chunk.
     Chunks(u64),
-    /// There are two opinions: nothing behind its head of so many bytes is ever read.
+    /// That is not said: nothing behind its head of so many bytes is ever read.
     Unknown(u64),
 }
 
@@ -137,10 +149,11 @@ fn read_into<'a>(
     }
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| Violation::Malformed(httparse::Error::Token))?;
     if method == Method::CONNECT {
-        return Ok(Read::Foreign(End::Unknown(length as u64)));
+        // Behind it there is no body, but what may become a tunnel.
+        return end(length as u64, minor, parsed.headers).map(|_| Read::Foreign(End::Unknown(length as u64)));
     }
     if minor != 1 || parsed.headers.iter().any(is_more) {
-        return Ok(Read::Foreign(end(length as u64, minor, parsed.headers)));
+        return end(length as u64, minor, parsed.headers).map(Read::Foreign);
     }
     let target = received.slice_ref(target.as_bytes());
     let target = Uri::from_maybe_shared(target).map_err(|_| Violation::Target)?;
@@ -160,7 +173,7 @@ fn read_into<'a>(
         headers.append(name, value);
     }
     if lengths > 1 {
-        return Ok(Read::Foreign(end(length as u64, minor, parsed.headers)));
+        return Err(Violation::RepeatedLength);
     }
     let mut request = Request::new(Body::Empty);
     *request.method_mut() = method;
@@ -181,19 +194,23 @@ fn is_more(field: &httparse::Header<'_>) -> bool {
     }
 }
 
-/// Where a request ends whose head is so long. A coding goes before a length (RFC 9112 section 6.3): hyper reads by it
-/// alone, and closes the connection.
-fn end(head: u64, minor: u8, fields: &[httparse::Header<'_>]) -> End {
-    let named = |name: &'static str| fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
-    let mut codings = named("transfer-encoding");
-    if let Some(coding) = codings.next() {
-        let alone = minor == 1 && codings.next().is_none() && coding.value.eq_ignore_ascii_case(b"chunked");
-        return if alone { End::Chunks(head) } else { End::Unknown(head) };
+/// Where a request ends whose head is so long. What the fields say of it differently is refused rather than weighed: a
+/// reader behind us may weigh otherwise.
+fn end(head: u64, minor: u8, fields: &[httparse::Header<'_>]) -> Result<End, Violation> {
+    let named = |name: &'static str| {
+        let mut values = fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
+        (values.next().map(|field| field.value), values.next().is_some())
+    };
+    match (named("transfer-encoding"), named("content-length")) {
+        ((Some(_), _), (Some(_), _)) => Err(Violation::LengthAndCoding),
+        ((Some(coding), false), _) if minor == 1 && coding.eq_ignore_ascii_case(b"chunked") => Ok(End::Chunks(head)),
+        ((Some(_), _), _) => Err(Violation::Coding),
+        (_, (_, true)) => Err(Violation::RepeatedLength),
+        (_, (None, _)) => Ok(End::After(head)),
+        (_, (Some(length), _)) => {
+            digits(length).and_then(|body| head.checked_add(body)).map(End::After).ok_or(Violation::Length)
+        }
     }
-    let mut lengths = named("content-length").map(|field| digits(field.value));
-    let Some(first) = lengths.next() else { return End::After(head) };
-    let body = first.filter(|_| lengths.all(|other| other == first));
-    body.and_then(|body| head.checked_add(body)).map_or(End::Unknown(head), End::After)
 }
 
 /// Whether a list has this element. One with other than visible characters has none, for hyper either.

@@ -2,7 +2,8 @@
 //! answered here, hyper writes in the same bytes.
 //!
 //! The other way round there is a list of what is stricter here, which the tests beside this one name one by one: bare
-//! line feeds, and more than `header_size` bytes of empty lines.
+//! line feeds, more than `header_size` bytes of empty lines, a length beside a coding or beside another length, and a
+//! coding that merely ends with `chunked`.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
@@ -166,6 +167,27 @@ impl Planned {
     }
 }
 
+/// What was written before the last answer, which is a refusal.
+fn before_the_refusal(wire: &str) -> &str {
+    wire.rfind("HTTP/1.1 400 ").map_or(wire, |at| &wire[..at])
+}
+
+/// Whether hyper accepts what is refused here, because it weighs: a coding more than a length, lengths that are equal
+/// as one, and codings by the last of them. These are the fields that it leaves.
+fn is_weighed(violation: Violation, fields: &HeaderMap) -> bool {
+    let codings = fields.get_all("transfer-encoding");
+    let has_length = fields.contains_key("content-length");
+    match violation {
+        Violation::LengthAndCoding => codings.iter().next().is_some() && !has_length,
+        Violation::RepeatedLength => has_length,
+        Violation::Coding => codings.iter().next_back().is_some_and(|last| {
+            let last = last.to_str().unwrap_or_default().rsplit(',').next().unwrap_or_default();
+            last.trim().eq_ignore_ascii_case("chunked")
+        }),
+        _ => false,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -191,6 +213,16 @@ proptest! {
             }
             Turn::Foreign(_) => prop_assert!(written.starts_with(&ours.wire), "{:?}\n{}\n{}", shown, written, ours.wire),
             Turn::Refused(Violation::LineEnd) => {}
+            Turn::Refused(
+                violation @ (Violation::LengthAndCoding
+                | Violation::RepeatedLength
+                | Violation::Length
+                | Violation::Coding),
+            ) => {
+                prop_assert!(written.starts_with(before_the_refusal(&ours.wire)), "{:?}\n{}", shown, written);
+                let read_on = said.get(ours.said.len()).map(|said| &said.3);
+                prop_assert!(read_on.is_none_or(|fields| is_weighed(violation, fields)), "{:?}: {:?}", shown, violation);
+            }
             // hyper has no answer to the beginning of HTTP/2.
             Turn::Refused(_) if !written.is_empty() => {
                 prop_assert_eq!(said.len(), ours.said.len(), "{:?}", shown);
