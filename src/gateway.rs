@@ -114,10 +114,12 @@ impl Gateway {
         match decide(route, record.session.clone(), kind) {
             Decision::Pass(pass) => {
                 let host = site.host.as_ref().ok_or(Refusal::BadRequest("the host cannot be read"))?;
-                let (interim, peer) = (peer.interim.as_ref(), peer.remote);
+                let (interim, certificate) = (peer.interim.as_ref(), peer.certificate.as_deref());
+                let peer = peer.remote;
                 let scheme = site.origin.scheme();
                 let (began, id, target) = (record.began, record.id, target.path_and_query());
-                let context = Context { survey, target, host, peer, interim, scheme, tunnel, id, now, began };
+                let context =
+                    Context { survey, target, host, peer, certificate, interim, scheme, tunnel, id, now, began };
                 self.forward(request, pass, &context, record).await
             }
             Decision::SignIn => {

@@ -3,9 +3,11 @@
 //! One concrete `Body` instead of a type parameter, so that every module speaks of the same types and a
 //! streamed body costs one allocation at most. Called by everything that touches a request.
 
+mod certificate;
 pub mod chunks;
 pub mod client;
 pub mod interim;
+pub mod lines;
 pub mod names;
 pub mod origin;
 pub mod path;
@@ -24,6 +26,7 @@ use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{HeaderMap, StatusCode};
 
+pub use certificate::ClientCertificate;
 pub use peer::{Neighbour, Neighbours, Peer, Remote, Shown};
 
 /// A request as it came through a door.

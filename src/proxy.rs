@@ -8,6 +8,7 @@ pub mod group;
 pub mod headers;
 pub mod inject;
 mod interim;
+pub mod introduce;
 pub mod outgoing;
 pub mod stream;
 pub mod survey;
@@ -26,13 +27,14 @@ use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::clock::Timestamp;
 use crate::http::interim::Sender;
-use crate::http::{Body, Neighbours, Remote, Request, Response, Scheme};
+use crate::http::{Body, ClientCertificate, Neighbours, Remote, Request, Response, Scheme};
 use crate::policy::Pass;
 use crate::session::cookie;
 use crate::telemetry::RequestId;
 use group::{Answered, Group, Roster};
 use headers::Forwarding;
 use inject::{Injector, Managed};
+use introduce::Introducer;
 use outgoing::{Added, Outgoing, Shape};
 use stream::{Progress, RequestBody, ResponseBody};
 use survey::{Field, Survey};
@@ -52,6 +54,7 @@ pub struct Settings {
 pub struct Proxy {
     trusted: Neighbours,
     managed: Arc<Managed>,
+    introducer: Introducer,
     tunnels: Tunnels,
     /// By `Route::index`.
     apps: Vec<Group>,
@@ -67,6 +70,8 @@ pub struct Context<'a> {
     pub host: &'a HeaderValue,
     /// The address at the other end.
     pub peer: Remote,
+    /// What the client has shown of itself in the handshake.
+    pub certificate: Option<&'a ClientCertificate>,
     /// Where to send what the app says before its answer.
     pub interim: Option<&'a Sender>,
     /// The public address's scheme.
@@ -93,6 +98,7 @@ impl Proxy {
         Self {
             trusted: settings.trusted_proxies.clone(),
             managed: Arc::new(injector.managed().clone()),
+            introducer: injector.introducer().clone(),
             tunnels,
             apps: rosters.iter().map(|roster| Group::new(Arc::clone(roster), cores)).collect(),
         }
@@ -234,7 +240,8 @@ impl Proxy {
         *request.version_mut() = Version::HTTP_11;
         request.extensions_mut().clear();
         let identity = pass.visitor().map(|session| &session.headers);
-        let added = Added { forwarded: Some(forwarded), identity };
+        let certificate = self.introducer.introduce(context.certificate);
+        let added = Added { forwarded: Some(forwarded), identity, certificate };
         (Outgoing::new(std::mem::take(request), added, shape).heard_by(context.interim), progress)
     }
 }

@@ -15,10 +15,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::HeaderName;
 use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
+use crate::http::lines;
 use crate::http::path::LocalPath;
 use crate::identity::{Handle, Identity, ProviderName};
 
@@ -131,17 +132,8 @@ impl Lines {
 impl IdentityHeaders {
     /// `texts` in the order of `names`; what is `None`, or cannot be a header value, is absent.
     pub fn new(names: Arc<[HeaderName]>, texts: &[Option<String>]) -> Self {
-        let mut lines = Vec::new();
-        for (name, text) in names.iter().zip(texts) {
-            if let Some(text) = text
-                && HeaderValue::from_str(text).is_ok()
-            {
-                for part in [name.as_str(), ": ", text, "\r\n"] {
-                    lines.extend_from_slice(part.as_bytes());
-                }
-            }
-        }
-        Self { names, lines: Lines::new(&lines) }
+        let lines = Lines::new(&lines::write(&names, texts));
+        Self { names, lines }
     }
 
     /// Those that are present, as lines that end with CR LF.

@@ -1,10 +1,13 @@
-//! What a certificate says: from when until when it is valid, and whose public key it carries.
+//! What a certificate says: from when until when it is valid, whose it is, and whose public key it carries.
 //!
 //! rustls judges the dates of other people's certificates and never shows them, least of all those of the
 //! certificate it presents itself; and a SAML certificate is no link of a chain but a key in a box, which nobody
 //! judges at all. So this reads the fields that are needed (RFC 5280 section 4.1), strictly, and nothing else.
-//! Called by `server::tls`, also for `cli check`, and by `identity::xmldsig`.
+//! Called by `server::tls`, also for `cli check`, by `identity::xmldsig`, and by `proxy::introduce` for clients'.
 
+mod name;
+
+use aws_lc_rs::digest::{SHA256, digest};
 use time::PrimitiveDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -22,6 +25,8 @@ const EXTENSIONS: u8 = 0xa3;
 const KEY_IDENTIFIER: u8 = 0x80;
 /// The name of the authority key identifier (RFC 5280 section 4.2.1.1): 2.5.29.35.
 const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x23];
+/// The name of the subject's alternative names (RFC 5280 section 4.2.1.6): 2.5.29.17.
+const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
@@ -45,28 +50,99 @@ pub struct Fields<'a> {
     pub public_key: &'a [u8],
     /// The number that its authority gave it, as DER writes it.
     pub serial: &'a [u8],
+    /// The contents of the name of who signed it.
+    issuer: &'a [u8],
+    /// The contents of the name of whose it is.
+    subject: &'a [u8],
     /// What follows the public key.
     rest: &'a [u8],
 }
 
+/// A kind of alternative names (RFC 5280 section 4.2.1.6), all of which are ASCII.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alternative {
+    /// Mail addresses.
+    Email,
+    /// Host names.
+    Dns,
+    /// Addresses of anything, such as SPIFFE's.
+    Uri,
+}
+
+impl Alternative {
+    fn tag(self) -> u8 {
+        match self {
+            Self::Email => 0x81,
+            Self::Dns => 0x82,
+            Self::Uri => 0x86,
+        }
+    }
+}
+
 impl<'a> Fields<'a> {
+    /// Whose it is (RFC 4514); empty where alternative names say it alone.
+    pub fn subject(&self) -> Option<String> {
+        name::write(self.subject)
+    }
+
+    /// Who signed it (RFC 4514).
+    pub fn issuer(&self) -> Option<String> {
+        name::write(self.issuer)
+    }
+
+    /// Its number in lower-case hexadecimal digits, without the zero that a sign would need.
+    pub fn number(&self) -> String {
+        match self.serial {
+            [0, rest @ ..] if !rest.is_empty() => name::hex(rest),
+            all => name::hex(all),
+        }
+    }
+
+    /// Its subject's other names of one kind, as they are written; `None` where they cannot be read.
+    pub fn alternatives(&self, kind: Alternative) -> Option<Vec<&'a str>> {
+        let Some(value) = self.extension(ALTERNATIVE_NAMES)? else { return Some(Vec::new()) };
+        let (mut names, _) = take(value, SEQUENCE)?;
+        let mut found = Vec::new();
+        while !names.is_empty() {
+            let (tag, content, others) = element(names)?;
+            if tag == kind.tag() {
+                found.push(std::str::from_utf8(content).ok().filter(|text| text.is_ascii())?);
+            }
+            names = others;
+        }
+        Some(found)
+    }
+
     /// Which of its authority's keys signed it, if it says so.
     pub fn authority_key(&self) -> Option<&'a [u8]> {
+        let (identifier, _) = take(self.extension(AUTHORITY_KEY_IDENTIFIER)??, SEQUENCE)?;
+        take(identifier, KEY_IDENTIFIER).map(|(key, _)| key)
+    }
+
+    /// What an extension of that name says, if there is one; `None` where they cannot be read.
+    fn extension(&self, wanted: &[u8]) -> Option<Option<&'a [u8]>> {
+        if self.rest.is_empty() {
+            return Some(None);
+        }
         // Two unique identifiers may come before; nobody has used them since version 3.
         let (extensions, _) = take(self.rest, EXTENSIONS)?;
         let (mut extensions, _) = take(extensions, SEQUENCE)?;
         while !extensions.is_empty() {
             let (extension, others) = take(extensions, SEQUENCE)?;
             let (name, value) = take(extension, OBJECT_IDENTIFIER)?;
-            if name == AUTHORITY_KEY_IDENTIFIER {
+            if name == wanted {
                 let value = take(value, BOOLEAN).map_or(value, |(_, rest)| rest);
-                let (identifier, _) = take(take(value, OCTET_STRING)?.0, SEQUENCE)?;
-                return take(identifier, KEY_IDENTIFIER).map(|(key, _)| key);
+                return Some(Some(take(value, OCTET_STRING)?.0));
             }
             extensions = others;
         }
-        None
+        Some(None)
     }
+}
+
+/// What tells a certificate from all others: the SHA-256 of its DER, in lower-case hexadecimal digits.
+pub fn fingerprint(certificate: &[u8]) -> String {
+    name::hex(digest(&SHA256, certificate).as_ref())
 }
 
 /// The fields of a certificate in DER, or `None` when it is not one.
@@ -77,18 +153,31 @@ pub fn read(certificate: &[u8]) -> Option<Fields<'_>> {
     let body = take(body, VERSION).map_or(body, |(_, rest)| rest);
     let (serial, body) = take(body, INTEGER)?;
     let (_algorithm, body) = take(body, SEQUENCE)?;
-    let (_issuer, body) = take(body, SEQUENCE)?;
+    let (issuer, body) = take(body, SEQUENCE)?;
     let (validity, body) = take(body, SEQUENCE)?;
-    let (_subject, body) = take(body, SEQUENCE)?;
+    let (subject, body) = take(body, SEQUENCE)?;
     let (_public_key, rest) = take(body, SEQUENCE)?;
     let public_key = body.get(..body.len() - rest.len())?;
     let (not_before, end) = moment(validity)?;
     let (not_after, end) = moment(end)?;
-    end.is_empty().then_some(Fields { validity: Validity { not_before, not_after }, public_key, serial, rest })
+    end.is_empty().then_some(Fields {
+        validity: Validity { not_before, not_after },
+        public_key,
+        serial,
+        issuer,
+        subject,
+        rest,
+    })
 }
 
 /// The contents of the element at the beginning, when it has that tag, and what follows it.
 pub(crate) fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (found, content, rest) = element(der)?;
+    (found == tag).then_some((content, rest))
+}
+
+/// The tag and the contents of the element at the beginning, and what follows it.
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&found, rest) = der.split_first()?;
     let (&length, rest) = rest.split_first()?;
     let (length, rest) = match length {
@@ -100,7 +189,8 @@ pub(crate) fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
         }
         _ => return None,
     };
-    if found == tag { rest.split_at_checked(length) } else { None }
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((found, content, rest))
 }
 
 fn moment(der: &[u8]) -> Option<(Timestamp, &[u8])> {
@@ -167,6 +257,29 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_tells_whose_it_is_in_every_way() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let text = |text: &str| text.try_into().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(["a.example".to_owned(), "192.0.2.7".to_owned()]).unwrap();
+        parameters.subject_alt_names.push(rcgen::SanType::Rfc822Name(text("ada@example.com")));
+        parameters.subject_alt_names.push(rcgen::SanType::URI(text("spiffe://example.com/a,b")));
+        parameters.subject_alt_names.push(rcgen::SanType::DnsName(text("b.example")));
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, "ada");
+        parameters.serial_number = Some(rcgen::SerialNumber::from_slice(&[0xca, 0x0e]));
+        let made = parameters.self_signed(&key).unwrap();
+        let fields = read(made.der()).unwrap();
+        assert_eq!((fields.subject(), fields.issuer()), (Some("CN=ada".to_owned()), Some("CN=ada".to_owned())));
+        assert_eq!(fields.number(), "ca0e");
+        assert_eq!(fields.alternatives(Alternative::Dns).unwrap(), ["a.example", "b.example"]);
+        assert_eq!(fields.alternatives(Alternative::Email).unwrap(), ["ada@example.com"]);
+        assert_eq!(fields.alternatives(Alternative::Uri).unwrap(), ["spiffe://example.com/a,b"]);
+        let none = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+        assert_eq!(read(none.der()).unwrap().alternatives(Alternative::Dns), Some(Vec::new()));
+        // FIPS 180-2, appendix B.1
+        assert_eq!(fingerprint(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
     fn half_a_certificate_has_no_dates() {
         let whole = certificate(2026, 2027);
         for length in 0..whole.len() {
@@ -185,7 +298,8 @@ mod tests {
             let mut damaged = certificate(2026, 2027);
             let index = position.index(damaged.len());
             damaged[index] = byte;
-            let _ = read(&damaged).map(|fields| fields.authority_key());
+            let Some(fields) = read(&damaged) else { return Ok(()) };
+            let _ = (fields.authority_key(), fields.subject(), fields.issuer(), fields.alternatives(Alternative::Dns));
         }
     }
 }

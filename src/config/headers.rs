@@ -10,6 +10,8 @@ use super::problem::Wrong;
 use super::reader::Table;
 use super::value::{choice, nearest};
 use crate::proxy::inject::{Preset, Settings, Source};
+use crate::proxy::introduce::Part;
+use crate::x509::Alternative;
 
 const PRESETS: [(&str, Preset); 4] = [
     ("forwarded", Preset::Forwarded),
@@ -18,7 +20,7 @@ const PRESETS: [(&str, Preset); 4] = [
     ("remote", Preset::Remote),
 ];
 
-const SOURCES: [(&str, Source); 7] = [
+const SOURCES: [(&str, Source); 15] = [
     ("user_key", Source::UserKey),
     ("user_id", Source::UserId),
     ("organization_id", Source::OrganizationId),
@@ -26,6 +28,14 @@ const SOURCES: [(&str, Source); 7] = [
     ("email", Source::Email),
     ("name", Source::Name),
     ("user_type", Source::UserType),
+    ("client_certificate.subject", Source::Certificate(Part::Subject)),
+    ("client_certificate.issuer", Source::Certificate(Part::Issuer)),
+    ("client_certificate.serial", Source::Certificate(Part::Serial)),
+    ("client_certificate.fingerprint", Source::Certificate(Part::Fingerprint)),
+    ("client_certificate.san_dns", Source::Certificate(Part::Alternatives(Alternative::Dns))),
+    ("client_certificate.san_email", Source::Certificate(Part::Alternatives(Alternative::Email))),
+    ("client_certificate.san_uri", Source::Certificate(Part::Alternatives(Alternative::Uri))),
+    ("client_certificate.der", Source::Certificate(Part::Whole)),
 ];
 
 /// Names with a meaning of their own in requests, folded; those that end with `-` begin a family.
@@ -117,10 +127,11 @@ pub(super) fn read(root: &Table<'_>) -> Option<Settings> {
     let mut folded: Vec<(String, String)> = Vec::new();
     let preset_names = presets.iter().flatten().flat_map(|preset| preset.headers());
     folded.extend(preset_names.map(|(name, _)| (fold(name), "a preset".to_owned())));
+    let asks_clients = root.table("tls").has("client_ca");
     let mut sound = true;
     for (key, text) in mapping.pairs("X-Name") {
         let header = name(&key, &folded);
-        let source = source(&text);
+        let source = source(&text, asks_clients);
         match (header, source) {
             (Ok(header), Ok(source)) => {
                 folded.push((fold(&key), format!("{key:?}")));
@@ -159,7 +170,7 @@ fn name(text: &str, others: &[(String, String)]) -> Result<HeaderName, Wrong> {
     Ok(header)
 }
 
-fn source(text: &str) -> Result<Source, Wrong> {
+fn source(text: &str, asks_clients: bool) -> Result<Source, Wrong> {
     if let Some(path) = text.strip_prefix("claims.") {
         let steps: Vec<String> = path.split('.').map(str::to_owned).collect();
         if steps.iter().any(String::is_empty) {
@@ -171,6 +182,12 @@ fn source(text: &str) -> Result<Source, Wrong> {
         return Ok(Source::Claim(steps));
     }
     if let Some((_, source)) = SOURCES.into_iter().find(|(word, _)| *word == text) {
+        if matches!(source, Source::Certificate(_)) && !asks_clients {
+            return Err(Wrong::new(
+                format!("{text:?} is of the client's certificate, and no client is asked for one"),
+                "write in tls.client_ca the PEM file with the certificates that sign clients' certificates",
+            ));
+        }
         return Ok(source);
     }
     let words = SOURCES.map(|(word, _)| word);

@@ -11,7 +11,7 @@ use super::problem::Wrong;
 use super::reader::{Table, Written};
 use super::value::{choice, duration};
 use crate::http::origin::Origin;
-use crate::server::tls::{Files, MinVersion, Settings};
+use crate::server::tls::{Clients, Demand, Files, MinVersion, Settings};
 
 const CERTIFICATE: &str = "write the PEM file with the certificate and its chain";
 const PRIVATE_KEY: &str = "write the PEM file with the certificate's private key";
@@ -33,7 +33,7 @@ pub(super) fn read(root: &Table<'_>) -> Option<Option<Settings>> {
     }
     // Not lazily: each table's problems are told.
     let others: Vec<_> = others.iter().map(|table| (pair(table), table.finish()).0).collect();
-    let authorities = authorities(&table);
+    let clients = clients(&table);
     let versions = [("1.2", MinVersion::Tls12), ("1.3", MinVersion::Tls13)];
     let min_version = table.get("min_version", Some("1.2"), Written::Text, |text| match text {
         "1.0" | "1.1" => Err(Wrong::new(format!("{text:?} is broken and not offered (RFC 8996)"), "write \"1.2\"")),
@@ -48,8 +48,8 @@ pub(super) fn read(root: &Table<'_>) -> Option<Option<Settings>> {
         return Some(None);
     }
     let pairs = first.into_iter().chain(others).collect::<Option<_>>()?;
-    let (client_authorities, min_version, hsts) = (authorities?, min_version?, hsts?);
-    Some(Some(Settings { pairs, ordered: ordered?, client_authorities, min_version, hsts }))
+    let (clients, min_version, hsts) = (clients?, min_version?, hsts?);
+    Some(Some(Settings { pairs, ordered: ordered?, clients, min_version, hsts }))
 }
 
 /// The keys are known even where they need not be written.
@@ -73,14 +73,22 @@ fn pair(table: &Table<'_>) -> Option<Files> {
     None
 }
 
-fn authorities(table: &Table<'_>) -> Option<Vec<PathBuf>> {
-    let files = table.one_or_more("client_ca", |text| openable(table, text, AUTHORITY))?;
-    if files.is_empty() && table.has("client_ca") {
+fn clients(table: &Table<'_>) -> Option<Clients> {
+    let authorities = table.one_or_more("client_ca", |text| openable(table, text, AUTHORITY));
+    let demands = [("required", Demand::Required), ("optional", Demand::Optional)];
+    let demand = table.get("client_certificate", Some("required"), Written::Text, |text| choice(text, &demands));
+    let clients = Clients { authorities: authorities?, demand: demand? };
+    if !clients.are_asked() && table.has("client_ca") {
         table.complain("client_ca", "names no file: no certificate would be asked for", AUTHORITY);
         return None;
     }
-    match Settings::check_client_authorities(&files) {
-        Ok(()) => Some(files),
+    if !clients.are_asked() && table.has("client_certificate") {
+        let what = "says who has to show a certificate, and nobody is asked for one: client_ca is missing";
+        table.complain("client_certificate", what, format!("{AUTHORITY} in tls.client_ca"));
+        return None;
+    }
+    match clients.check() {
+        Ok(()) => Some(clients),
         Err(problem) => {
             table.complain("client_ca", problem.to_string(), AUTHORITY);
             None

@@ -172,17 +172,17 @@ pub(super) fn date(moment: Timestamp) -> String {
 mod tests {
     use super::*;
     use crate::http::{Body, Remote, Shown};
-    use crate::server::tls::MinVersion;
+    use crate::server::tls::{Clients, MinVersion};
 
     #[test]
     fn browsers_are_told_of_tls_over_tls_alone() {
         let min_version = MinVersion::default();
         let hsts = Some(Duration::from_secs(300));
-        let settings = Settings { pairs: Vec::new(), ordered: None, client_authorities: Vec::new(), min_version, hsts };
+        let settings = Settings { pairs: Vec::new(), ordered: None, clients: Clients::default(), min_version, hsts };
         let transport = Transport::new(Some(&settings), None);
         let told = |scheme| {
             let mut response = Response::new(Body::Empty);
-            transport.harden(&Peer { remote: Remote::Unix, scheme, shown: None, interim: None }, &mut response);
+            transport.harden(&Peer { scheme, ..Peer::plain(Remote::Unix) }, &mut response);
             response.headers().get("strict-transport-security").cloned()
         };
         assert_eq!(told(Scheme::Http), None);
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn one_certificate_is_every_hosts() {
-        let peer = Peer { remote: Remote::Unix, scheme: Scheme::Https, shown: Some(Shown(0)), interim: None };
+        let peer = Peer::encrypted(Remote::Unix, Shown(0));
         assert!(Transport::default().fits(&peer, 7));
     }
 }

@@ -6,11 +6,12 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::Scheme;
 use super::interim::Sender;
+use super::{ClientCertificate, Scheme};
 
 /// Who is at the other end of a connection, as the socket says it, or the PROXY protocol of a trusted balancer.
 #[derive(Clone, Debug)]
@@ -21,8 +22,22 @@ pub struct Peer {
     pub scheme: Scheme,
     /// The certificate that it was shown, when it was encrypted.
     pub shown: Option<Shown>,
+    /// The certificate that it has shown itself, when one was asked for.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// How it hears of a request before the answer, where there is a way.
     pub interim: Option<Sender>,
+}
+
+impl Peer {
+    /// Whoever came in plain text.
+    pub fn plain(remote: Remote) -> Self {
+        Self { remote, scheme: Scheme::Http, shown: None, certificate: None, interim: None }
+    }
+
+    /// Whoever was shown that certificate.
+    pub fn encrypted(remote: Remote, shown: Shown) -> Self {
+        Self { scheme: Scheme::Https, shown: Some(shown), ..Self::plain(remote) }
+    }
 }
 
 /// One of a door's certificates, by its place in the configuration.

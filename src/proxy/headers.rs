@@ -366,7 +366,7 @@ mod tests {
         let forwarded = Some(clean_request(headers, seen, forwarding));
         let mut request = Request::new(Body::Empty);
         *request.headers_mut() = std::mem::take(headers);
-        let added = Added { forwarded, identity: None };
+        let added = Added { forwarded, ..Added::default() };
         *headers = Outgoing::new(request, added, Shape::Any).whole().into_parts().0.headers;
     }
 

@@ -12,6 +12,7 @@ use hyper::header::HeaderName;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
 
+use super::introduce::{Introducer, Part};
 use crate::identity::Identity;
 use crate::session::IdentityHeaders;
 
@@ -92,6 +93,8 @@ pub enum Source {
     UserType,
     /// Any claim by its path, such as `custom_attributes.department`.
     Claim(Vec<String>),
+    /// Nothing about the person, but about the certificate that the client has shown.
+    Certificate(Part),
 }
 
 impl Source {
@@ -112,6 +115,7 @@ impl Source {
                 }
                 render_claim(table.get(last)?)
             }
+            Self::Certificate(_) => None,
         }
     }
 }
@@ -141,6 +145,7 @@ fn render_claim(value: &Value) -> Option<String> {
 pub struct Injector {
     names: Arc<[HeaderName]>,
     sources: Vec<Source>,
+    introducer: Introducer,
     managed: Managed,
 }
 
@@ -157,9 +162,17 @@ impl Injector {
                 None => sent.push((name, source)),
             }
         }
+        let mut introduced = Vec::new();
+        sent.retain(|(name, source)| match source {
+            Source::Certificate(part) => {
+                introduced.push((name.clone(), *part));
+                false
+            }
+            _ => true,
+        });
         let (names, sources): (Vec<HeaderName>, Vec<Source>) = sent.into_iter().unzip();
         let managed = Managed::new(settings.custom.iter().map(|(name, _)| name.as_str()));
-        Self { names: names.into(), sources, managed }
+        Self { names: names.into(), sources, introducer: Introducer::new(introduced), managed }
     }
 
     /// The headers of a person: values that are empty or too long are left out.
@@ -183,10 +196,26 @@ impl Injector {
         self.managed.remove(headers);
     }
 
+    /// What tells about clients' certificates.
+    pub fn introducer(&self) -> &Introducer {
+        &self.introducer
+    }
+
     /// The managed names, for trailers.
     pub fn managed(&self) -> &Managed {
         &self.managed
     }
+}
+
+/// One text as a header value.
+pub(super) fn finish(text: &str) -> String {
+    encode(text, false)
+}
+
+/// Texts as one header value: joined by `,`, which splits them again.
+pub(super) fn join<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let encoded = texts.into_iter().map(|text| encode(text, false).replace(',', "%2C"));
+    encoded.collect::<Vec<_>>().join(",")
 }
 
 /// `text` as a header value: UTF-8, percent-encoded but for visible ASCII and inner spaces. In a list, the

@@ -16,6 +16,7 @@ use super::headers::Forwarded;
 use super::upstream::{lean, spare};
 use crate::http::Request;
 use crate::http::interim::Sender;
+use crate::http::lines::Lines;
 use crate::session::IdentityHeaders;
 
 /// About how much we add.
@@ -38,6 +39,8 @@ pub struct Added<'a> {
     pub forwarded: Option<Forwarded<'a>>,
     /// Who asks.
     pub identity: Option<&'a IdentityHeaders>,
+    /// What the client's certificate says.
+    pub certificate: Option<&'a Lines>,
 }
 
 /// What is known of a request's outline without another look at its fields.
@@ -58,6 +61,9 @@ impl Added<'_> {
         if let Some(identity) = self.identity {
             to.extend_from_slice(identity.lines());
         }
+        if let Some(certificate) = self.certificate {
+            to.extend_from_slice(certificate.text());
+        }
     }
 
     /// Puts it into a map, in place of what has the same names; a `Via` goes behind those of others.
@@ -66,9 +72,11 @@ impl Added<'_> {
         self.write(&mut text);
         let text = Bytes::from(text);
         let identity = self.identity.map_or(&[][..], IdentityHeaders::names);
+        let certificate = self.certificate.map_or(&[][..], Lines::names);
         let known = |name: &[u8]| {
             let is_it = |ours: &HeaderName| ours.as_str().as_bytes() == name;
-            Forwarded::NAMES.into_iter().find(is_it).or_else(|| identity.iter().find(|ours| is_it(ours)).cloned())
+            let told = || identity.iter().chain(certificate).find(|ours| is_it(ours)).cloned();
+            Forwarded::NAMES.into_iter().find(is_it).or_else(told)
         };
         for line in text.split(|byte| *byte == b'\n') {
             let Some(line) = line.strip_suffix(b"\r") else { continue };
@@ -189,7 +197,7 @@ mod tests {
         let forwarding = Forwarding { peer, trusted: &NOBODY, scheme: Scheme::Https, host: &HOST };
         let forwarded = Some(clean_request(request.headers_mut(), survey, forwarding));
         injector.managed().remove(request.headers_mut());
-        Outgoing::new(request, Added { forwarded, identity: Some(identity) }, Shape::Head)
+        Outgoing::new(request, Added { forwarded, identity: Some(identity), certificate: None }, Shape::Head)
     }
 
     /// As it is written: the map's lines, then ours.
@@ -258,7 +266,7 @@ mod tests {
         let mut request = Request::new(Body::Empty);
         request.headers_mut().append("x-forwarded-user", HeaderValue::from_static("eve"));
         request.headers_mut().append("x-forwarded-user", HeaderValue::from_static("mallory"));
-        let added = Added { forwarded: None, identity: Some(&identity) };
+        let added = Added { identity: Some(&identity), ..Added::default() };
         let lines = merged(Outgoing::new(request, added, Shape::Any));
         assert_eq!(lines.iter().filter(|(name, _)| name == "x-forwarded-user").count(), 1);
     }

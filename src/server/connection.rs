@@ -18,7 +18,7 @@ use super::streams::Activity;
 use super::tls::Tls;
 use super::wire::{Permit, WRITE_TIMEOUT, Wire};
 use super::{Drain, Limits};
-use crate::http::{Peer, Remote, Request, Response, Scheme};
+use crate::http::{ClientCertificate, Peer, Remote, Request, Response};
 
 /// What the connections of one door have in common.
 pub(super) struct Shared<H> {
@@ -77,8 +77,7 @@ where
         Some(tls) => Box::pin(secure(&shared, tls, socket, permit, remote, activity)).await,
         None => {
             let wire = Wire::new(socket, WRITE_TIMEOUT, Arc::clone(&activity), Some(permit));
-            speak_http1(&shared, wire, Peer { remote, scheme: Scheme::Http, shown: None, interim: None }, activity)
-                .await;
+            speak_http1(&shared, wire, Peer::plain(remote), activity).await;
         }
     }
 }
@@ -112,7 +111,10 @@ async fn secure<H, F>(
         // Nobody has asked for anything yet: there is nothing to finish.
         () = shared.drain.cancelled() => return,
     };
-    let peer = Peer { remote, scheme: Scheme::Https, shown: Some(shown), interim: None };
+    // Verified: whoever is asked for one gets no further with another.
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let certificate = certificate.map(|certificate| Arc::new(ClientCertificate::verified(certificate)));
+    let peer = Peer { certificate, ..Peer::encrypted(remote, shown) };
     // What the handshake took is not the first head's.
     activity.note_end();
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {

@@ -103,7 +103,7 @@ fn certified(alpn: &[&[u8]]) -> (Arc<Tls>, tokio_rustls::TlsConnector) {
     std::fs::write(&files.private_key, made.signing_key.serialize_pem()).unwrap();
     let min_version = tls::MinVersion::default();
     let settings =
-        tls::Settings { pairs: vec![files], ordered: None, client_authorities: Vec::new(), min_version, hsts: None };
+        tls::Settings { pairs: vec![files], ordered: None, clients: tls::Clients::default(), min_version, hsts: None };
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

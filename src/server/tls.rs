@@ -12,7 +12,6 @@ mod pair;
 mod problem;
 mod reload;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ use choice::Choice;
 use client::Authorities;
 
 pub use crate::x509::Validity;
-pub use client::ClientFault;
+pub use client::{ClientFault, Clients, Demand};
 pub use pair::{Files, Pair};
 pub use problem::Problem;
 pub use reload::{Change, Look, Occasion, Outcome, Reloader, Watched};
@@ -42,8 +41,8 @@ pub struct Settings {
     pub pairs: Vec<Files>,
     /// Certificates that are ordered; at least one, where the operator brings none.
     pub ordered: Option<acme::Settings>,
-    /// PEM: who may sign the certificates that clients then have to show; none are asked for when it is empty.
-    pub client_authorities: Vec<PathBuf>,
+    /// Which certificates clients show.
+    pub clients: Clients,
     /// The oldest version that is spoken.
     pub min_version: MinVersion,
     /// For how long browsers are told to come by TLS alone (RFC 6797); `gateway` tells them.
@@ -88,14 +87,6 @@ impl Settings {
             settings.names.iter().map(source)
         });
         brought.chain(ordered).collect()
-    }
-
-    /// Checks the authorities alone, as [`Tls::open`] would: for `config`.
-    ///
-    /// # Errors
-    /// [`Problem`], which names the file.
-    pub fn check_client_authorities(files: &[PathBuf]) -> Result<(), Problem> {
-        if files.is_empty() { Ok(()) } else { Authorities::load(files).map(drop) }
     }
 }
 
@@ -156,7 +147,7 @@ impl Tls {
 /// What lets a client come back without a whole handshake; the same for all cores and before and after a reload, or
 /// everybody would have to shake hands at once.
 ///
-/// There is none where client certificates are demanded: rustls takes a resumed client's certificate from its
+/// There is none where client certificates are asked for: rustls takes a resumed client's certificate from its
 /// ticket and judges it no more, so that one could outlive its end and its authority by half a day.
 struct Resumption {
     storage: Arc<dyn StoresServerSessions>,
@@ -166,7 +157,7 @@ struct Resumption {
 
 impl Resumption {
     fn new(settings: &Settings) -> Result<Self, rustls::Error> {
-        if !settings.client_authorities.is_empty() {
+        if settings.clients.are_asked() {
             return Ok(Self { storage: Arc::new(NoServerSessionStorage {}), ticketer: None });
         }
         let storage = ServerSessionMemoryCache::new(RESUMABLE_SESSIONS);

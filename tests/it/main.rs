@@ -17,6 +17,7 @@ mod apps;
 mod certificates;
 mod chaos;
 mod check;
+mod client_certificates;
 mod drain;
 mod first_visit;
 mod fuzz;

@@ -83,7 +83,7 @@ fn dates(files: &Files, pair: &Pair, now: Timestamp) -> Vec<Finding> {
 mod tests {
     use super::super::live::Outcome;
     use super::*;
-    use crate::server::tls::{MinVersion, acme};
+    use crate::server::tls::{Clients, MinVersion, acme};
 
     /// 2026-01-01.
     const NOW: Timestamp = Timestamp(1_767_225_600);
@@ -104,7 +104,7 @@ mod tests {
         };
         let pairs = certificates.iter().enumerate().map(pair).collect();
         let min_version = MinVersion::default();
-        let tls = Settings { pairs, ordered: None, client_authorities: Vec::new(), min_version, hsts: None };
+        let tls = Settings { pairs, ordered: None, clients: Clients::default(), min_version, hsts: None };
         let origins = ["https://wiki.example.com:8443", "https://192.0.2.7"].map(|text| Origin::parse(text).unwrap());
         judge(&tls, &origins, NOW)
     }
@@ -123,7 +123,7 @@ mod tests {
         let files = Folder::of(&ordered).files(host).certificate;
         let min_version = MinVersion::default();
         let ordered = Some(ordered);
-        let tls = Settings { pairs: Vec::new(), ordered, client_authorities: Vec::new(), min_version, hsts: None };
+        let tls = Settings { pairs: Vec::new(), ordered, clients: Clients::default(), min_version, hsts: None };
         let origins = [Origin::parse("https://wiki.example.com").unwrap()];
         let told = || {
             let findings = judge(&tls, &origins, NOW);

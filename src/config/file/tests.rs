@@ -8,10 +8,12 @@ use crate::identity::oidc::{ClientAuthentication, UserTypes};
 use crate::identity::{self, Entry};
 use crate::proxy::group::{Balance, Verdicts};
 use crate::proxy::inject::{Preset, Source};
+use crate::proxy::introduce::Part;
 use crate::route::Access;
 use crate::server::Place;
-use crate::server::tls::MinVersion;
+use crate::server::tls::{Demand, MinVersion};
 use crate::session::cookie::Policy;
+use hyper::header::HeaderName;
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -489,16 +491,30 @@ fn what_clients_have_to_show_and_what_browsers_are_told_is_checked() {
     assert!(notes.iter().any(|note| note.contains("every port of this machine")), "{notes:?}");
     let (certificate, key, empty) = (folder.path().join("crt"), folder.path().join("key"), folder.path().join("empty"));
     std::fs::write(&empty, "").unwrap();
-    assert!(settings("").client_authorities.is_empty());
+    assert!(settings("").clients.authorities.is_empty());
     assert_eq!(
-        settings(&format!("client_ca = {certificate:?}")).client_authorities,
+        settings(&format!("client_ca = {certificate:?}")).clients.authorities,
         std::slice::from_ref(&certificate)
     );
-    assert_eq!(settings(&format!("client_ca = [{certificate:?}, {certificate:?}]")).client_authorities.len(), 2);
+    assert_eq!(settings(&format!("client_ca = [{certificate:?}, {certificate:?}]")).clients.authorities.len(), 2);
     wrong(&format!("client_ca = {key:?}"), "tls.client_ca");
     wrong(&format!("client_ca = {empty:?}"), "tls.client_ca");
     wrong("client_ca = \"/nowhere\"", "tls.client_ca");
     wrong("client_ca = []", "tls.client_ca");
+    let asked = format!("client_ca = {certificate:?}\n");
+    assert_eq!(settings(&asked).clients.demand, Demand::Required);
+    assert_eq!(settings(&format!("{asked}client_certificate = \"optional\"")).clients.demand, Demand::Optional);
+    wrong(&format!("{asked}client_certificate = \"off\""), "tls.client_certificate");
+    let nobody = wrong("client_certificate = \"optional\"", "tls.client_certificate");
+    assert!(nobody.wrong.contains("client_ca is missing"), "{nobody}");
+    let told = "[headers.custom]\nX-Device = \"client_certificate.subject\"\n";
+    let device = good(&tls(folder.path(), &asked, told)).headers.custom;
+    assert_eq!(device, [(HeaderName::from_static("x-device"), Source::Certificate(Part::Subject))]);
+    let unasked = complaint(&tls(folder.path(), "", told), "headers.custom.X-Device");
+    assert!(unasked.instead.contains("tls.client_ca"), "{unasked}");
+    let typo = "[headers.custom]\nX-Device = \"client_certificate.subjet\"\n";
+    let typo = complaint(&tls(folder.path(), &asked, typo), "headers.custom.X-Device");
+    assert!(typo.instead.contains("client_certificate.subject"), "{typo}");
     let silent = problems_with(&tls(folder.path(), "", ""), &[("PORTCULLIS_TLS__CLIENT_CA", "")]);
     assert_eq!(silent.keys().collect::<Vec<_>>(), ["tls.client_ca"], "{silent}");
 }

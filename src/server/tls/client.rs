@@ -14,6 +14,40 @@ use rustls::{CertificateError, Error, RootCertStore};
 use super::pair::certificates;
 use super::problem::Problem;
 
+/// Which certificates clients show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Clients {
+    /// PEM: who may sign them; none are asked for when it is empty.
+    pub authorities: Vec<PathBuf>,
+    /// Of whom.
+    pub demand: Demand,
+}
+
+/// Of whom a certificate is demanded, where one is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Demand {
+    /// Everybody has to show one.
+    #[default]
+    Required,
+    /// Whoever has one may show it; a bad one is as bad as ever.
+    Optional,
+}
+
+impl Clients {
+    /// Whether they are asked for a certificate.
+    pub fn are_asked(&self) -> bool {
+        !self.authorities.is_empty()
+    }
+
+    /// Checks the files, as [`super::Tls::open`] would: for `config`.
+    ///
+    /// # Errors
+    /// [`Problem`], which names the file.
+    pub fn check(&self) -> Result<(), Problem> {
+        if self.are_asked() { Authorities::load(self).map(drop) } else { Ok(()) }
+    }
+}
+
 /// Those who may sign client certificates.
 #[derive(Debug)]
 pub(super) struct Authorities {
@@ -22,8 +56,9 @@ pub(super) struct Authorities {
 }
 
 impl Authorities {
-    /// Every certificate in `files` (PEM).
-    pub(super) fn load(files: &[PathBuf]) -> Result<Self, Problem> {
+    /// What the files say.
+    pub(super) fn load(clients: &Clients) -> Result<Self, Problem> {
+        let files = &clients.authorities;
         let mut roots = RootCertStore::empty();
         for file in files {
             for certificate in certificates(file)? {
@@ -32,7 +67,11 @@ impl Authorities {
             }
         }
         let (roots, provider) = (Arc::new(roots), Arc::new(aws_lc_rs::default_provider()));
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider).build();
+        let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider);
+        if clients.demand == Demand::Optional {
+            verifier = verifier.allow_unauthenticated();
+        }
+        let verifier = verifier.build();
         let file = files.first().cloned().unwrap_or_default();
         let verifier = verifier.map_err(|_| Problem::NoCertificate { file })?;
         Ok(Self { roots, verifier })

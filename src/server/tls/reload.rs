@@ -77,12 +77,11 @@ pub struct Reloader {
 impl Reloader {
     pub(super) fn open(settings: Settings, hosts: Vec<String>) -> Result<(Arc<Tls>, Self), Problem> {
         let places: Vec<_> = settings.sources().into_iter().map(Kept::open).collect::<Result<_, Problem>>()?;
-        let files = &settings.client_authorities;
-        let authorities = if files.is_empty() {
-            None
+        let authorities = if settings.clients.are_asked() {
+            let watched = Watched::new(&settings.clients.authorities);
+            Some((Authorities::load(&settings.clients)?, watched))
         } else {
-            let watched = Watched::new(files);
-            Some((Authorities::load(files)?, watched))
+            None
         };
         let refused = |cause| refused(&settings, cause);
         let resumption = Resumption::new(&settings).map_err(refused)?;
@@ -106,9 +105,10 @@ impl Reloader {
             }
         }
         if let Some((authorities, watched)) = &mut self.authorities {
-            let files = &self.settings.client_authorities;
+            let clients = &self.settings.clients;
+            let files = &clients.authorities;
             let read = || {
-                let new = Authorities::load(files)?;
+                let new = Authorities::load(clients)?;
                 Ok(if new.is_same(authorities) { None } else { Some(new) })
             };
             let outcome = match watched.look(occasion, files, read) {

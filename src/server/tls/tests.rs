@@ -39,7 +39,7 @@ fn write_new(folder: &Path, name: &str, names: &[&str]) -> Files {
 }
 
 fn settings(pairs: Vec<Files>) -> Settings {
-    Settings { pairs, ordered: None, client_authorities: Vec::new(), min_version: MinVersion::default(), hsts: None }
+    Settings { pairs, ordered: None, clients: Clients::default(), min_version: MinVersion::default(), hsts: None }
 }
 
 fn open(settings: Settings) -> (Arc<Tls>, Reloader) {
@@ -298,7 +298,8 @@ impl Authority {
 fn demanding(folder: &Path, authority: &Authority) -> Settings {
     let file = folder.join("ca.crt");
     fs::write(&file, &authority.1).unwrap();
-    Settings { client_authorities: vec![file], ..settings(vec![write_new(folder, "a", &["localhost"])]) }
+    let clients = Clients { authorities: vec![file], ..Clients::default() };
+    Settings { clients, ..settings(vec![write_new(folder, "a", &["localhost"])]) }
 }
 
 #[test]
