@@ -350,11 +350,12 @@ fn upstream_refusal(fault: UpstreamFault) -> Refusal {
     match fault {
         UpstreamFault::Unreachable { .. } | UpstreamFault::NoAddress => Refusal::UpstreamUnreachable { cause },
         UpstreamFault::Certificate { .. } => Refusal::UpstreamCertificate { cause },
-        UpstreamFault::Handshake { .. } => Refusal::UpstreamHandshake { cause },
+        UpstreamFault::Handshake { .. } | UpstreamFault::NoProtocol { .. } => Refusal::UpstreamHandshake { cause },
         UpstreamFault::ConnectTimeout { .. } => Refusal::UpstreamConnectTimeout { cause },
         UpstreamFault::FirstByteTimeout { .. } => Refusal::UpstreamFirstByteTimeout { cause },
         UpstreamFault::Ended { .. } | UpstreamFault::Misbehaved { .. } => Refusal::UpstreamMisbehaved { cause },
-        UpstreamFault::NoTunnel { .. } => Refusal::TunnelNotOffered,
+        UpstreamFault::NoTunnel { .. } => Refusal::UpstreamNoTunnel { cause },
+        UpstreamFault::BadHandshake(why) => Refusal::BadRequest(why),
         UpstreamFault::Busy { .. } => Refusal::UpstreamBusy { cause },
         UpstreamFault::ClientBody { .. } => Refusal::BodyStalled,
     }

@@ -39,7 +39,7 @@ use outgoing::{Added, Outgoing, Shape};
 use stream::{Progress, RequestBody, ResponseBody};
 use survey::{Field, Survey};
 use upgrade::{Bounds, Opening, Tunnels};
-use upstream::UpstreamFault;
+use upstream::{AppBody, UpstreamFault};
 
 /// How requests are forwarded.
 #[derive(Clone, Debug)]
@@ -160,7 +160,10 @@ impl Proxy {
             let named = head.headers.get(UPGRADE).cloned();
             headers::clean_response(&mut head.headers);
             cookie::drop_impostors(&mut head.headers);
-            let app = hyper::upgrade::on(hyper::Response::from_parts(head.clone(), body));
+            let app = match body {
+                AppBody::Tunnel(tunnel) => upgrade::App::Stream(tunnel),
+                body => upgrade::App::Upgraded(hyper::upgrade::on(hyper::Response::from_parts(head.clone(), body))),
+            };
             let status = opening.clone().accept(&mut head.headers, named);
             let bounds = Bounds {
                 session: Arc::clone(session),

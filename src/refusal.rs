@@ -9,6 +9,7 @@ mod browser;
 pub mod doubt;
 pub mod salesforce;
 mod saml;
+mod samples;
 mod service;
 
 use std::borrow::Cow;
@@ -158,6 +159,11 @@ pub enum Refusal {
         /// What was wrong with it.
         cause: String,
     },
+    /// The app has no way for the tunnel that was asked for.
+    UpstreamNoTunnel {
+        /// Which way is missing.
+        cause: String,
+    },
     /// Every connection to the app is in use.
     UpstreamBusy {
         /// Which limit was reached.
@@ -285,62 +291,10 @@ impl Refusal {
             | Self::UpstreamConnectTimeout { cause }
             | Self::UpstreamFirstByteTimeout { cause }
             | Self::UpstreamMisbehaved { cause }
+            | Self::UpstreamNoTunnel { cause }
             | Self::UpstreamBusy { cause }
             | Self::Overloaded { cause } => cause.clone(),
         }
-    }
-
-    /// One of each kind, with an empty cause: for the documentation's test and for looking at the pages.
-    pub fn samples() -> Vec<Self> {
-        let cause = String::new;
-        let mut all = vec![
-            Self::BadTarget("the path holds an encoded slash"),
-            Self::BadRequest("there are two Host headers"),
-            Self::WrongHost,
-            Self::Misdirected,
-            Self::UnknownPage,
-            Self::UnknownProvider,
-            Self::NoRoute,
-            Self::MethodNotAllowed { allow: "GET, HEAD" },
-            Self::SignInRequired,
-            Self::HeadersTooLarge,
-            Self::BodyTooLarge,
-            Self::BodyStalled,
-            Self::ExpectationFailed,
-            Self::TunnelNotOffered,
-            Self::AttemptMissing,
-            Self::AttemptExpired,
-            Self::AttemptForged,
-            Self::StateMismatch,
-            Self::AttemptUsed,
-            Self::ParameterRepeated,
-            Self::CallbackIncomplete,
-            Self::IssuerMismatch,
-            Self::CrossSite,
-            Self::RedirectLoop,
-            Self::WrongOrganization { cause: cause() },
-            Self::UserTypeNotAllowed { cause: cause() },
-            Self::InactiveUser { cause: cause() },
-            Self::NotAllowed { cause: cause() },
-            Self::ProviderUnreachable { cause: cause() },
-            Self::ProviderTimeout { cause: cause() },
-        ];
-        all.extend(ProviderDoubt::ALL.iter().map(|&doubt| Self::ProviderMisbehaved { doubt, cause: cause() }));
-        all.extend(SamlDoubt::ALL.iter().map(|&doubt| Self::SamlDoubted { doubt, cause: cause() }));
-        all.extend(SalesforceError::ALL.iter().map(|&error| Self::Salesforce { error, cause: cause() }));
-        all.extend([
-            Self::UpstreamUnreachable { cause: cause() },
-            Self::UpstreamCertificate { cause: cause() },
-            Self::UpstreamHandshake { cause: cause() },
-            Self::UpstreamConnectTimeout { cause: cause() },
-            Self::UpstreamFirstByteTimeout { cause: cause() },
-            Self::UpstreamMisbehaved { cause: cause() },
-            Self::UpstreamBusy { cause: cause() },
-            Self::Draining,
-            Self::NoRandomness,
-            Self::Overloaded { cause: cause() },
-        ]);
-        all
     }
 
     /// Our own fixed detail that the page may show.
@@ -390,6 +344,7 @@ impl Refusal {
             Self::UpstreamConnectTimeout { .. } => service::UPSTREAM_CONNECT_TIMEOUT,
             Self::UpstreamFirstByteTimeout { .. } => service::UPSTREAM_FIRST_BYTE_TIMEOUT,
             Self::UpstreamMisbehaved { .. } => service::UPSTREAM_MISBEHAVED,
+            Self::UpstreamNoTunnel { .. } => service::UPSTREAM_NO_TUNNEL,
             Self::UpstreamBusy { .. } => service::UPSTREAM_BUSY,
             Self::Draining => service::DRAINING,
             Self::NoRandomness => service::NO_RANDOMNESS,

@@ -340,12 +340,14 @@ fn is_the_addresses_fault(fault: &UpstreamFault, request: Option<&Progress>) -> 
         UpstreamFault::Unreachable { .. }
         | UpstreamFault::ConnectTimeout { .. }
         | UpstreamFault::Certificate { .. }
+        | UpstreamFault::NoProtocol { .. }
         | UpstreamFault::Handshake { .. } => true,
         UpstreamFault::FirstByteTimeout { .. } | UpstreamFault::Ended { .. } | UpstreamFault::Misbehaved { .. } => {
             request.is_none_or(Progress::has_ended)
         }
         UpstreamFault::Busy { .. }
         | UpstreamFault::NoTunnel { .. }
+        | UpstreamFault::BadHandshake(_)
         | UpstreamFault::ClientBody { .. }
         | UpstreamFault::NoAddress => false,
     }

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::headers::upgrade_offer;
-use super::upstream::Lease;
+use super::upstream::{Lease, Tunnel};
 use crate::clock::Timestamp;
 use crate::http::Request;
 use crate::session::Session;
@@ -130,23 +130,36 @@ pub struct Bounds {
     pub now: Timestamp,
 }
 
+/// The app's side of a tunnel, by how the app is spoken to.
+pub enum App {
+    /// HTTP/1.1: the whole connection, once hyper lets go of it.
+    Upgraded(OnUpgrade),
+    /// HTTP/2: a stream.
+    Stream(Box<Tunnel>),
+}
+
 impl Tunnels {
     /// Joins the client's and the app's side once both have switched protocols.
     ///
     /// `lease` is held meanwhile: a tunnel counts as a request under way, and its connection never goes back.
-    pub fn join(&self, client: OnUpgrade, app: OnUpgrade, bounds: Bounds, lease: Lease) {
+    pub fn join(&self, client: OnUpgrade, app: App, bounds: Bounds, lease: Lease) {
         let cut = self.cut.clone();
         self.tracker.spawn(async move {
             let _held = lease;
-            let (client, app) = match tokio::try_join!(client, app) {
-                Ok(sides) => sides,
-                Err(error) => {
-                    tracing::debug!(%error, "a tunnel did not come about");
-                    return;
-                }
+            let end = match app {
+                App::Upgraded(app) => match tokio::try_join!(client, app) {
+                    Ok((client, app)) => Ok(carry(client, TokioIo::new(app), bounds, cut).await),
+                    Err(error) => Err(error),
+                },
+                App::Stream(app) => match client.await {
+                    Ok(client) => Ok(carry(client, *app, bounds, cut).await),
+                    Err(error) => Err(error),
+                },
             };
-            let why = carry(client, app, bounds, cut).await;
-            tracing::debug!(?why, "a tunnel ended");
+            match end {
+                Ok(why) => tracing::debug!(?why, "a tunnel ended"),
+                Err(error) => tracing::debug!(%error, "a tunnel did not come about"),
+            }
         });
     }
 }
@@ -161,10 +174,14 @@ enum End {
     CutOff,
 }
 
-async fn carry(client: Upgraded, app: Upgraded, bounds: Bounds, cut: CancellationToken) -> End {
+async fn carry(
+    client: Upgraded,
+    mut app: impl AsyncRead + AsyncWrite + Unpin,
+    bounds: Bounds,
+    cut: CancellationToken,
+) -> End {
     let activity = Arc::new(Activity { began: Instant::now(), last: AtomicU64::new(0) });
     let mut client = Watched { io: TokioIo::new(client), activity: Arc::clone(&activity) };
-    let mut app = TokioIo::new(app);
     let lifetime = bounds.session.ends.since(bounds.now);
     tokio::select! {
         done = copy_bidirectional(&mut client, &mut app) => if done.is_ok() { End::Closed } else { End::Broken },

@@ -35,6 +35,7 @@ use shared::Shared;
 
 pub use body::AppBody;
 pub use fault::{Unanswered, UpstreamFault};
+pub(super) use h2::Tunnel;
 pub use tls::Connector;
 
 /// Deadlines and limits towards an app.
@@ -278,6 +279,7 @@ impl Upstream {
     fn fault(&self, why: Why) -> UpstreamFault {
         match why {
             Why::ClientBody(cause) => UpstreamFault::ClientBody { cause },
+            Why::BadHandshake(why) => UpstreamFault::BadHandshake(why),
             Why::Handshake(cause) => UpstreamFault::Handshake { address: self.address.clone(), cause },
             Why::Ended(cause) => UpstreamFault::Ended { address: self.address.clone(), cause },
             Why::Refused(cause) | Why::Http1Required(cause) | Why::Misbehaved(cause) => {
@@ -311,6 +313,7 @@ fn no_connection(address: &Address, fault: DialFault) -> UpstreamFault {
     match fault {
         DialFault::Unreachable(cause) => UpstreamFault::Unreachable { address, cause },
         DialFault::Certificate(cause) => UpstreamFault::Certificate { address, cause },
+        DialFault::NoProtocol(cause) => UpstreamFault::NoProtocol { address, cause },
         DialFault::Handshake(cause) => UpstreamFault::Handshake { address, cause },
     }
 }

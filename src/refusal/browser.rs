@@ -161,7 +161,7 @@ pub(super) const TUNNEL_NOT_OFFERED: Entry = Entry {
     happened: "The request asks for a tunnel or a protocol change that the gateway does not pass on.",
     you: "If you set this site as a proxy in your browser or system, remove it there.",
     administrator: "A plain CONNECT is never served. WebSockets, over HTTP/2 too, and other upgrades of HTTP/1.1 \
-                    pass for signed-in people on routes to an app, but not to an app at h2c://.",
+                    pass for signed-in people on routes to an app.",
 };
 
 pub(super) const ATTEMPT_MISSING: Entry = Entry {

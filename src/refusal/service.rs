@@ -140,6 +140,18 @@ pub(super) const UPSTREAM_MISBEHAVED: Entry = Entry {
                     HTTP/1.1 and is not, for example, a TLS port.",
 };
 
+pub(super) const UPSTREAM_NO_TUNNEL: Entry = Entry {
+    code: "upstream_no_tunnel",
+    status: StatusCode::NOT_IMPLEMENTED,
+    onward: Onward::Nothing,
+    title: "The app takes no such connection",
+    happened: "A live connection to the app was asked for, and the app has no way for it.",
+    you: "Pages that need such a connection may not update by themselves. Tell your administrator.",
+    administrator: "The app speaks HTTP/2 (h2c:// or TLS), which carries WebSockets when the app enables extended \
+                    CONNECT (RFC 8441) and no other upgrade. Enable it there, or let the app be reached by HTTP/1.1: \
+                    http:// in place of h2c://.",
+};
+
 pub(super) const UPSTREAM_BUSY: Entry = Entry {
     code: "upstream_busy",
     status: StatusCode::SERVICE_UNAVAILABLE,

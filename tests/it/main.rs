@@ -19,6 +19,7 @@ mod chaos;
 mod check;
 mod client_certificates;
 mod drain;
+mod extended;
 mod first_visit;
 mod fuzz;
 mod headers;

@@ -592,16 +592,6 @@ async fn a_tunnel_to_an_app_that_prefers_http2_has_a_connection_of_http1() {
     assert_eq!(stage.connections(), 2);
 }
 
-#[tokio::test]
-async fn a_tunnel_to_an_app_without_http1_is_refused() {
-    let stage = plain(Builder::new(), |_, reply, _| async move { say(reply, "ok") }).await;
-    let (world, ticket) = world_of(&stage).await;
-    let mut line = Line::to(world.authority()).await;
-    let head = format!("GET / HTTP/1.1\r\nhost: {}\r\ncookie: {ticket}\r\n", world.authority());
-    line.send(format!("{head}connection: upgrade\r\nupgrade: websocket\r\n\r\n")).await;
-    assert!(line.head().await.unwrap().starts_with("http/1.1 501 "));
-}
-
 // What is told in other words.
 
 #[tokio::test]

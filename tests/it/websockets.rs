@@ -18,11 +18,11 @@ use crate::stage::{Line, Stage, field, soon, until};
 use crate::streaming::sign_out;
 use crate::world::World;
 
-type Answer = Response<hyper::body::Incoming>;
-type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
+pub type Answer = Response<hyper::body::Incoming>;
+pub type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 
 /// A connection whose server has said that it takes extended CONNECTs.
-async fn connection(world: &World) -> SendRequest<Empty<Bytes>> {
+pub async fn connection(world: &World) -> SendRequest<Empty<Bytes>> {
     let stream = secured(world, b"h2").await;
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     until("the server's settings", || async { connection.is_extended_connect_protocol_enabled() }).await;
@@ -31,7 +31,7 @@ async fn connection(world: &World) -> SendRequest<Empty<Bytes>> {
 }
 
 /// An extended CONNECT with these fields.
-async fn connect(
+pub async fn connect(
     sender: &mut SendRequest<Empty<Bytes>>,
     address: String,
     protocol: &'static str,
@@ -46,7 +46,7 @@ async fn connect(
     soon("an answer", sender.send_request(request)).await.unwrap()
 }
 
-async fn socket(answer: Answer) -> Socket {
+pub async fn socket(answer: Answer) -> Socket {
     assert_eq!(answer.status(), StatusCode::OK, "{:?}", answer.headers());
     for name in ["connection", "upgrade", "sec-websocket-accept", "content-length", "transfer-encoding"] {
         assert!(!answer.headers().contains_key(name), "{name}: {:?}", answer.headers());
@@ -56,7 +56,7 @@ async fn socket(answer: Answer) -> Socket {
 }
 
 /// Says something, and hears the demo's app repeat it.
-async fn talk(socket: &mut Socket, words: &str) {
+pub async fn talk(socket: &mut Socket, words: &str) {
     socket.send(Message::text(words)).await.unwrap();
     let heard = soon("an echo", async {
         while let Some(message) = socket.next().await {
@@ -74,7 +74,7 @@ async fn house(app: &Running) -> World {
     World::with().tls().routes(&format!("[[route]]\nupstream = \"{}\"", app.url())).start().await
 }
 
-async fn refusal(answer: Answer) -> (u16, String) {
+pub async fn refusal(answer: Answer) -> (u16, String) {
     let status = answer.status().as_u16();
     let body = soon("the body", answer.into_body().collect()).await.unwrap().to_bytes();
     (status, String::from_utf8_lossy(&body).into_owned())

@@ -1,15 +1,17 @@
-//! WebSocket over HTTP/2 (RFC 8441): an extended CONNECT on one stream, and the handshake of RFC 6455 towards the app.
+//! WebSocket over HTTP/2 (RFC 8441): an extended CONNECT on one stream, and the handshake of RFC 6455 on the other side.
 //!
-//! Apps know HTTP/1.1's handshake, so the half of it that HTTP/2 left out is ours: a fresh key goes to the app, and
-//! its 101 counts only with that key's answer. Everything else is as for any tunnel; only the first word differs, a
-//! 200 in place of the 101, which is why no other success may reach such a client. Called by `gateway` and `proxy`.
+//! In between it is always HTTP/1.1's handshake, so the half of it that HTTP/2 left out is ours. For a client that
+//! speaks HTTP/2 a fresh key is made, and the app's 101 counts only with that key's answer; for an app that does, the
+//! key stays here and is answered here. Everything else is as for any tunnel; only the first word differs, a success
+//! in place of the 101, which is why no other success may pass on either side. Called by `gateway` and `proxy`.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use hyper::ext::Protocol;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use hyper::{Method, StatusCode};
 
@@ -21,6 +23,10 @@ const SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// The protocol, as `Upgrade` names it.
 pub(super) const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+
+/// Reads a client's key. The last character of 22 has four bits to spare, and some clients draw it like the others.
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&base64::alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// Why an extended CONNECT is refused.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +47,14 @@ impl Key {
     fn new() -> Result<Self, NoRandomness> {
         let key = STANDARD.encode(random::<16>()?);
         HeaderValue::try_from(key).map(Self).map_err(|_| NoRandomness)
+    }
+
+    /// The key of a handshake in HTTP/1.1: "a base64-encoded value that, when decoded, is 16 bytes in length" (RFC
+    /// 6455 section 4.2.1).
+    fn read(headers: &HeaderMap) -> Option<Self> {
+        let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).into_iter();
+        let key = keys.next().filter(|key| LENIENT.decode(key.as_bytes()).is_ok_and(|key| key.len() == 16))?;
+        keys.next().is_none().then(|| Self(key.clone()))
     }
 
     /// `Sec-WebSocket-Accept` to it.
@@ -99,6 +113,29 @@ pub(crate) fn accept(headers: &mut HeaderMap) -> StatusCode {
         headers.remove(name);
     }
     StatusCode::OK
+}
+
+/// Makes of HTTP/1.1's handshake, a WebSocket's, what an extended CONNECT says to an app: "the Upgrade and Connection
+/// header fields ... are not used" and neither is the key (RFC 8441 section 5), which is left to be answered here.
+///
+/// # Errors
+/// What is wrong with the handshake, for the client.
+pub(in crate::proxy) fn translate(headers: &mut HeaderMap) -> Result<Key, &'static str> {
+    let key = Key::read(headers).ok_or("the WebSocket handshake has no valid Sec-WebSocket-Key")?;
+    // A length would be that of the tunnel.
+    for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_KEY, CONTENT_LENGTH, TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    Ok(key)
+}
+
+/// Makes of the head of an app's success the 101 that whoever sent the key waits for.
+pub(in crate::proxy) fn confirm(key: &Key, headers: &mut HeaderMap) -> StatusCode {
+    headers.insert(UPGRADE, WEBSOCKET);
+    if let Ok(answer) = HeaderValue::try_from(key.answer()) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, answer);
+    }
+    StatusCode::SWITCHING_PROTOCOLS
 }
 
 #[cfg(test)]
@@ -173,5 +210,42 @@ mod tests {
         for status in [302, 401, 403, 426, 503] {
             assert_eq!(judge(status, &[]), Ok(()), "{status}");
         }
+    }
+
+    #[test]
+    fn a_handshake_becomes_an_extended_connect_and_its_answer_fits_its_key() {
+        let mut asked = reply(&[
+            ("host", "chat.example"),
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-protocol", "chat"),
+            ("content-length", "0"),
+        ]);
+        let key = translate(&mut asked).unwrap();
+        let left: Vec<_> = asked.keys().map(hyper::header::HeaderName::as_str).collect();
+        assert_eq!(left, ["host", "sec-websocket-version", "sec-websocket-protocol"]);
+        // Whatever the app says in its place.
+        let mut answer =
+            reply(&[("sec-websocket-protocol", "chat"), ("sec-websocket-accept", "x"), ("upgrade", "h2c")]);
+        answer.append("sec-websocket-accept", HeaderValue::from_static("y"));
+        assert_eq!(confirm(&key, &mut answer), StatusCode::SWITCHING_PROTOCOLS);
+        assert_eq!(check(&key, StatusCode::SWITCHING_PROTOCOLS, &answer), Ok(()));
+        assert_eq!(answer["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(answer["sec-websocket-protocol"], "chat");
+    }
+
+    #[test]
+    fn only_sixteen_bytes_once_are_a_key() {
+        for good in ["dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZR=="] {
+            assert!(translate(&mut reply(&[("sec-websocket-key", good)])).is_ok(), "{good}");
+        }
+        for bad in ["", "x", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25j", "dGhlIHNhbXBsZSBub25jZQ==, x", "????"] {
+            assert!(translate(&mut reply(&[("sec-websocket-key", bad)])).is_err(), "{bad}");
+        }
+        assert!(translate(&mut reply(&[])).is_err());
+        let key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        assert!(translate(&mut reply(&[key, key])).is_err());
     }
 }

@@ -11,7 +11,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::dial::Stream;
-use super::h2::SharedBody;
+use super::h2::{SharedBody, Tunnel};
 use super::lean;
 use crate::http::{Body, BodyError};
 
@@ -25,6 +25,8 @@ pub enum AppBody {
     Whole(Bytes),
     /// As a lean connection receives it, which it owns.
     Lean(Box<lean::Incoming<Stream>>),
+    /// None: what follows the head is a tunnel.
+    Tunnel(Box<Tunnel>),
 }
 
 impl AppBody {
@@ -39,7 +41,7 @@ impl AppBody {
             Self::Whole(bytes) if bytes.is_empty() => Ok(Body::Empty),
             Self::Whole(bytes) => Ok(Body::Full(bytes)),
             Self::Shared(shared) if shared.is_end_stream() => Ok(Body::Empty),
-            Self::Incoming(_) | Self::Shared(_) | Self::Lean(_) => Err(self),
+            Self::Incoming(_) | Self::Shared(_) | Self::Lean(_) | Self::Tunnel(_) => Err(self),
         }
     }
 
@@ -47,7 +49,7 @@ impl AppBody {
     pub(super) fn release(&mut self) -> Option<Box<lean::Connection<Stream>>> {
         match self {
             Self::Lean(incoming) => incoming.release(),
-            Self::Incoming(_) | Self::Shared(_) | Self::Whole(_) => None,
+            Self::Incoming(_) | Self::Shared(_) | Self::Whole(_) | Self::Tunnel(_) => None,
         }
     }
 }
@@ -63,6 +65,7 @@ impl http_body::Body for AppBody {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Lean(incoming) => Pin::new(incoming).poll_frame(cx),
+            Self::Tunnel(_) => Poll::Ready(None),
         }
     }
 
@@ -72,6 +75,7 @@ impl http_body::Body for AppBody {
             Self::Shared(shared) => shared.is_end_stream(),
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Lean(incoming) => incoming.is_end_stream(),
+            Self::Tunnel(_) => true,
         }
     }
 
@@ -81,6 +85,7 @@ impl http_body::Body for AppBody {
             Self::Shared(shared) => shared.size_hint(),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Lean(incoming) => incoming.size_hint(),
+            Self::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }

@@ -52,6 +52,8 @@ pub(super) enum Why {
     Refused(String),
     /// The app says that it answers this by HTTP/1.1 alone, and did not look at it (RFC 9113 section 7).
     Http1Required(String),
+    /// The client's handshake for a WebSocket is none.
+    BadHandshake(&'static str),
     /// The client's own body broke off.
     ClientBody(String),
 }

@@ -47,6 +47,8 @@ pub(super) enum DialFault {
     Unreachable(io::Error),
     /// The app's certificate was not believed.
     Certificate(String),
+    /// The app speaks none of the protocols that it was offered.
+    NoProtocol(String),
     /// The TLS handshake failed otherwise.
     Handshake(String),
 }
@@ -86,7 +88,12 @@ pub(super) async fn dial(
 }
 
 fn refused(error: io::Error) -> DialFault {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+    use rustls::{AlertDescription, Error};
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        // "... then the server SHALL respond with a fatal no_application_protocol alert" (RFC 7301 section 3.2).
+        Some(fault @ Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+            DialFault::NoProtocol(fault.to_string())
+        }
         Some(fault) => match tls::words(fault) {
             Some(words) => DialFault::Certificate(words),
             None => DialFault::Handshake(fault.to_string()),

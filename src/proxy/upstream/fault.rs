@@ -33,6 +33,14 @@ pub enum UpstreamFault {
         /// Why.
         cause: String,
     },
+    /// It speaks neither HTTP/1.1 nor, where that was offered, HTTP/2 (ALPN, RFC 7301).
+    #[error("{address} does not speak the HTTP that it was offered: {cause}")]
+    NoProtocol {
+        /// Where.
+        address: Address,
+        /// Why.
+        cause: String,
+    },
     /// Connecting took longer than `upstream.connect_timeout`.
     #[error("connecting to {address} took longer than connect_timeout, of its route or of [upstream]")]
     ConnectTimeout {
@@ -61,12 +69,17 @@ pub enum UpstreamFault {
         /// Why.
         cause: String,
     },
-    /// A tunnel was asked for, and it speaks HTTP/2 alone.
-    #[error("{address} speaks HTTP/2 alone, over which no upgrade passes")]
+    /// A tunnel was asked for, and it speaks HTTP/2 without a way for it.
+    #[error("{address} speaks HTTP/2, and {cause}")]
     NoTunnel {
         /// Where.
         address: Address,
+        /// Why there is no way.
+        cause: &'static str,
     },
+    /// The client's handshake for a WebSocket cannot be translated.
+    #[error("{0}")]
+    BadHandshake(&'static str),
     /// `upstream.connections` are in use.
     #[error("{address} has as many requests under way as connections allows, of its route or of [upstream]")]
     Busy {

@@ -6,6 +6,7 @@
 //! by `proxy::upstream::shared`.
 
 mod body;
+mod tunnel;
 mod upload;
 
 use std::future::poll_fn;
@@ -34,6 +35,7 @@ use crate::http::Request;
 use upload::Upload;
 
 pub(super) use body::SharedBody;
+pub(in crate::proxy) use tunnel::Tunnel;
 
 /// How many requests share a connection, where the app allows as many.
 const STREAMS: usize = 100;
@@ -154,13 +156,7 @@ impl Ticket {
         let (mut answer, stream) =
             self.connection.sender.clone().send_request(outgoing, is_whole).map_err(|error| failed(&error))?;
         let upload = (!is_whole).then(|| Upload::start(body, stream));
-        let answer = loop {
-            match timeout(DOUBT, final_answer(&mut answer, &extensions)).await {
-                Ok(answer) => break answer,
-                Err(_) => self.connection.doubt.notify_one(),
-            }
-        };
-        match answer {
+        match self.answer(&mut answer, &extensions).await {
             Ok(answer) => {
                 let has_body =
                     !is_head && !matches!(answer.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -172,6 +168,20 @@ impl Ticket {
                 Some(cause) => Err(Failed { unsent: None, why: Why::ClientBody(cause) }),
                 None => Err(failed(&error)),
             },
+        }
+    }
+
+    /// Waits for the head of the answer, and asks whether the connection lives when that takes long.
+    async fn answer(
+        &self,
+        answer: &mut ResponseFuture,
+        extensions: &Extensions,
+    ) -> Result<Response<RecvStream>, h2::Error> {
+        loop {
+            match timeout(DOUBT, final_answer(answer, extensions)).await {
+                Ok(answer) => return answer,
+                Err(_) => self.connection.doubt.notify_one(),
+            }
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A request goes to the first connection with room; one more is opened when none has any, by one request at a
 //! time, so that a crowd opens few. An app with TLS says in its handshake whether it speaks HTTP/2; one that does
-//! not, or that demands HTTP/1.1 for a request, is not asked again by this core. Called by `proxy::upstream`.
+//! not, or that demands HTTP/1.1 for a request, is not asked again by this core. Tunnels go by HTTP/1.1 where there is
+//! such a thing, and else as streams (RFC 8441). Called by `proxy::upstream`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     opening: tokio::sync::Mutex<()>,
     /// The app has chosen HTTP/1.1.
     is_http1: AtomicBool,
+    /// The app has refused HTTP/1.1 to a tunnel.
+    is_http2_alone: AtomicBool,
 }
 
 /// Where a request goes.
@@ -73,12 +76,18 @@ impl Upstream {
         lease: &mut Lease,
         now: Instant,
     ) -> Result<Response<AppBody>, Unanswered> {
-        if request.headers().contains_key(UPGRADE) {
-            // A tunnel takes a whole connection, and HTTP/1.1.
-            return match self.address.transport {
-                Transport::H2c => Err(UpstreamFault::NoTunnel { address: self.address.clone() }.before(request)),
-                Transport::Http | Transport::Https => self.exchange_alone(request, lease, now, None).await,
-            };
+        let protocol = request.headers().get(UPGRADE);
+        let tunnel = protocol.is_some();
+        let is_websocket = protocol.is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        // A connection of its own costs a tunnel less than a stream among others, and every server knows that way.
+        if tunnel && self.address.transport == Transport::Https && !self.shared.is_http2_alone.load(Ordering::Relaxed) {
+            match self.exchange_alone(request, lease, now, None).await {
+                Err(Unanswered { fault: UpstreamFault::NoProtocol { .. }, unsent: Some(unsent) }) => {
+                    self.shared.is_http2_alone.store(true, Ordering::Relaxed);
+                    request = *unsent;
+                }
+                answered => return answered,
+            }
         }
         for attempt in 1.. {
             let ticket = match self.find_way().await {
@@ -94,7 +103,11 @@ impl Upstream {
             };
             let may_repeat = is_safe(&request) && ticket.idle_for > STALE;
             let copy = matches!(request.body(), Body::Empty).then(|| spare(&request));
-            let Failed { why, .. } = match ticket.send(request).await {
+            if tunnel && !(is_websocket && ticket.carries_tunnels()) {
+                return Err(self.no_tunnel(is_websocket).before(request));
+            }
+            let sent = if tunnel { ticket.connect(request).await } else { ticket.send(request).await };
+            let Failed { why, .. } = match sent {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
@@ -113,6 +126,14 @@ impl Upstream {
             };
         }
         Err(UpstreamFault::Busy { address: self.address.clone() }.into())
+    }
+
+    fn no_tunnel(&self, is_websocket: bool) -> UpstreamFault {
+        let cause = match is_websocket {
+            true => "it has not enabled extended CONNECT, which WebSockets need (SETTINGS_ENABLE_CONNECT_PROTOCOL)",
+            false => "that carries WebSockets and no other upgrade (RFC 8441)",
+        };
+        UpstreamFault::NoTunnel { address: self.address.clone(), cause }
     }
 
     /// A place on a shared connection, opened when there is none; waiting for that counts as connecting.
