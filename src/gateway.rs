@@ -232,7 +232,8 @@ impl Gateway {
         } else {
             tracing::info!(request_id = %id.as_str(), code, cause, "declined");
         }
-        let ends_connection = matches!(refusal, Refusal::BadRequest(_)) && record.version != Version::HTTP_2;
+        let ends_connection = matches!(refusal, Refusal::BadRequest(_) | Refusal::BodyMalformed { .. })
+            && record.version != Version::HTTP_2;
         let mut response =
             if record.is_call { grpc::answer(refusal, id.as_str()) } else { self.show(declined, now, record) };
         if ends_connection {
@@ -357,7 +358,7 @@ fn upstream_refusal(fault: UpstreamFault) -> Refusal {
         UpstreamFault::NoTunnel { .. } => Refusal::UpstreamNoTunnel { cause },
         UpstreamFault::BadHandshake(why) => Refusal::BadRequest(why),
         UpstreamFault::Busy { .. } => Refusal::UpstreamBusy { cause },
-        UpstreamFault::ClientBody { .. } => Refusal::BodyStalled,
+        UpstreamFault::ClientBody { cause } => cause.into(),
     }
 }
 

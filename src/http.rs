@@ -6,6 +6,7 @@
 mod certificate;
 pub mod chunks;
 pub mod client;
+mod fault;
 pub mod interim;
 pub mod lines;
 pub mod names;
@@ -27,6 +28,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{HeaderMap, StatusCode};
 
 pub use certificate::ClientCertificate;
+pub use fault::BodyFault;
 pub use peer::{Neighbour, Neighbours, Peer, Remote, Shown};
 
 /// A request as it came through a door.

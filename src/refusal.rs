@@ -7,6 +7,7 @@
 
 mod browser;
 pub mod doubt;
+mod entry;
 pub mod salesforce;
 mod saml;
 mod samples;
@@ -17,8 +18,12 @@ use std::borrow::Cow;
 use hyper::StatusCode;
 
 pub use doubt::ProviderDoubt;
+use entry::Entry;
+pub use entry::{Onward, Words};
 use salesforce::SalesforceError;
 pub use saml::SamlDoubt;
+
+use crate::http::BodyFault;
 
 /// A request that was declined, and why. `cause` is for the log alone and never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +56,11 @@ pub enum Refusal {
     BodyTooLarge,
     /// The request's body stopped arriving.
     BodyStalled,
+    /// The request's body can't be read.
+    BodyMalformed {
+        /// What is wrong with it.
+        cause: String,
+    },
     /// An `Expect` other than `100-continue`.
     ExpectationFailed,
     /// CONNECT, or an upgrade that we do not pass.
@@ -181,44 +191,13 @@ pub enum Refusal {
     },
 }
 
-/// The public words of a refusal, in plain language.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Words {
-    /// A headline.
-    pub title: &'static str,
-    /// What happened.
-    pub happened: Cow<'static, str>,
-    /// What the reader can do.
-    pub you: &'static str,
-    /// What the administrator should check.
-    pub administrator: Cow<'static, str>,
-}
-
-/// The one link that a refusal offers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Onward {
-    /// Start a fresh sign-in.
-    SignIn,
-    /// Start a fresh sign-in, as somebody else.
-    SignInAsAnother,
-    /// The same address again.
-    TryAgain,
-    /// The app's start page.
-    Home,
-    /// No link would help.
-    Nothing,
-}
-
-/// Everything fixed about one kind of refusal.
-#[derive(Clone, Copy)]
-struct Entry {
-    code: &'static str,
-    status: StatusCode,
-    onward: Onward,
-    title: &'static str,
-    happened: &'static str,
-    you: &'static str,
-    administrator: &'static str,
+impl From<BodyFault> for Refusal {
+    fn from(fault: BodyFault) -> Self {
+        match fault {
+            BodyFault::Malformed(malformed) => Self::BodyMalformed { cause: malformed.to_string() },
+            BodyFault::Broken(_) => Self::BodyStalled,
+        }
+    }
 }
 
 impl Refusal {
@@ -276,7 +255,8 @@ impl Refusal {
             | Self::RedirectLoop
             | Self::Draining
             | Self::NoRandomness => self.entry().happened.to_owned(),
-            Self::WrongOrganization { cause }
+            Self::BodyMalformed { cause }
+            | Self::WrongOrganization { cause }
             | Self::UserTypeNotAllowed { cause }
             | Self::InactiveUser { cause }
             | Self::NotAllowed { cause }
@@ -317,6 +297,7 @@ impl Refusal {
             Self::HeadersTooLarge => browser::HEADERS_TOO_LARGE,
             Self::BodyTooLarge => browser::BODY_TOO_LARGE,
             Self::BodyStalled => browser::BODY_STALLED,
+            Self::BodyMalformed { .. } => browser::BODY_MALFORMED,
             Self::ExpectationFailed => browser::EXPECTATION_FAILED,
             Self::TunnelNotOffered => browser::TUNNEL_NOT_OFFERED,
             Self::AttemptMissing => browser::ATTEMPT_MISSING,

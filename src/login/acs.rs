@@ -13,7 +13,7 @@ use hyper::header::CONTENT_TYPE;
 use super::callback::already_signed_in;
 use super::{Declined, Entrance, Login, Visitor, faults};
 use crate::http::path::LocalPath;
-use crate::http::{Body, Response};
+use crate::http::{Body, BodyFault, Response};
 use crate::identity::saml;
 use crate::refusal::{Refusal, SamlDoubt};
 use crate::session::attempt::{AttemptId, Opened};
@@ -119,7 +119,7 @@ async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut kept = Vec::new();
     let mut size = 0_usize;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::BodyStalled)?;
+        let frame = frame.map_err(|error| Refusal::from(BodyFault::of(&*error)))?;
         let Some(data) = frame.data_ref() else { continue };
         size = size.saturating_add(data.len());
         if size <= limit {

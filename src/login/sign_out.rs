@@ -4,12 +4,12 @@
 //! come from a page of this very origin: by `Origin`, which browsers send with every POST, or, where one does
 //! not, by `Sec-Fetch-Site`. Neither means no (ASVS 3.5.1). Called by `login`.
 
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, ORIGIN};
 
 use super::{Declined, Login, Visitor, form, loop_breaker, set_cookies};
-use crate::http::{Body, Response, json, see_other};
+use crate::http::{Body, BodyFault, Response, json, see_other};
 use crate::pages::{Form, SignOut};
 use crate::refusal::Refusal;
 use crate::session::cookie::{self, Keep};
@@ -33,7 +33,11 @@ impl Login {
         }
         // Nothing in the body matters, but a connection can only be used again when it was read.
         let body = Limited::new(body, self.body_limit);
-        body.collect().await.map_err(|_| Declined::from(Refusal::BodyTooLarge))?;
+        if let Err(error) = body.collect().await {
+            let refusal =
+                if error.is::<LengthLimitError>() { Refusal::BodyTooLarge } else { BodyFault::of(&*error).into() };
+            return Err(refusal.into());
+        }
         for key in cookie::read_session(visitor.headers, self.cookies) {
             self.sessions.end(&key);
         }

@@ -143,6 +143,17 @@ pub(super) const BODY_STALLED: Entry = Entry {
                     must bring in a second. A proxy in front that holds data back can cause this too.",
 };
 
+pub(super) const BODY_MALFORMED: Entry = Entry {
+    code: "body_malformed",
+    status: StatusCode::BAD_REQUEST,
+    onward: Onward::TryAgain,
+    title: "The upload could not be read",
+    happened: "The data of this request does not say in a way that can be read where it ends.",
+    you: "Try again. If it happens again, try another browser or program.",
+    administrator: "The client, or a proxy in front, sends chunks (Transfer-Encoding) that are none. The cause is in \
+                    the gateway's log. Nothing more is read from such a connection.",
+};
+
 pub(super) const EXPECTATION_FAILED: Entry = Entry {
     code: "expectation_failed",
     status: StatusCode::EXPECTATION_FAILED,

@@ -22,6 +22,7 @@ impl Refusal {
             Self::HeadersTooLarge,
             Self::BodyTooLarge,
             Self::BodyStalled,
+            Self::BodyMalformed { cause: cause() },
             Self::ExpectationFailed,
             Self::TunnelNotOffered,
             Self::AttemptMissing,

@@ -3,8 +3,8 @@
 //! hyper waits for ever for the next byte of a body (measured: a `Content-Length: 10` with two bytes was still
 //! open after 25 seconds), and whoever sends one byte every 29 seconds holds a connection, here and at the app, for
 //! as long as they like. Time counts only while somebody waits for the body, so an app that reads slowly is not held
-//! against the client, and a body that is at hand arms no timer. Called by `server::connection`; whoever reads bodies
-//! can recognise [`Stalled`].
+//! against the client, and a body that is at hand arms no timer. One that is malformed is told as such. Called by
+//! `server::connection`; whoever reads bodies can recognise [`Stalled`] and what [`BodyFault`] is made of.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use hyper::header::CONTENT_TYPE;
 use super::event::{Event, Events};
 use super::streams::{Activity, Lent};
 use super::wire::Patience;
-use crate::http::{Body, BodyError, Remote};
+use crate::http::{Body, BodyError, BodyFault, Remote};
 
 /// The client stopped sending in the middle of a request body, or nearly so. Answer 408.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -126,6 +126,13 @@ impl Watched {
         self.ended = true;
         self.running = None;
     }
+
+    /// What is beneath an error, if that is the client's doing; whoever gets it need not look for it.
+    fn explain(&self, error: hyper::Error) -> BodyError {
+        let BodyFault::Malformed(malformed) = BodyFault::of(&error) else { return error.into() };
+        (self.events)(Event::Malformed { peer: self.peer, cause: malformed.to_string() });
+        malformed.into()
+    }
 }
 
 impl http_body::Body for Watched {
@@ -154,7 +161,7 @@ impl http_body::Body for Watched {
                 (this.events)(Event::BodyTooSlow { peer: this.peer });
                 return Poll::Ready(Some(Err(Stalled::Slow.into())));
             }
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            return Poll::Ready(frame.map(|frame| frame.map_err(|error| this.explain(error))));
         }
         this.pace.wait(Instant::now);
         ready!(this.patience.poll_end(cx));

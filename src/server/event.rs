@@ -96,7 +96,7 @@ pub enum Event {
     Malformed {
         /// Whose.
         peer: Remote,
-        /// What hyper says.
+        /// What is wrong with it.
         cause: String,
     },
     /// `body_idle_timeout` passed within a request body.

@@ -439,6 +439,10 @@ async fn an_upload_that_breaks_off_is_the_clients_fault() {
     let head = format!("POST / HTTP/1.1\r\nhost: {}\r\ncookie: {ticket}\r\n", world.authority());
     line.send(format!("{head}accept: application/json\r\ncontent-length: 10\r\n\r\nhello")).await;
     assert!(line.head().await.unwrap().starts_with("http/1.1 408 "));
+    let mut line = Line::to(world.authority()).await;
+    line.send(format!("{head}accept: application/json\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello, you\r\n")).await;
+    assert!(line.head().await.unwrap().starts_with("http/1.1 400 "));
+    assert!(String::from_utf8(line.rest().await).unwrap().contains("\"body_malformed\""));
 }
 
 #[tokio::test]

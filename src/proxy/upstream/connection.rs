@@ -16,7 +16,7 @@ use super::body::AppBody;
 use super::dial::Stream;
 use super::pool::Kept;
 use super::tls::alert_in;
-use crate::http::{Body, Request};
+use crate::http::{Body, BodyFault, Request};
 
 /// How long a connection that was given back may take to be ready.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -55,7 +55,7 @@ pub(super) enum Why {
     /// The client's handshake for a WebSocket is none.
     BadHandshake(&'static str),
     /// The client's own body broke off.
-    ClientBody(String),
+    ClientBody(BodyFault),
 }
 
 impl Connection {
@@ -121,9 +121,7 @@ impl Kept for Connection {
 
 fn why(error: &hyper::Error) -> Why {
     if error.is_user() {
-        return Why::ClientBody(
-            std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string),
-        );
+        return Why::ClientBody(BodyFault::of(std::error::Error::source(error).unwrap_or(error)));
     }
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
     if let Some(alert) = source.and_then(alert_in) {

@@ -3,7 +3,7 @@
 //! Each kind says whose fault it is and becomes a refusal of its own; what the app said is a cause and never
 //! reaches a page. Made by `proxy::upstream`, read by `gateway`.
 
-use crate::http::Request;
+use crate::http::{BodyFault, Request};
 use crate::route::Address;
 
 /// Why an app gave no answer.
@@ -93,7 +93,7 @@ pub enum UpstreamFault {
     #[error("the client's body broke off: {cause}")]
     ClientBody {
         /// Why.
-        cause: String,
+        cause: BodyFault,
     },
 }
 

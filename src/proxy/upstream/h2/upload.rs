@@ -14,12 +14,12 @@ use h2::{Reason, SendStream};
 use http_body::{Body as _, Frame};
 use tokio::task::JoinHandle;
 
-use crate::http::{Body, BodyError};
+use crate::http::{Body, BodyError, BodyFault};
 
 /// A body that is being sent; dropped, it is sent no further and its stream is reset.
 pub(super) struct Upload {
     task: JoinHandle<()>,
-    broken: Arc<OnceLock<String>>,
+    broken: Arc<OnceLock<BodyFault>>,
 }
 
 impl Upload {
@@ -31,7 +31,7 @@ impl Upload {
     }
 
     /// Why the body itself broke off, if it did.
-    pub(super) fn cause(&self) -> Option<String> {
+    pub(super) fn cause(&self) -> Option<BodyFault> {
         self.broken.get().cloned()
     }
 }
@@ -51,7 +51,7 @@ enum Next {
     Unwanted,
 }
 
-async fn send(mut body: Body, mut stream: SendStream<Bytes>, broken: Arc<OnceLock<String>>) {
+async fn send(mut body: Body, mut stream: SendStream<Bytes>, broken: Arc<OnceLock<BodyFault>>) {
     loop {
         let frame = match next(&mut body, &mut stream).await {
             Next::Frame(frame) => frame,
@@ -61,7 +61,7 @@ async fn send(mut body: Body, mut stream: SendStream<Bytes>, broken: Arc<OnceLoc
                 return;
             }
             Next::Broken(error) => {
-                _ = broken.set(error.to_string());
+                _ = broken.set(BodyFault::of(&*error));
                 stream.send_reset(Reason::CANCEL);
                 return;
             }
