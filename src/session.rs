@@ -101,6 +101,9 @@ pub struct IdentityHeaders {
 /// bytes; six headers of people with names of usual length take some 300.
 const HERE: usize = 320;
 
+/// What processors fetch at a time.
+const LINE: usize = 64;
+
 /// Text, in place where it fits: with many sessions each further place of memory is waited for.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "it is this large so that nearly all texts fit")]
@@ -166,6 +169,7 @@ impl IdentityHeaders {
 /// elsewhere.
 #[derive(Debug)]
 pub struct Session {
+    id: SessionKey,
     /// When it ends at the latest.
     pub ends: Timestamp,
     last_used: AtomicU64,
@@ -224,6 +228,13 @@ impl Session {
     /// What the provider calls it, for single logout.
     pub fn handle(&self) -> Option<&Handle> {
         self.rest.handle.as_ref()
+    }
+
+    /// Has the processor fetch all of it that a request will read. Without, each further line of memory would be waited
+    /// for when the request comes to it, and among many sessions none of them is in a cache.
+    fn fetch(&self) {
+        let lines = self.headers.lines().iter().step_by(LINE).fold(0, |all, byte| all | byte);
+        std::hint::black_box((lines, self.key.0[0], self.ends, self.has_ended()));
     }
 
     /// Whether it may still be used, by the wall clock (which sleeps and jumps, unlike the store's own).
