@@ -189,7 +189,7 @@ fn is_weighed(violation: Violation, fields: &HeaderMap) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2000)))]
 
     #[test]
     fn what_is_accepted_here_hyper_reads_in_the_same_way(

@@ -110,7 +110,7 @@ fn changed(message: String, changes: &[Change]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(1000)))]
 
     #[test]
     fn what_is_accepted_here_hyper_reads_in_the_same_way(
