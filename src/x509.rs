@@ -6,6 +6,7 @@
 //! Called by `server::tls`, also for `cli check`, by `identity::xmldsig`, and by `proxy::introduce` for clients'.
 
 mod name;
+pub mod revocation;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use time::PrimitiveDateTime;

@@ -15,6 +15,7 @@ use crate::server::tls::{Clients, Demand, Files, MinVersion, Settings};
 
 const CERTIFICATE: &str = "write the PEM file with the certificate and its chain";
 const PRIVATE_KEY: &str = "write the PEM file with the certificate's private key";
+const REVOCATIONS: &str = "write the file with the authorities' revocation lists, in PEM or DER, that are still good";
 const AUTHORITY: &str = "write the PEM file with the certificates that sign clients' certificates";
 
 /// Browsers forget what they were told for less before it is of use.
@@ -77,7 +78,8 @@ fn clients(table: &Table<'_>) -> Option<Clients> {
     let authorities = table.one_or_more("client_ca", |text| openable(table, text, AUTHORITY));
     let demands = [("required", Demand::Required), ("optional", Demand::Optional)];
     let demand = table.get("client_certificate", Some("required"), Written::Text, |text| choice(text, &demands));
-    let clients = Clients { authorities: authorities?, demand: demand? };
+    let revocations = table.one_or_more("client_crl", |text| openable(table, text, REVOCATIONS));
+    let clients = Clients { authorities: authorities?, demand: demand?, revocations: revocations? };
     if !clients.are_asked() && table.has("client_ca") {
         table.complain("client_ca", "names no file: no certificate would be asked for", AUTHORITY);
         return None;
@@ -87,8 +89,21 @@ fn clients(table: &Table<'_>) -> Option<Clients> {
         table.complain("client_certificate", what, format!("{AUTHORITY} in tls.client_ca"));
         return None;
     }
-    match clients.check() {
-        Ok(()) => Some(clients),
+    if clients.revocations.is_empty() && table.has("client_crl") {
+        table.complain("client_crl", "names no file: every certificate would be good", REVOCATIONS);
+        return None;
+    }
+    if !clients.are_asked() && table.has("client_crl") {
+        let what = "says which certificates are no longer good, and nobody is asked for one: client_ca is missing";
+        table.complain("client_crl", what, format!("{AUTHORITY} in tls.client_ca"));
+        return None;
+    }
+    match clients.read() {
+        Ok(_) => Some(clients),
+        Err(problem) if clients.revocations.iter().any(|file| file == problem.file()) => {
+            table.complain("client_crl", problem.to_string(), REVOCATIONS);
+            None
+        }
         Err(problem) => {
             table.complain("client_ca", problem.to_string(), AUTHORITY);
             None
@@ -113,6 +128,9 @@ pub(super) fn openable(table: &Table<'_>, text: &str, instead: &str) -> Result<P
 
 /// What an operator should know about it.
 pub(super) fn notes(settings: &Settings, origins: &[Origin], notes: &mut Vec<String>) {
+    for authority in settings.clients.read().map(|findings| findings.lacking).unwrap_or_default() {
+        notes.push(format!("tls.client_crl has no list of {authority}: whoever it has signed itself is refused"));
+    }
     for origin in origins.iter().filter(|origin| settings.hsts.is_some() && origin.is_loopback()) {
         let host = origin.host();
         notes.push(format!("tls.hsts for {host}: browsers will refuse plain http at every port of this machine"));

@@ -77,6 +77,10 @@ pub(super) fn open(config: &Config, metrics: &Metrics) -> Result<Option<(Arc<Tls
         let ends = shown.pairs().into_iter().map(|pair| end(pair).unwrap_or_default());
         files.iter().cloned().zip(ends).collect()
     });
+    let used = Arc::clone(&tls);
+    metrics.watch_revocation_lists(move || {
+        used.list_ends().iter().map(|(file, end)| (file.display().to_string(), end.0)).collect()
+    });
     Ok(Some((tls, reloader)))
 }
 
@@ -150,9 +154,13 @@ fn tell(change: &Change, metrics: &Metrics) {
             let until = validity.map(|validity| date(validity.not_after)).unwrap_or_default();
             tracing::info!(%file, names = names.join(" "), until, "a new certificate is shown from now on");
         }
-        Outcome::Trusted(count) => {
+        Outcome::Trusted(authorities, lists) => {
             metrics.certificate_reload("replaced");
-            tracing::info!(%file, count, "client certificates are held against new authorities from now on");
+            tracing::info!(%file, authorities, lists, "client certificates are held against new files from now on");
+        }
+        Outcome::ListEnded(end) => {
+            let ended = date(*end);
+            tracing::error!(%file, ended, "a revocation list has ended: clients of its authority are refused");
         }
         Outcome::Same => tracing::info!(%file, "nothing has changed"),
         Outcome::Kept(problem) => {

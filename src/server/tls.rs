@@ -11,7 +11,9 @@ mod client;
 mod pair;
 mod problem;
 mod reload;
+mod revocation;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +22,13 @@ use rustls::crypto::aws_lc_rs;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
+use crate::clock::Timestamp;
 use crate::http::Shown;
 use choice::Choice;
 use client::Authorities;
 
 pub use crate::x509::Validity;
-pub use client::{ClientFault, Clients, Demand};
+pub use client::{ClientFault, Clients, Demand, Findings};
 pub use pair::{Files, Pair};
 pub use problem::Problem;
 pub use reload::{Change, Look, Occasion, Outcome, Reloader, Watched};
@@ -101,6 +104,8 @@ pub struct Tls {
 pub(super) struct Current {
     pub(super) config: Arc<ServerConfig>,
     choice: Arc<Choice>,
+    /// When the first revocation list of each file ends.
+    list_ends: Arc<[(PathBuf, Timestamp)]>,
 }
 
 impl Current {
@@ -136,6 +141,11 @@ impl Tls {
     /// Whether there is anything to show.
     pub fn shows_any(&self) -> bool {
         self.pairs().iter().any(Option::is_some)
+    }
+
+    /// When the first revocation list of each file ends, of those that are used now.
+    pub fn list_ends(&self) -> Arc<[(PathBuf, Timestamp)]> {
+        Arc::clone(&self.current.load().list_ends)
     }
 
     /// What is shown to those who want proofs, where certificates are ordered.

@@ -153,6 +153,11 @@ impl Metrics {
         *lock(&self.house.certificates) = Some(Box::new(ends));
     }
 
+    /// The same for revocation lists.
+    pub fn watch_revocation_lists(&self, ends: impl Fn() -> Vec<(String, u64)> + Send + Sync + 'static) {
+        *lock(&self.house.revocation_lists) = Some(Box::new(ends));
+    }
+
     /// How to learn the number of sessions when somebody asks.
     pub fn watch_sessions(&self, count: impl Fn() -> u64 + Send + Sync + 'static) {
         *lock(&self.house.sessions) = Some(Box::new(count));
@@ -220,6 +225,7 @@ struct House {
     sessions: Mutex<Option<Callback>>,
     dropped_lines: Mutex<Option<Callback>>,
     certificates: Mutex<Option<ByName>>,
+    revocation_lists: Mutex<Option<ByName>>,
 }
 
 impl fmt::Debug for House {
@@ -252,15 +258,29 @@ impl Collector for House {
         }
         if let Some(certificates) = lock(&self.certificates).as_ref() {
             let help = "When each certificate that is shown ends, in seconds since 1970";
-            let name = "certificate_expiry_timestamp_seconds";
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for (file, end) in certificates() {
-                let gauge = ConstGauge::new(i64::try_from(end).unwrap_or(i64::MAX));
-                gauge.encode(family.encode_family(&[("certificate", file.as_str())])?)?;
-            }
+            encode_ends("certificate_expiry_timestamp_seconds", help, "certificate", certificates(), &mut encoder)?;
+        }
+        if let Some(ends) = lock(&self.revocation_lists).as_ref().map(|lists| lists()).filter(|ends| !ends.is_empty()) {
+            let help = "When the first revocation list of each file ends, in seconds since 1970";
+            encode_ends("revocation_list_expiry_timestamp_seconds", help, "file", ends, &mut encoder)?;
         }
         Ok(())
     }
+}
+
+fn encode_ends(
+    name: &str,
+    help: &str,
+    label: &str,
+    ends: Vec<(String, u64)>,
+    encoder: &mut DescriptorEncoder<'_>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (file, end) in ends {
+        let gauge = ConstGauge::new(i64::try_from(end).unwrap_or(i64::MAX));
+        gauge.encode(family.encode_family(&[(label, file.as_str())])?)?;
+    }
+    Ok(())
 }
 
 fn encode_requests(routes: &BTreeMap<String, Vec<Arc<Cells>>>, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -57,6 +57,25 @@ impl Authority {
         Issued { certificate, private_key, chain: vec![made.der().clone()], key: der }
     }
 
+    /// The list of those, by their numbers, that are no longer good, in PEM.
+    pub fn list(&self, revoked: &[&[u8]]) -> String {
+        let entry = |number: &&[u8]| rcgen::RevokedCertParams {
+            serial_number: rcgen::SerialNumber::from_slice(number),
+            revocation_time: rcgen::date_time_ymd(2021, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let wishes = rcgen::CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2021, 1, 1),
+            next_update: rcgen::date_time_ymd(2090, 1, 1),
+            crl_number: rcgen::SerialNumber::from_slice(&[1]),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        wishes.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+
     /// Whom to trust for what it has signed.
     pub fn roots(&self) -> Arc<rustls::RootCertStore> {
         let mut roots = rustls::RootCertStore::empty();

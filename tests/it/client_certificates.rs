@@ -1,4 +1,4 @@
-//! What apps are told about the certificates of clients, and that nobody else can tell it.
+//! What apps are told about the certificates of clients, that nobody else can tell it, and which are no longer good.
 
 use std::sync::Arc;
 
@@ -50,9 +50,13 @@ fn asking(authority: &Authority, lines: &str) -> Builder {
 }
 
 fn device(authority: &Authority, name: &'static str) -> Issued {
+    numbered(authority, name, &[0xca, 0xfe])
+}
+
+fn numbered(authority: &Authority, name: &'static str, number: &[u8]) -> Issued {
     authority.issue(&["device.example"], |wishes: &mut CertificateParams| {
         wishes.distinguished_name.push(DnType::CommonName, name);
-        wishes.serial_number = Some(rcgen::SerialNumber::from_slice(&[0xca, 0xfe]));
+        wishes.serial_number = Some(rcgen::SerialNumber::from_slice(number));
         wishes.subject_alt_names.push(SanType::URI("spiffe://example/a,b".try_into().unwrap()));
         wishes.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
     })
@@ -209,4 +213,37 @@ async fn who_may_come_without_a_certificate_is_told_nothing_about() {
     let event = "portcullis_server_events_total{event=\"client_certificate_unknown_issuer\"}";
     until(event, || async { world.metric(event).await == 1 }).await;
     assert_eq!(world.app.hits(), hits);
+}
+
+#[tokio::test]
+async fn a_lost_device_is_refused_from_its_next_connection_on() {
+    let ours = Authority::new();
+    let (lost, kept) = (numbered(&ours, "lost", &[0xa0, 1]), numbered(&ours, "kept", &[0xa0, 2]));
+    let lists = ours.file().with_file_name("lists.crl");
+    std::fs::write(&lists, ours.list(&[])).unwrap();
+    let world = asking(&ours, &format!("client_crl = {lists:?}\n")).start().await;
+    let gauge = format!("portcullis_revocation_list_expiry_timestamp_seconds{{file={lists:?}}}");
+    assert_eq!(world.metric(&gauge).await, 3_786_912_000);
+    let comes = async |device: &Issued| {
+        let Ok(stream) = meet(&world, Some(device), "http/1.1").await else { return false };
+        let mut line = Line::over(Box::new(stream));
+        line.send(format!("GET /public/ HTTP/1.1\r\nhost: {}\r\n\r\n", world.authority())).await;
+        line.head().await.is_some()
+    };
+    assert!(comes(&lost).await && comes(&kept).await);
+    // Over what is open already requests go on: nobody shakes hands again.
+    let mut open = Line::over(Box::new(meet(&world, Some(&lost), "http/1.1").await.unwrap()));
+    let beside = lists.with_extension("new");
+    std::fs::write(&beside, ours.list(&[&[0xa0, 1]])).unwrap();
+    std::fs::rename(&beside, &lists).unwrap();
+    until("the new list", async || !comes(&lost).await).await;
+    assert!(comes(&kept).await);
+    ask(&world, &mut open, "/public/", "").await;
+    let event = "portcullis_server_events_total{event=\"client_certificate_revoked\"}";
+    assert!(world.metric(event).await >= 1);
+    // Nobody is let in for want of a list.
+    std::fs::remove_file(&lists).unwrap();
+    let refused = "portcullis_certificate_reloads_total{outcome=\"refused\"}";
+    until(refused, async || world.metric(refused).await == 1).await;
+    assert!(!comes(&lost).await && comes(&kept).await);
 }

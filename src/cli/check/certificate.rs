@@ -3,13 +3,14 @@
 //! They stand in the files that the configuration names, so every check judges them, not only a live one. Called by
 //! `cli::check`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::live::{Finding, date, failed, good, warning};
 use crate::clock::Timestamp;
 use crate::http::origin::Origin;
 use crate::server::tls::acme::{Folder, due};
-use crate::server::tls::{Files, Pair, Settings, Source, Validity};
+use crate::server::tls::{Clients, Files, Pair, Settings, Source, Validity};
 
 /// Certificates are renewed before their last weeks.
 const SOON: Duration = Duration::from_secs(30 * 86_400);
@@ -37,7 +38,25 @@ pub(super) fn judge(tls: &Settings, origins: &[Origin], now: Timestamp) -> Vec<F
             findings.push(failed(format!("certificates: none was made for {host}: browsers will warn of it")));
         }
     }
+    findings.extend(revocations(&tls.clients, now));
     findings
+}
+
+/// Until when the lists of client certificates that are no longer good are believed.
+fn revocations(clients: &Clients, now: Timestamp) -> Vec<Finding> {
+    let ends = match clients.read() {
+        Ok(found) => found.ends,
+        Err(problem) => return vec![failed(format!("client certificates: {problem}"))],
+    };
+    let judge = |(file, end): (PathBuf, Timestamp)| {
+        let (file, until) = (file.display(), date(end));
+        if end <= now {
+            failed(format!("revocation list {file}: ended on {until}: clients of its authority are refused"))
+        } else {
+            good(format!("revocation list {file}: holds until {until}"))
+        }
+    };
+    ends.into_iter().map(judge).collect()
 }
 
 /// What a start would make of a host whose certificate is ordered.
@@ -83,7 +102,7 @@ fn dates(files: &Files, pair: &Pair, now: Timestamp) -> Vec<Finding> {
 mod tests {
     use super::super::live::Outcome;
     use super::*;
-    use crate::server::tls::{Clients, MinVersion, acme};
+    use crate::server::tls::{MinVersion, acme};
 
     /// 2026-01-01.
     const NOW: Timestamp = Timestamp(1_767_225_600);
@@ -107,6 +126,37 @@ mod tests {
         let tls = Settings { pairs, ordered: None, clients: Clients::default(), min_version, hsts: None };
         let origins = ["https://wiki.example.com:8443", "https://192.0.2.7"].map(|text| Origin::parse(text).unwrap());
         judge(&tls, &origins, NOW)
+    }
+
+    #[test]
+    fn until_when_revocation_lists_hold_is_judged() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let (authority, file) = (folder.path().join("ca.crt"), folder.path().join("lists.crl"));
+        std::fs::write(&authority, parameters.self_signed(&key).unwrap().pem()).unwrap();
+        let issuer = rcgen::Issuer::new(parameters, key);
+        let clients = Clients { authorities: vec![authority], revocations: vec![file.clone()], ..Clients::default() };
+        for (until, outcome, word) in
+            [(2027, Outcome::Good, "holds until 2027-01-01"), (2026, Outcome::Failed, "refused")]
+        {
+            let list = rcgen::CertificateRevocationListParams {
+                this_update: rcgen::date_time_ymd(2025, 1, 1),
+                next_update: rcgen::date_time_ymd(until, 1, 1),
+                crl_number: rcgen::SerialNumber::from_slice(&[1]),
+                issuing_distribution_point: None,
+                revoked_certs: Vec::new(),
+                key_identifier_method: rcgen::KeyIdMethod::Sha256,
+            };
+            std::fs::write(&file, list.signed_by(&issuer).unwrap().der()).unwrap();
+            let findings = revocations(&clients, NOW);
+            let words = findings[0].to_string();
+            assert!(findings.len() == 1 && findings[0].outcome == outcome && words.contains(word), "{words}");
+        }
+        std::fs::write(&file, "nonsense").unwrap();
+        assert_eq!(revocations(&clients, NOW)[0].outcome, Outcome::Failed);
+        assert!(revocations(&Clients::default(), NOW).is_empty());
     }
 
     #[test]

@@ -507,6 +507,29 @@ fn what_clients_have_to_show_and_what_browsers_are_told_is_checked() {
     wrong(&format!("{asked}client_certificate = \"off\""), "tls.client_certificate");
     let nobody = wrong("client_certificate = \"optional\"", "tls.client_certificate");
     assert!(nobody.wrong.contains("client_ca is missing"), "{nobody}");
+    let made = rcgen::CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2021, 1, 1),
+        next_update: rcgen::date_time_ymd(2090, 1, 1),
+        crl_number: rcgen::SerialNumber::from_slice(&[1]),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    let mut signer = rcgen::CertificateParams::default();
+    signer.distinguished_name.push(rcgen::DnType::CommonName, "somebody else");
+    let signer = rcgen::Issuer::new(signer, rcgen::KeyPair::generate().unwrap());
+    let list = folder.path().join("list");
+    std::fs::write(&list, made.signed_by(&signer).unwrap().pem().unwrap()).unwrap();
+    let looked_up = settings(&format!("{asked}client_crl = [{list:?}]"));
+    assert_eq!(looked_up.clients.revocations, std::slice::from_ref(&list));
+    let notes = good(&tls(folder.path(), &format!("{asked}client_crl = {list:?}"), "")).notes;
+    assert!(notes.iter().any(|note| note.contains("no list of CN=rcgen self signed cert")), "{notes:?}");
+    for bad in [&key, &certificate, &empty] {
+        wrong(&format!("{asked}client_crl = {bad:?}"), "tls.client_crl");
+    }
+    wrong(&format!("{asked}client_crl = []"), "tls.client_crl");
+    wrong(&format!("{asked}client_crl = \"/nowhere\""), "tls.client_crl");
+    assert!(wrong(&format!("client_crl = {list:?}"), "tls.client_crl").wrong.contains("client_ca is missing"));
     let told = "[headers.custom]\nX-Device = \"client_certificate.subject\"\n";
     let device = good(&tls(folder.path(), &asked, told)).headers.custom;
     assert_eq!(device, [(HeaderName::from_static("x-device"), Source::Certificate(Part::Subject))]);

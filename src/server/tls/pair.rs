@@ -109,7 +109,7 @@ pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
     Ok(certificates)
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Problem> {
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, Problem> {
     std::fs::read(file).map_err(|cause| Problem::Unreadable { file: file.to_owned(), cause })
 }
 

@@ -49,6 +49,26 @@ pub enum Problem {
         /// The key file.
         private_key: PathBuf,
     },
+    /// No list in a file of revocation lists.
+    #[error("{} holds no revocation list (no -----BEGIN X509 CRL-----, nor one in DER)", file.display())]
+    NoList {
+        /// Which.
+        file: PathBuf,
+    },
+    /// A revocation list is none, or of a kind that is not understood.
+    #[error("a revocation list in {} cannot be used: {cause}", file.display())]
+    UnreadableList {
+        /// Which.
+        file: PathBuf,
+        /// In the words of webpki.
+        cause: String,
+    },
+    /// A revocation list whose time is over would take the place of lists that are still good.
+    #[error("a revocation list in {} has ended", file.display())]
+    EndedList {
+        /// Which.
+        file: PathBuf,
+    },
     /// A certificate was ordered for somebody else than it is needed for.
     #[error("the certificate in {} was not made for {host}", file.display())]
     Stranger {
@@ -88,6 +108,9 @@ impl Problem {
             | Self::NoCertificate { file }
             | Self::UnreadableCertificate { file }
             | Self::NoKey { file }
+            | Self::NoList { file }
+            | Self::UnreadableList { file, .. }
+            | Self::EndedList { file }
             | Self::Stranger { file, .. }
             | Self::Ended { file }
             | Self::NotYet { file }

@@ -48,8 +48,10 @@ pub enum Outcome {
         /// From when until when.
         validity: Option<Validity>,
     },
-    /// New clients are held against so many authorities.
-    Trusted(usize),
+    /// New clients are held against so many authorities, and so many revocation lists.
+    Trusted(usize, usize),
+    /// A revocation list ended then: its authority's clients are refused until there is a new one.
+    ListEnded(Timestamp),
     /// Nothing is different; told when somebody asked.
     Same,
     /// What was there before stays in use.
@@ -72,13 +74,15 @@ pub struct Reloader {
     resumption: Resumption,
     places: Vec<Kept>,
     authorities: Option<(Authorities, Watched)>,
+    /// Files with a revocation list of which it was told that it has ended.
+    ended: Vec<PathBuf>,
 }
 
 impl Reloader {
     pub(super) fn open(settings: Settings, hosts: Vec<String>) -> Result<(Arc<Tls>, Self), Problem> {
         let places: Vec<_> = settings.sources().into_iter().map(Kept::open).collect::<Result<_, Problem>>()?;
         let authorities = if settings.clients.are_asked() {
-            let watched = Watched::new(&settings.clients.authorities);
+            let watched = Watched::new(&settings.clients.files());
             Some((Authorities::load(&settings.clients)?, watched))
         } else {
             None
@@ -88,7 +92,7 @@ impl Reloader {
         let current = current(&settings, &hosts, &places, authorities.as_ref(), &resumption).map_err(refused)?;
         let challenges = settings.ordered.is_some().then(Challenges::new).transpose().map_err(refused)?.map(Arc::new);
         let tls = Arc::new(Tls { current: ArcSwap::from_pointee(current), challenges });
-        Ok((Arc::clone(&tls), Self { tls, settings, hosts, resumption, places, authorities }))
+        Ok((Arc::clone(&tls), Self { tls, settings, hosts, resumption, places, authorities, ended: Vec::new() }))
     }
 
     /// What is shown now.
@@ -106,9 +110,12 @@ impl Reloader {
         }
         if let Some((authorities, watched)) = &mut self.authorities {
             let clients = &self.settings.clients;
-            let files = &clients.authorities;
+            let files = &clients.files();
             let read = || {
                 let new = Authorities::load(clients)?;
+                if let (Some(file), None) = (new.lists.ended(now), authorities.lists.ended(now)) {
+                    return Err(Problem::EndedList { file: file.to_owned() });
+                }
                 Ok(if new.is_same(authorities) { None } else { Some(new) })
             };
             let outcome = match watched.look(occasion, files, read) {
@@ -117,13 +124,17 @@ impl Reloader {
                 Look::Bad(problem) => Some(Outcome::Kept(problem)),
                 Look::New(new) => {
                     *authorities = new;
-                    Some(Outcome::Trusted(authorities.count()))
+                    Some(Outcome::Trusted(authorities.count(), authorities.lists.count()))
                 }
             };
-            let file = files.first().cloned().unwrap_or_default();
+            let file = clients.authorities.first().cloned().unwrap_or_default();
             changes.extend(outcome.map(|outcome| Change { file, outcome }));
+            let ends = authorities.lists.ends().iter().filter(|(_, end)| *end <= now);
+            let news = ends.clone().filter(|(file, _)| occasion == Occasion::Asked || !self.ended.contains(file));
+            changes.extend(news.map(|(file, end)| Change { file: file.clone(), outcome: Outcome::ListEnded(*end) }));
+            self.ended = ends.map(|(file, _)| file.clone()).collect();
         }
-        if changes.iter().any(|change| matches!(change.outcome, Outcome::Shown { .. } | Outcome::Trusted(_))) {
+        if changes.iter().any(|change| matches!(change.outcome, Outcome::Shown { .. } | Outcome::Trusted(..))) {
             self.take_up(&mut changes);
         }
         changes
@@ -193,7 +204,8 @@ fn current(
 ) -> Result<Current, Error> {
     let choice = Arc::new(Choice::new(places.iter().map(Kept::place).collect(), hosts));
     let config = assemble(settings, &choice, authorities.map(|(authorities, _)| authorities), resumption)?;
-    Ok(Current { config: Arc::new(config), choice })
+    let list_ends = authorities.map(|(authorities, _)| Arc::clone(authorities.lists.ends())).unwrap_or_default();
+    Ok(Current { config: Arc::new(config), choice, list_ends })
 }
 
 fn refused(settings: &Settings, cause: Error) -> Problem {

@@ -14,7 +14,8 @@ use rustls::{
 };
 
 use super::*;
-use crate::clock::Timestamp;
+
+mod revocation;
 
 /// 2026-11-22.
 const NOW: Timestamp = Timestamp(1_795_305_600);
@@ -284,6 +285,17 @@ impl Authority {
         Self(Issuer::new(wishes, key), pem)
     }
 
+    /// Another whom this one has made one, and the certificate that says so.
+    fn below(&self, name: &str) -> (Self, Identity) {
+        let mut wishes = CertificateParams::new(Vec::new()).unwrap();
+        wishes.distinguished_name.push(DnType::CommonName, name);
+        wishes.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = wishes.signed_by(&key, &self.0).unwrap();
+        let identity = (vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap());
+        (Self(Issuer::new(wishes, key), certificate.pem()), identity)
+    }
+
     fn sign(&self, years: (i32, i32), purpose: ExtendedKeyUsagePurpose) -> Identity {
         let mut wishes = CertificateParams::new(["device".to_owned()]).unwrap();
         wishes.not_before = rcgen::date_time_ymd(years.0, 1, 1);
@@ -334,7 +346,7 @@ fn where_certificates_are_demanded_nobody_resumes_past_them() {
         }
         fs::write(folder.path().join("ca.crt"), &second.1).unwrap();
         let changes = reloader.look(Occasion::Time, NOW);
-        assert!(matches!(changes[..], [Change { outcome: Outcome::Trusted(1), .. }]), "{changes:?}");
+        assert!(matches!(changes[..], [Change { outcome: Outcome::Trusted(1, 0), .. }]), "{changes:?}");
         assert!(client.meet(&tls, "localhost").is_err());
         fs::write(folder.path().join("ca.crt"), &first.1).unwrap();
         assert_eq!(reloader.look(Occasion::Time, NOW).len(), 1);
