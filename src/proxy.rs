@@ -39,7 +39,7 @@ use outgoing::{Added, Outgoing, Shape};
 use stream::{Progress, RequestBody, ResponseBody};
 use survey::{Field, Survey};
 use upgrade::{Bounds, Opening, Tunnels};
-use upstream::{AppBody, UpstreamFault};
+use upstream::{AppBody, Lines, UpstreamFault};
 
 /// How requests are forwarded.
 #[derive(Clone, Debug)]
@@ -58,6 +58,8 @@ pub struct Proxy {
     tunnels: Tunnels,
     /// By `Route::index`.
     apps: Vec<Group>,
+    /// What the apps' connections are, whichever route uses them.
+    lines: Lines,
 }
 
 /// What is known of a request beside its own words.
@@ -95,18 +97,20 @@ impl Proxy {
         tunnels: Tunnels,
         cores: usize,
     ) -> Self {
+        let mut lines = Lines::default();
         Self {
             trusted: settings.trusted_proxies.clone(),
             managed: Arc::new(injector.managed().clone()),
             introducer: injector.introducer().clone(),
             tunnels,
-            apps: rosters.iter().map(|roster| Group::new(Arc::clone(roster), cores)).collect(),
+            apps: rosters.iter().map(|roster| Group::new(Arc::clone(roster), cores, &mut lines)).collect(),
+            lines,
         }
     }
 
     /// Closes app connections that nobody used for too long.
     pub fn sweep(&self) {
-        self.apps.iter().for_each(Group::sweep);
+        self.lines.sweep();
     }
 
     /// The name of an address that was asked, where the route has several.

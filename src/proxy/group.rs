@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use super::interim;
 use super::outgoing::Outgoing;
 use super::stream::Progress;
-use super::upstream::{self, AppBody, Connector, Lease, Unanswered, Upstream, UpstreamFault, copy_of};
+use super::upstream::{self, AppBody, Connector, Lease, Lines, Unanswered, Upstream, UpstreamFault, copy_of};
 use crate::http::Scheme;
 use crate::route::Address;
 use crate::telemetry::{AddressMetrics, Metrics, Picks};
@@ -197,11 +197,12 @@ pub struct Answered {
 }
 
 impl Group {
-    /// For one of `cores` cores.
-    pub fn new(roster: Arc<Roster>, cores: usize) -> Self {
+    /// For one of `cores` cores, which has these `lines`.
+    pub fn new(roster: Arc<Roster>, cores: usize, lines: &mut Lines) -> Self {
         let upstream = |member: &Member| {
             let Settings { upstream, connector, .. } = &roster.settings;
-            Arc::new(Upstream::new(member.address.clone(), upstream.clone(), connector.clone(), cores))
+            let line = lines.to(&member.address, connector.as_ref(), upstream);
+            Arc::new(Upstream::new(line, upstream.clone(), cores))
         };
         let upstreams: Box<[_]> = roster.members.iter().map(upstream).collect();
         let chosen = roster.members.iter().filter(|_| upstreams.len() > 1);
@@ -218,11 +219,6 @@ impl Group {
     /// What is shared with the other cores.
     pub fn roster(&self) -> &Roster {
         &self.roster
-    }
-
-    /// Closes connections that nobody used for too long.
-    pub fn sweep(&self) {
-        self.upstreams.iter().for_each(|upstream| upstream.sweep());
     }
 
     /// Sends a request that is `visitor`'s (their key) and waits for the head of the answer; `asked` becomes the place of the

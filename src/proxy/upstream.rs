@@ -10,6 +10,7 @@ mod dial;
 mod fault;
 mod h2;
 pub mod lean;
+mod line;
 mod plain;
 mod pool;
 mod shared;
@@ -30,12 +31,11 @@ use crate::http::{Body, Request};
 use crate::route::{Address, Transport};
 use connection::{Connection, Failed, Why};
 use dial::{DialFault, Offer, Stream, dial};
-use pool::Pool;
-use shared::Shared;
 
 pub use body::AppBody;
 pub use fault::{Unanswered, UpstreamFault};
 pub(super) use h2::Tunnel;
+pub use line::{Line, Lines};
 pub use tls::Connector;
 
 /// Deadlines and limits towards an app.
@@ -55,18 +55,14 @@ pub struct Settings {
     pub connections: usize,
 }
 
-/// One address of an app, from one core.
+/// One address of a route's app, from one core.
 pub struct Upstream {
-    address: Address,
+    /// Others may have it too.
+    line: Arc<Line>,
     settings: Settings,
-    connector: Option<Connector>,
     /// How many requests this core may have under way.
     bound: usize,
     busy: AtomicUsize,
-    pool: Pool<Connection>,
-    /// Those that plain requests go over.
-    lean: Pool<Box<lean::Connection<Stream>>>,
-    shared: Shared,
 }
 
 /// A place among the requests under way, with the connection in use unless the answer's body has it. Give it back
@@ -94,7 +90,7 @@ enum Held {
 impl Lease {
     /// Who answers.
     pub fn address(&self) -> &Address {
-        &self.place.0.address
+        &self.place.0.line.address
     }
 
     /// Back to the pool, for the next request; or closed, when the app answered before the request's body had
@@ -104,11 +100,11 @@ impl Lease {
         let Self { place, connection } = self;
         match connection {
             // It has no more to send, and whether the app has is asked before it is used again.
-            Some(Held::Lean(connection)) => place.0.lean.push(connection),
+            Some(Held::Lean(connection)) => place.0.line.lean.push(connection),
             Some(Held::Hyper(connection)) if request.is_some_and(|progress| !progress.has_ended()) => {
                 connection.leave(Box::new(place));
             }
-            Some(Held::Hyper(connection)) if !connection.has_ended() => place.0.pool.push(connection),
+            Some(Held::Hyper(connection)) if !connection.has_ended() => place.0.line.pool.push(connection),
             Some(Held::Hyper(_)) | None => {}
         }
     }
@@ -126,19 +122,10 @@ impl Lease {
 const STALE: Duration = Duration::from_millis(500);
 
 impl Upstream {
-    /// An address that one of `cores` cores talks to, with `connector` where that needs TLS.
-    pub fn new(address: Address, settings: Settings, connector: Option<Connector>, cores: usize) -> Self {
+    /// An address that one of `cores` cores talks to over `line`.
+    pub fn new(line: Arc<Line>, settings: Settings, cores: usize) -> Self {
         let bound = settings.connections.div_ceil(cores.max(1));
-        Self {
-            address,
-            settings,
-            connector,
-            bound,
-            busy: AtomicUsize::new(0),
-            pool: Pool::default(),
-            lean: Pool::default(),
-            shared: Shared::default(),
-        }
+        Self { line, settings, bound, busy: AtomicUsize::new(0) }
     }
 
     /// How many requests this core has under way there, tunnels and answers that still stream included.
@@ -161,7 +148,7 @@ impl Upstream {
     ) -> Result<(hyper::Response<AppBody>, Lease), Unanswered> {
         if self.busy.fetch_add(1, Ordering::Relaxed) >= self.bound {
             self.busy.fetch_sub(1, Ordering::Relaxed);
-            return Err(UpstreamFault::Busy { address: self.address.clone() }.before(request.take().whole()));
+            return Err(UpstreamFault::Busy { address: self.line.address.clone() }.before(request.take().whole()));
         }
         let mut lease = Lease { place: Place(Arc::clone(self)), connection: None };
         let answer = if request.is_plain() && self.speaks_http1() {
@@ -190,7 +177,7 @@ impl Upstream {
                     let extended = progress.map(|progress| progress.last() + self.settings.first_byte_timeout);
                     match extended {
                         Some(later) if later > deadline => deadline = later,
-                        _ => return Err(UpstreamFault::FirstByteTimeout { address: self.address.clone() }.into()),
+                        _ => return Err(UpstreamFault::FirstByteTimeout { address: self.line.address.clone() }.into()),
                     }
                 }
             }
@@ -212,10 +199,11 @@ impl Upstream {
 
     /// Whether it is known to be spoken to by HTTP/1.1.
     fn speaks_http1(&self) -> bool {
-        match self.address.transport {
+        match self.line.address.transport {
             Transport::Http => true,
             Transport::Https => {
-                !self.connector.as_ref().is_some_and(Connector::offers_http2) || self.shared.has_chosen_http1()
+                !self.line.connector.as_ref().is_some_and(Connector::offers_http2)
+                    || self.line.shared.has_chosen_http1()
             }
             Transport::H2c => false,
         }
@@ -229,7 +217,7 @@ impl Upstream {
         now: Instant,
         fresh: Option<Stream>,
     ) -> Result<hyper::Response<AppBody>, Unanswered> {
-        while let Some((mut connection, idle_for)) = self.pool.pop(now, self.settings.pool_idle_timeout).await {
+        while let Some((mut connection, idle_for)) = self.line.pool.pop(now, self.settings.pool_idle_timeout).await {
             let replay = if idle_for > STALE && is_safe(&request) { Some(spare(&request)) } else { None };
             match connection.send(request).await {
                 Ok(response) => {
@@ -268,31 +256,26 @@ impl Upstream {
     async fn dial_alone(&self) -> Result<Stream, UpstreamFault> {
         match timeout(self.settings.connect_timeout, self.dial(Offer::Http1)).await {
             Ok(dialled) => dialled.map(|(stream, _)| stream),
-            Err(_) => Err(UpstreamFault::ConnectTimeout { address: self.address.clone() }),
+            Err(_) => Err(UpstreamFault::ConnectTimeout { address: self.line.address.clone() }),
         }
     }
 
     async fn dial(&self, offer: Offer) -> Result<(Stream, Version), UpstreamFault> {
-        dial(&self.address, self.connector.as_ref(), offer).await.map_err(|fault| no_connection(&self.address, fault))
+        dial(&self.line.address, self.line.connector.as_ref(), offer)
+            .await
+            .map_err(|fault| no_connection(&self.line.address, fault))
     }
 
     fn fault(&self, why: Why) -> UpstreamFault {
         match why {
             Why::ClientBody(cause) => UpstreamFault::ClientBody { cause },
             Why::BadHandshake(why) => UpstreamFault::BadHandshake(why),
-            Why::Handshake(cause) => UpstreamFault::Handshake { address: self.address.clone(), cause },
-            Why::Ended(cause) => UpstreamFault::Ended { address: self.address.clone(), cause },
+            Why::Handshake(cause) => UpstreamFault::Handshake { address: self.line.address.clone(), cause },
+            Why::Ended(cause) => UpstreamFault::Ended { address: self.line.address.clone(), cause },
             Why::Refused(cause) | Why::Http1Required(cause) | Why::Misbehaved(cause) => {
-                UpstreamFault::Misbehaved { address: self.address.clone(), cause }
+                UpstreamFault::Misbehaved { address: self.line.address.clone(), cause }
             }
         }
-    }
-
-    /// Closes connections that have been idle for too long; the gateway calls it now and then.
-    pub fn sweep(&self) {
-        self.pool.sweep(self.settings.pool_idle_timeout);
-        self.lean.sweep(self.settings.pool_idle_timeout);
-        self.shared.sweep(self.settings.pool_idle_timeout);
     }
 }
 

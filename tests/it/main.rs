@@ -42,6 +42,8 @@ mod routes;
 mod sessions;
 mod several;
 mod shape;
+mod sharing;
+
 mod sign_in;
 mod sign_out;
 mod soak;

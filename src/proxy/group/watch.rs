@@ -20,7 +20,7 @@ use super::choice::mix;
 use super::{Health, Member, Roster, Settings, upstream};
 use crate::http::{Body, Request};
 use crate::route::Address;
-use upstream::{Connector, Upstream, reach};
+use upstream::{Connector, Line, Upstream, reach};
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("portcullis/", env!("CARGO_PKG_VERSION"), " (health)"));
@@ -102,7 +102,8 @@ impl<'a> Probe<'a> {
             return reach(self.address, self.connector, patience).await.map_err(|fault| fault.to_string());
         };
         // Made for one question and dropped with its connection: the next one connects again, as it should.
-        let upstream = Upstream::new(self.address.clone(), self.settings.clone(), self.connector.cloned(), 1);
+        let line = Line::new(self.address.clone(), self.connector.cloned(), &self.settings);
+        let upstream = Upstream::new(line, self.settings.clone(), 1);
         let answer = Arc::new(upstream).send(&mut question(health).into(), None).await;
         let (response, _lease) = answer.map_err(|unanswered| unanswered.fault.to_string())?;
         let status = response.status().as_u16();

@@ -37,7 +37,7 @@ impl Upstream {
     ) -> Result<hyper::Response<AppBody>, Unanswered> {
         let now = Instant::now();
         let until = tokio::time::Instant::from_std(now) + self.settings.first_byte_timeout;
-        while let Some((connection, idle_for)) = self.lean.pop(now, self.settings.pool_idle_timeout).await {
+        while let Some((connection, idle_for)) = self.line.lean.pop(now, self.settings.pool_idle_timeout).await {
             match connection.exchange(request, until).await {
                 Ok(answer) => return Ok(take(answer, lease)),
                 Err(Fault::Unsent(_)) => {}
@@ -62,7 +62,7 @@ impl Upstream {
     }
 
     fn plain_fault(&self, fault: Fault) -> UpstreamFault {
-        let address = self.address.clone();
+        let address = self.line.address.clone();
         match fault {
             Fault::Late => UpstreamFault::FirstByteTimeout { address },
             Fault::Alert(cause) | Fault::Unsent(Some(cause)) => UpstreamFault::Handshake { address, cause },

@@ -80,10 +80,13 @@ impl Upstream {
         let tunnel = protocol.is_some();
         let is_websocket = protocol.is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(b"websocket"));
         // A connection of its own costs a tunnel less than a stream among others, and every server knows that way.
-        if tunnel && self.address.transport == Transport::Https && !self.shared.is_http2_alone.load(Ordering::Relaxed) {
+        if tunnel
+            && self.line.address.transport == Transport::Https
+            && !self.line.shared.is_http2_alone.load(Ordering::Relaxed)
+        {
             match self.exchange_alone(request, lease, now, None).await {
                 Err(Unanswered { fault: UpstreamFault::NoProtocol { .. }, unsent: Some(unsent) }) => {
-                    self.shared.is_http2_alone.store(true, Ordering::Relaxed);
+                    self.line.shared.is_http2_alone.store(true, Ordering::Relaxed);
                     request = *unsent;
                 }
                 answered => return answered,
@@ -111,12 +114,12 @@ impl Upstream {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
-            if matches!(why, Why::Http1Required(_)) && self.address.transport == Transport::Https {
-                self.shared.is_http1.store(true, Ordering::Relaxed);
+            if matches!(why, Why::Http1Required(_)) && self.line.address.transport == Transport::Https {
+                self.line.shared.is_http1.store(true, Ordering::Relaxed);
             }
             let copy = copy.filter(|copy| !interim::has_begun(copy.extensions().get()));
             request = match (why, copy) {
-                (Why::Http1Required(_), Some(copy)) if self.address.transport == Transport::Https => copy,
+                (Why::Http1Required(_), Some(copy)) if self.line.address.transport == Transport::Https => copy,
                 (Why::Refused(_), Some(copy)) if attempt < ATTEMPTS => copy,
                 (Why::Ended(_), Some(copy)) if may_repeat && attempt < ATTEMPTS => copy,
                 (why @ Why::Refused(_), copy) => {
@@ -125,7 +128,7 @@ impl Upstream {
                 (why, _) => return Err(self.fault(why).into()),
             };
         }
-        Err(UpstreamFault::Busy { address: self.address.clone() }.into())
+        Err(UpstreamFault::Busy { address: self.line.address.clone() }.into())
     }
 
     fn no_tunnel(&self, is_websocket: bool) -> UpstreamFault {
@@ -133,7 +136,7 @@ impl Upstream {
             true => "it has not enabled extended CONNECT, which WebSockets need (SETTINGS_ENABLE_CONNECT_PROTOCOL)",
             false => "that carries WebSockets and no other upgrade (RFC 8441)",
         };
-        UpstreamFault::NoTunnel { address: self.address.clone(), cause }
+        UpstreamFault::NoTunnel { address: self.line.address.clone(), cause }
     }
 
     /// A place on a shared connection, opened when there is none; waiting for that counts as connecting.
@@ -142,8 +145,8 @@ impl Upstream {
             return Ok(way);
         }
         let deadline = tokio::time::Instant::now() + self.settings.connect_timeout;
-        let late = |_| UpstreamFault::ConnectTimeout { address: self.address.clone() };
-        let _opening = timeout_at(deadline, self.shared.opening.lock()).await.map_err(late)?;
+        let late = |_| UpstreamFault::ConnectTimeout { address: self.line.address.clone() };
+        let _opening = timeout_at(deadline, self.line.shared.opening.lock()).await.map_err(late)?;
         if let Some(way) = self.way_at_hand() {
             return Ok(way);
         }
@@ -151,21 +154,21 @@ impl Upstream {
     }
 
     fn way_at_hand(&self) -> Option<Way> {
-        if self.shared.has_chosen_http1() {
+        if self.line.shared.has_chosen_http1() {
             return Some(Way::Alone(None));
         }
-        self.shared.ticket().map(Way::Shared)
+        self.line.shared.ticket().map(Way::Shared)
     }
 
     async fn open_way(&self) -> Result<Way, UpstreamFault> {
         let (stream, version) = self.dial(Offer::Any).await?;
         if version != Version::HTTP_2 {
-            self.shared.is_http1.store(true, Ordering::Relaxed);
+            self.line.shared.is_http1.store(true, Ordering::Relaxed);
             return Ok(Way::Alone(Some(Box::new(stream))));
         }
         let connection = Multiplexed::open(stream).await.map_err(|why| self.fault(why))?;
         let ticket = connection.ticket();
-        self.shared.lock().push(connection);
-        ticket.map(Way::Shared).ok_or_else(|| UpstreamFault::Busy { address: self.address.clone() })
+        self.line.shared.lock().push(connection);
+        ticket.map(Way::Shared).ok_or_else(|| UpstreamFault::Busy { address: self.line.address.clone() })
     }
 }

@@ -25,7 +25,7 @@ use crate::x509;
 pub(super) use trust::words;
 
 /// What TLS to an app demands, and what it shows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Settings {
     /// PEM files with the authorities that are believed, in place of the system's.
     pub authorities: Vec<PathBuf>,
@@ -40,7 +40,7 @@ pub struct Settings {
 }
 
 /// Our certificate towards an app.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// PEM: our certificate, then the intermediate ones.
     pub certificate: PathBuf,
@@ -49,7 +49,7 @@ pub struct Identity {
 }
 
 /// Whether an app's certificate is looked at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Verification {
     /// Its authority, its dates and its name.
     #[default]
@@ -59,7 +59,7 @@ pub enum Verification {
 }
 
 /// Whether HTTP/2 is offered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Http2 {
     /// The app takes what it prefers.
     #[default]
@@ -185,6 +185,11 @@ impl Connector {
     /// What a new connection is made with.
     pub(super) fn current(&self) -> Arc<Current> {
         self.current.load_full()
+    }
+
+    /// What it was made by.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Whether an app may choose HTTP/2.
