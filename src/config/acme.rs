@@ -15,7 +15,7 @@ use url::Url;
 use super::problem::Wrong;
 use super::reader::{Table, Written};
 use super::tls::openable;
-use super::value::truth;
+use super::value::{choice, truth};
 use crate::http::client::Client;
 use crate::http::origin::Origin;
 use crate::server::tls::{Settings, acme};
@@ -32,8 +32,9 @@ const DOMAINS: &str = "write host names of public_url and routes, such as \"wiki
 const TERMS: &str =
     "read the authority's terms of service, and write accept_terms = true under [tls.acme] when you agree";
 
-/// The port at which authorities ask (RFC 8737 section 3).
+/// The ports at which authorities ask (RFC 8737 section 3, RFC 8555 section 8.3).
 const PROOF_PORT: u16 = 443;
+const PLAIN_PROOF_PORT: u16 = 80;
 
 /// `Some(None)` where nothing is ordered, `None` what was complained about.
 pub(super) fn read(tls: &Table<'_>) -> Option<Option<acme::Settings>> {
@@ -47,6 +48,8 @@ pub(super) fn read(tls: &Table<'_>) -> Option<Option<acme::Settings>> {
     }
     let folder = table.get("folder", None, Written::Text, |text| writable(&table.reader.sources.resolve(text)));
     let ca = authority(&table);
+    let proofs = [acme::Proof::Handshake, acme::Proof::Http].map(|proof| (proof.name(), proof));
+    let proof = table.get("challenge", Some("tls-alpn-01"), Written::Text, |text| choice(text, &proofs));
     table.finish();
     if !table.is_present() {
         return Some(None);
@@ -57,8 +60,8 @@ pub(super) fn read(tls: &Table<'_>) -> Option<Option<acme::Settings>> {
         return None;
     }
     if accepted? {
-        let (directory, contact) = (directory?, contact?);
-        return Some(Some(acme::Settings { directory, contact, names, folder: folder?, ca: ca? }));
+        let (directory, contact, proof) = (directory?, contact?, proof?);
+        return Some(Some(acme::Settings { directory, contact, names, folder: folder?, ca: ca?, proof }));
     }
     let what = if table.has("accept_terms") { "is false" } else { "is missing" };
     table.complain("accept_terms", format!("{what}: authorities give certificates to who accepts their terms"), TERMS);
@@ -152,6 +155,11 @@ fn authority(table: &Table<'_>) -> Option<Option<PathBuf>> {
 pub(super) fn complete(root: &Table<'_>, settings: &mut Settings, origins: &[Origin]) -> Option<()> {
     let Settings { pairs, ordered: Some(ordered), .. } = settings else { return Some(()) };
     let table = root.table("tls").table("acme");
+    if ordered.proof == acme::Proof::Http && !root.has("redirect") {
+        let what = "is answered by the listener that sends people from http to https, and there is none";
+        table.complain("challenge", what, "write [redirect] with listen = \"0.0.0.0:80\", or leave challenge out");
+        return None;
+    }
     // Whatever was wrong with them has been told.
     let brought: Vec<_> = pairs.iter().filter_map(|files| files.load().ok()).collect();
     let is_brought = |host: &str| brought.iter().any(|pair| pair.covers(host));
@@ -200,12 +208,15 @@ pub(super) fn complete(root: &Table<'_>, settings: &mut Settings, origins: &[Ori
 }
 
 /// What an operator should know about it.
-pub(super) fn notes(settings: &Settings, listen: &Places, notes: &mut Vec<String>) {
+pub(super) fn notes(settings: &Settings, listen: &Places, redirect: Option<&Places>, notes: &mut Vec<String>) {
     let Some(ordered) = &settings.ordered else { return };
-    let is_there = |place: &Place| matches!(place, Place::Tcp(address) if address.port() == PROOF_PORT);
-    if !listen.list.iter().any(is_there) {
-        notes
-            .push(format!("tls.acme: the authority comes to port {PROOF_PORT} of each host: it has to lead to listen"));
+    let (port, key, places) = match ordered.proof {
+        acme::Proof::Handshake => (PROOF_PORT, "listen", Some(listen)),
+        acme::Proof::Http => (PLAIN_PROOF_PORT, "redirect.listen", redirect),
+    };
+    let is_there = |place: &Place| matches!(place, Place::Tcp(address) if address.port() == port);
+    if !places.is_some_and(|places| places.list.iter().any(is_there)) {
+        notes.push(format!("tls.acme: the authority comes to port {port} of each host: it has to lead to {key}"));
     }
     if ordered.directory == LETS_ENCRYPT_STAGING {
         notes.push("tls.acme: letsencrypt-staging is a rehearsal: no browser believes its certificates".to_owned());

@@ -70,7 +70,8 @@ fn sections(reader: &Reader) -> Option<Config> {
     let (mut server, routes) = (front.server(limits)?, routes?);
     if let Some(settings) = &mut server.tls {
         acme::complete(&root, settings, &routes.origins)?;
-        acme::notes(settings, &server.listen, &mut notes);
+        let redirect = front.redirect.as_ref().and_then(Option::as_ref);
+        acme::notes(settings, &server.listen, redirect, &mut notes);
         tls::notes(settings, &routes.origins, &mut notes);
     }
     Some(Config {

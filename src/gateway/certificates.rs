@@ -10,6 +10,7 @@ use std::time::Duration;
 use hyper::header::HeaderValue;
 use tokio::sync::Notify;
 
+use super::orders::Calls;
 use crate::admin::Readiness;
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -115,11 +116,11 @@ fn greet(tls: &Tls, settings: &Settings, hosts: &[String], now: Timestamp) {
 }
 
 /// Looks at the files until it is dropped; at once, and at all of them, whenever `asked` says so. The gateway is
-/// ready once there is anything to show. Passes on to `hurry` what it was asked.
+/// ready once there is anything to show. Calls whoever orders when it was asked, and when a file cannot be used.
 pub(super) async fn keep_fresh(
     mut reloader: Reloader,
     asked: &Notify,
-    hurry: &Notify,
+    calls: &Calls,
     metrics: &Metrics,
     ready: &Readiness,
 ) {
@@ -130,7 +131,7 @@ pub(super) async fn keep_fresh(
         }
         let occasion = tokio::select! {
             () = asked.notified() => {
-                hurry.notify_one();
+                calls.asked.notify_one();
                 Occasion::Asked
             }
             () = tokio::time::sleep(LOOK) => Occasion::Time,
@@ -143,6 +144,9 @@ pub(super) async fn keep_fresh(
         };
         reloader = looked;
         changes.iter().for_each(|change| tell(change, metrics));
+        if changes.iter().any(|change| matches!(change.outcome, Outcome::Kept(_))) {
+            calls.changed.notify_one();
+        }
     }
 }
 

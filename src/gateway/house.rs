@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use super::Gateway;
 use super::certificates::{self, READY, Transport, keep_fresh};
 use super::doors::{self, Doors};
-use super::orders::keep_ordered;
+use super::orders::{Calls, keep_ordered};
 use super::redirect::{NAME, Redirect};
 use super::running::Running;
 use super::trust::{self, Trusts};
@@ -220,6 +220,7 @@ impl House {
             trusted: self.proxy.trusted_proxies.clone(),
             metrics: Arc::clone(&self.metrics),
             counter: self.metrics.route(NAME),
+            challenges: self.tls.as_ref().and_then(|tls| tls.challenges()).cloned(),
             access,
             ids: RequestIds::new().map_err(|_| NoRandomness)?,
         })
@@ -317,17 +318,17 @@ async fn keep_certificates(
     ready: Readiness,
 ) {
     let Some((reloader, orders, asked)) = certificates else { return std::future::pending().await };
-    let hurry = Arc::new(Notify::new());
+    let calls = Arc::new(Calls::default());
     let ordered = async {
         if let Some(orders) = orders {
             tokio::select! {
-                () = keep_ordered(orders, Arc::clone(&hurry), Arc::clone(&house.metrics)) => {}
+                () = keep_ordered(orders, Arc::clone(&calls), Arc::clone(&house.metrics)) => {}
                 // Whoever comes for a proof finds this door closed.
                 () = house.drain.cancelled() => {}
             }
         }
     };
-    tokio::join!(keep_fresh(reloader, &asked, &hurry, &house.metrics, &ready), ordered);
+    tokio::join!(keep_fresh(reloader, &asked, &calls, &house.metrics, &ready), ordered);
 }
 
 /// Fetches discovery and keys, or metadata, before the first visitor needs them. The gateway is ready once one of the

@@ -16,7 +16,7 @@ use crate::server::tls::Pair;
 use crate::server::tls::acme::{Advice, Fault, Orders, Trouble, due};
 use crate::telemetry::Metrics;
 
-/// How often it is asked what is due: the wall clock may jump, and somebody else may have ordered.
+/// How often it is asked what is due: the wall clock may jump, and somebody else may have ordered, or removed something.
 const LOOK: Duration = Duration::from_secs(30);
 
 /// How often an authority is asked when it would like a certificate to be renewed, if it does not say (RFC 9773
@@ -25,6 +25,15 @@ const ASK: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// The last part of a certificate's life, in which its renewal cannot wait any longer.
 const LAST: u32 = 6;
+
+/// What wakes whoever orders.
+#[derive(Default)]
+pub(super) struct Calls {
+    /// Somebody has put right what was wrong.
+    pub(super) asked: Notify,
+    /// A file is not what it was.
+    pub(super) changed: Notify,
+}
 
 /// One host's certificate, as far as this process is concerned.
 struct Host {
@@ -51,13 +60,13 @@ enum Reason {
     Told,
 }
 
-/// Orders and renews until it is dropped; at once what has failed, whenever `asked` says so.
-pub(super) async fn keep_ordered(orders: Orders, asked: Arc<Notify>, metrics: Arc<Metrics>) {
+/// Orders and renews until it is dropped; at once what has failed, whenever somebody asks, and what was removed.
+pub(super) async fn keep_ordered(orders: Orders, calls: Arc<Calls>, metrics: Arc<Metrics>) {
     let names = orders.settings().names.clone();
     let mut hosts: BTreeMap<&str, Host> = names.iter().map(|name| (name.as_str(), Host::new())).collect();
     loop {
         for (name, host) in &mut hosts {
-            if host.is_due(Timestamp::now()) {
+            if host.is_due(Timestamp::now()) || host.reason == Reason::Fresh && lacks(&orders, name).await {
                 attend(&orders, name, host, &metrics).await;
             }
         }
@@ -65,7 +74,8 @@ pub(super) async fn keep_ordered(orders: Orders, asked: Arc<Notify>, metrics: Ar
         let next = hosts.values().map(|host| host.next.since(now)).min().unwrap_or(LOOK);
         tokio::select! {
             () = tokio::time::sleep(next.clamp(Duration::from_secs(1), LOOK)) => {}
-            () = asked.notified() => hosts.values_mut().for_each(Host::hurry),
+            () = calls.asked.notified() => hosts.values_mut().for_each(Host::hurry),
+            () = calls.changed.notified() => {}
         }
     }
 }
@@ -149,6 +159,12 @@ async fn consult(orders: &Orders, name: &str, pair: &Pair, host: &mut Host, now:
         }
         Err(problem) => tracing::debug!(host = name, %problem, "the authority does not say when to renew"),
     }
+}
+
+/// Whether a certificate that was there was removed.
+async fn lacks(orders: &Orders, name: &str) -> bool {
+    let (folder, name) = (orders.folder().clone(), name.to_owned());
+    tokio::task::spawn_blocking(move || folder.lacks(&name)).await.unwrap_or_default()
 }
 
 /// Reading may take its time.

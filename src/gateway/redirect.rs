@@ -2,8 +2,9 @@
 //!
 //! It leads to the configured host that was asked for and nowhere else, so that no `Host` makes it an open redirect,
 //! and it carries the target in the one form that the front door would judge. What was sent in plain text cannot be
-//! taken back, so a body is refused rather than asked for again, and nothing but GET and HEAD is led anywhere. Called
-//! by `gateway::house` for every request of that listener.
+//! taken back, so a body is refused rather than asked for again, and nothing but GET and HEAD is led anywhere. An
+//! authority that asks for the proof that a host is ours is told it here, where that was chosen (RFC 8555 section 8.3).
+//! Called by `gateway::house` for every request of that listener.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,10 +14,11 @@ use hyper::{Method, StatusCode};
 
 use super::{bad_target, check_head};
 use crate::http::target::{Target, authority};
-use crate::http::{Neighbours, Peer, Request, Response, text};
+use crate::http::{Neighbours, Peer, Request, Response, answer, text};
 use crate::proxy::headers::client_address;
 use crate::refusal::Refusal;
 use crate::route::{Routes, Site};
+use crate::server::tls::acme::Challenges;
 use crate::server::{self, Door};
 use crate::telemetry::{AccessLine, AccessWriter, Decision, Metrics, RequestIds, RouteMetrics};
 
@@ -31,6 +33,16 @@ pub(super) struct Redirect {
     pub(super) counter: RouteMetrics,
     pub(super) access: AccessWriter,
     pub(super) ids: RequestIds,
+    /// What authorities are told, where certificates are ordered.
+    pub(super) challenges: Option<Arc<Challenges>>,
+}
+
+/// What becomes of a request.
+enum Led {
+    /// It is to be asked again there.
+    To(HeaderValue),
+    /// It was an authority's, and this is what it is told.
+    Proof(String),
 }
 
 impl Redirect {
@@ -45,10 +57,11 @@ impl Redirect {
         let began = Instant::now();
         let led = self.lead(request);
         let (decision, refusal) = match &led {
-            Ok(_) => (Decision::Redirect, None),
+            Ok(Led::To(_)) => (Decision::Redirect, None),
+            Ok(Led::Proof(_)) => (Decision::Own, None),
             Err(refusal) => (Decision::Refuse, Some(refusal.code())),
         };
-        let mut response = led.map_or_else(|refusal| self.decline(&refusal), moved);
+        let mut response = led.map_or_else(|refusal| self.decline(&refusal), |led| self.answer(led));
         // The next question goes to another port.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         let duration = began.elapsed();
@@ -73,7 +86,7 @@ impl Redirect {
     }
 
     /// Where to.
-    fn lead(&self, request: &Request) -> Result<HeaderValue, Refusal> {
+    fn lead(&self, request: &Request) -> Result<Led, Refusal> {
         check_head(request)?;
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Err(Refusal::MethodNotAllowed { allow: "GET, HEAD" });
@@ -85,9 +98,26 @@ impl Redirect {
         }
         let host = authority(request.version(), request.uri(), headers).map_err(bad_target)?;
         let site = self.site(host).ok_or(Refusal::WrongHost)?;
+        let asks = *request.method() == Method::GET && request.uri().query().is_none();
+        let proof = |challenges: &Arc<Challenges>| challenges.told(name_of(host), request.uri().path());
+        if let Some(proof) = self.challenges.as_ref().filter(|_| asks).and_then(proof) {
+            return Ok(Led::Proof(proof));
+        }
         let target = Target::parse(request.method(), request.uri()).map_err(bad_target)?;
         HeaderValue::try_from(format!("{}{}", site.origin, target.path_and_query()))
+            .map(Led::To)
             .map_err(|_| Refusal::BadTarget("the path has a forbidden character"))
+    }
+
+    fn answer(&self, led: Led) -> Response {
+        match led {
+            Led::To(location) => moved(location),
+            Led::Proof(proof) => {
+                self.metrics.server_event("proof_shown");
+                tracing::info!("an authority was told the proof that a host is ours");
+                answer(StatusCode::OK, "application/octet-stream", proof)
+            }
+        }
     }
 
     /// The site of that name, whatever the port: the one here is not the one there.

@@ -20,8 +20,10 @@ use tokio_rustls::client::TlsStream;
 use crate::authority::Authority;
 use crate::browser::Browser;
 use crate::check::{Bench, PROGRAM, Process};
+use crate::listeners::exchange;
 use crate::pebble::Pebble;
 use crate::stage::{PATIENCE, soon, until};
+use crate::world::free_port;
 
 const HOST: &str = "wiki.example.com";
 
@@ -344,7 +346,7 @@ async fn an_authority_that_is_gone_at_the_renewal_leaves_the_old_certificate() {
 
 #[tokio::test]
 async fn an_authority_that_finds_nobody_is_told_of_and_not_hammered() {
-    let Some(mut site) = Site::new(LONG, Some(crate::world::free_port())).await else { return };
+    let Some(mut site) = Site::new(LONG, Some(free_port())).await else { return };
     site.pebble.start().await;
     let process = site.start().await;
     said(&process, "no certificate could be ordered", 1).await;
@@ -399,6 +401,73 @@ async fn who_asks_for_a_proof_is_shown_it_and_nothing_else() {
     issued(&process, 1).await;
     forward.abort();
     assert!(site.meet(asking(&["acme-tls/1"]), HOST).await.is_err(), "nothing is left to prove");
+}
+
+#[tokio::test]
+async fn a_proof_by_plain_http_is_told_to_who_asks_for_it_and_nothing_else_is() {
+    // As above. No handshake of the authority's would come through.
+    let between = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let Some(mut site) = Site::new(LONG, Some(1)).await else { return };
+    let redirect = free_port();
+    site.tables = format!("[redirect]\nlisten = \"127.0.0.1:{redirect}\"\n");
+    site.pebble.plain = between.local_addr().unwrap().port();
+    site.pebble.lines = "challenge = \"http-01\"\n".to_owned();
+    site.pebble.start().await;
+    let process = site.start().await;
+    let (mut question, _) = soon("the authority's question", between.accept()).await.unwrap();
+    let mut asked = vec![0; 8192];
+    let length = soon("its words", question.read(&mut asked)).await.unwrap();
+    let asked = String::from_utf8(asked[..length].to_vec()).unwrap();
+    let path = asked.split(' ').nth(1).unwrap().to_owned();
+    let token = path.strip_prefix("/.well-known/acme-challenge/").expect("a token's path");
+
+    let say = async |bytes: String| {
+        let stream = TcpStream::connect(("127.0.0.1", redirect)).await.unwrap();
+        exchange(stream, bytes).await
+    };
+    let get = |host: &str, path: &str| format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n");
+    let told = say(get(HOST, &path)).await;
+    let (head, body) = told.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 ") && body.starts_with(&format!("{token}.")), "{told}");
+    for (answer, status) in [
+        (say(get(HOST, "/.well-known/acme-challenge/other")).await, 308),
+        (say(get(HOST, "/.well-known/acme-challenge/")).await, 308),
+        (say(get(HOST, &format!("{path}?x"))).await, 308),
+        (say(get(HOST, &format!("/x{path}"))).await, 308),
+        (say(get("other.example.com", &path)).await, 421),
+        (say(format!("POST {path} HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 0\r\n\r\n")).await, 405),
+        (say(format!("HEAD {path} HTTP/1.1\r\nhost: {HOST}\r\n\r\n")).await, 308),
+    ] {
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && !answer.contains(body), "{answer}");
+    }
+    assert!(site.meet(asking(&["acme-tls/1"]), HOST).await.is_err(), "it was not asked for in a handshake");
+
+    question.write_all(say(asked).await.as_bytes()).await.unwrap();
+    drop(question);
+    // It may look more than once.
+    let forward = tokio::spawn(async move {
+        while let Ok((mut question, _)) = between.accept().await {
+            let mut gateway = TcpStream::connect(("127.0.0.1", redirect)).await.unwrap();
+            _ = tokio::io::copy_bidirectional(&mut question, &mut gateway).await;
+        }
+    });
+    issued(&process, 1).await;
+    forward.abort();
+    assert!(say(get(HOST, &path)).await.starts_with("HTTP/1.1 308 "), "nothing is left to prove");
+    assert_eq!(site.ask(&site.pebble.roots().await).await.unwrap(), 200);
+    let metrics = operator(&process, "/metrics").await.1;
+    assert!(metrics.contains("portcullis_server_events_total{event=\"proof_shown\"} "), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_somebody_removed_is_ordered_again() {
+    let Some(mut site) = Site::new(LONG, None).await else { return };
+    site.pebble.start().await;
+    let process = site.start().await;
+    issued(&process, 1).await;
+    std::fs::remove_file(site.pebble.own_folder().join(format!("{HOST}.pem"))).unwrap();
+    issued(&process, 2).await;
+    assert_eq!(told(&process, "there is no certificate yet"), 2, "{}", process.errors());
 }
 
 #[tokio::test]

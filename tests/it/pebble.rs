@@ -22,6 +22,10 @@ pub struct Pebble {
     /// Where the hosts are looked for.
     hosts: u16,
     dns: u16,
+    /// Where they are asked for in plain HTTP.
+    pub plain: u16,
+    /// More lines of `[tls.acme]`.
+    pub lines: String,
     /// How long its certificates live, in seconds.
     life: u32,
     /// How many good questions in a hundred it refuses, which clients then have to repeat.
@@ -47,7 +51,19 @@ impl Pebble {
         let (port, management, dns) = (free_port(), free_port(), free_port());
         let directory = tempfile::tempdir().unwrap();
         let authority = Authority::new();
-        Some(Self { authority, directory, port, management, hosts, dns, life, refused: 0, running: Vec::new() })
+        Some(Self {
+            authority,
+            directory,
+            port,
+            management,
+            hosts,
+            dns,
+            plain: 1,
+            lines: String::new(),
+            life,
+            refused: 0,
+            running: Vec::new(),
+        })
     }
 
     /// Starts it, with nothing in its memory.
@@ -59,7 +75,7 @@ impl Pebble {
             "managementListenAddress": format!("127.0.0.1:{}", self.management),
             "certificate": own.certificate,
             "privateKey": own.private_key,
-            "httpPort": 1,
+            "httpPort": self.plain,
             "tlsPort": self.hosts,
             "keyAlgorithm": "ecdsa",
             "retryAfter": {"authz": 1, "order": 1},
@@ -95,10 +111,11 @@ impl Pebble {
     /// The lines of `[tls.acme]` for it.
     pub fn toml(&self) -> String {
         format!(
-            "[tls.acme]\ndirectory = \"https://localhost:{}/dir\"\naccept_terms = true\nfolder = {:?}\nca = {:?}\n",
+            "[tls.acme]\ndirectory = \"https://localhost:{}/dir\"\naccept_terms = true\nfolder = {:?}\nca = {:?}\n{}",
             self.port,
             self.folder(),
             self.authority.file(),
+            self.lines,
         )
     }
 
@@ -109,7 +126,7 @@ impl Pebble {
 
     /// The folder of its own in there.
     pub fn own_folder(&self) -> PathBuf {
-        self.folder().join(format!("localhost_{}_dir", self.port))
+        self.folder().join(format!("localhost%3A{}_dir", self.port))
     }
 
     /// Has it want this certificate to be renewed now.

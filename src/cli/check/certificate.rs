@@ -169,6 +169,7 @@ mod tests {
             names: vec![host.to_owned()],
             folder: folder.path().to_owned(),
             ca: None,
+            proof: acme::Proof::default(),
         };
         let files = Folder::of(&ordered).files(host).certificate;
         let min_version = MinVersion::default();

@@ -11,6 +11,7 @@ use crate::proxy::inject::{Preset, Source};
 use crate::proxy::introduce::Part;
 use crate::route::Access;
 use crate::server::Place;
+use crate::server::tls::acme::Proof;
 use crate::server::tls::{Demand, MinVersion};
 use crate::session::cookie::Policy;
 use hyper::header::HeaderName;
@@ -1191,6 +1192,16 @@ fn orders_that_could_not_be_met_are_refused_before_they_are_placed() {
     wrong("ca = \"/nowhere\"", "tls.acme.ca");
     wrong(&format!("ca = {:?}", one.path().join("key")), "tls.acme.ca");
     wrong("zzz = 1", "tls.acme.zzz");
+    wrong("challenge = \"dns-01\"", "tls.acme.challenge");
+    let nowhere = wrong("challenge = \"http-01\"", "tls.acme.challenge");
+    assert!(nowhere.instead.contains("[redirect]"), "{nowhere}");
+    let plain = |listen: &str| {
+        let tables = format!("[redirect]\nlisten = {listen:?}\n");
+        let config = good(&ordering(folder.path(), &format!("{AGREED}challenge = \"http-01\"\n"), &tables));
+        assert_eq!(config.server.tls.unwrap().ordered.unwrap().proof, Proof::Http);
+        config.notes.iter().any(|note| note.contains("port 80 of each host"))
+    };
+    assert!(plain("127.0.0.1:8080") && !plain("0.0.0.0:80"));
     // What is brought is not ordered, and what is ordered not brought.
     let files = pair(one.path());
     let both = ordering(folder.path(), &format!("{AGREED}domains = \"wiki.example.com\""), &format!("[tls]\n{files}"));

@@ -2,7 +2,8 @@
 //!
 //! What is ordered is kept as a file in a folder, and [`super::Reloader`] takes it from there like any other
 //! certificate that was changed: one way in, whether an operator or an authority wrote it. That a host is ours is
-//! proved within a TLS handshake (RFC 8737), so that no other door has to be open. When something is done, `gateway`
+//! proved within a TLS handshake (RFC 8737), so that no other door has to be open, or where the operator would rather
+//! have it so, to plain HTTP (RFC 8555 section 8.3). When something is done, `gateway`
 //! decides, which keeps the time; here is how. Called by `gateway`, `config` and `cli check`.
 
 mod challenge;
@@ -10,6 +11,7 @@ mod fault;
 mod folder;
 mod order;
 mod schedule;
+mod token;
 mod wire;
 
 use std::path::PathBuf;
@@ -33,4 +35,26 @@ pub struct Settings {
     pub folder: PathBuf,
     /// PEM: who may have signed the directory's own certificate, beside those whom this machine trusts.
     pub ca: Option<PathBuf>,
+    /// How it is proved that the hosts are ours.
+    pub proof: Proof,
+}
+
+/// How an authority is convinced that a host is ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Proof {
+    /// `tls-alpn-01`, at the front door.
+    #[default]
+    Handshake,
+    /// `http-01`, at the listener that sends people from http to https.
+    Http,
+}
+
+impl Proof {
+    /// What RFC 8555 and RFC 8737 call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Handshake => "tls-alpn-01",
+            Self::Http => "http-01",
+        }
+    }
 }

@@ -506,6 +506,7 @@ fn ordering(folder: &Path, pairs: Vec<Files>, names: &[&str]) -> (Settings, acme
         names: names.iter().map(|name| (*name).to_owned()).collect(),
         folder: folder.to_owned(),
         ca: None,
+        proof: acme::Proof::default(),
     };
     let own = acme::Folder::of(&ordered);
     (Settings { ordered: Some(ordered), ..settings(pairs) }, own)

@@ -3,7 +3,7 @@
 //! The authority asks for the protocol `acme-tls/1` and nothing else, by the host's name, and is shown a certificate
 //! that nobody else would believe and that carries what the authority told us. Then the connection is closed: it
 //! never reaches HTTP, and no session, ticket or client certificate has to do with it. Asked in every handshake
-//! while something is pending, and not at all otherwise. Called by `order` and by `server::handshake`.
+//! while something is pending, and not at all otherwise. With it is kept what plain HTTP is told (`token`). Called by `order` and by `server::handshake`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::token::Tokens;
+
 /// The protocol by which authorities ask (RFC 8737 section 6.2).
 const PROTOCOL: &[u8] = b"acme-tls/1";
 
@@ -23,6 +25,7 @@ const PROTOCOL: &[u8] = b"acme-tls/1";
 pub struct Challenges {
     pending: Arc<Pending>,
     config: Arc<ServerConfig>,
+    pub(super) tokens: Tokens,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +60,12 @@ impl Challenges {
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Self { pending, config: Arc::new(config) })
+        Ok(Self { pending, config: Arc::new(config), tokens: Tokens::default() })
+    }
+
+    /// What is told to whoever asks that host for that path in plain HTTP, when it is a proof.
+    pub fn told(&self, host: &str, path: &str) -> Option<String> {
+        self.tokens.answer(host, path)
     }
 
     /// Whether somebody may come and ask.

@@ -47,8 +47,8 @@ pub enum Fault {
     #[error("the authority could not prove that the host is ours (tls-alpn-01, at its port 443): {0}")]
     Unproven(String),
     /// The authority offers no challenge that is answered here.
-    #[error("the authority offers no tls-alpn-01 challenge for this host")]
-    NoChallenge,
+    #[error("the authority offers no {0} challenge for this host")]
+    NoChallenge(&'static str),
     /// The authority says what cannot be understood.
     #[error("the authority's answer cannot be understood: {0}")]
     Misbehaved(String),

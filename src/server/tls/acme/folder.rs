@@ -62,10 +62,8 @@ pub(super) struct Lock {
 impl Folder {
     /// The place for what these settings order.
     pub fn of(settings: &Settings) -> Self {
-        let bare = settings.directory.trim_start_matches("https://");
-        let plain = |letter: char| letter.is_ascii_alphanumeric() || ".-".contains(letter);
-        let name: String = bare.chars().map(|letter| if plain(letter) { letter } else { '_' }).collect();
-        Self { place: settings.folder.join(name.trim_start_matches('.')) }
+        let bare = settings.directory.strip_prefix("https://").unwrap_or(&settings.directory);
+        Self { place: settings.folder.join(name_of(bare)) }
     }
 
     /// Where the certificate for `name` lies, once there is one: everything is in one file.
@@ -77,6 +75,11 @@ impl Folder {
     /// The certificate for `name`, if there is one that can be used.
     pub fn kept(&self, name: &str) -> Option<Pair> {
         self.files(name).load().ok().filter(|pair| pair.covers(name))
+    }
+
+    /// Whether nothing lies there for `name`, where something should.
+    pub fn lacks(&self, name: &str) -> bool {
+        !self.files(name).certificate.exists()
     }
 
     /// Nobody else's turn; `None` when it is somebody else's.
@@ -162,6 +165,22 @@ impl Folder {
     }
 }
 
+/// What an address is called among files, by which no other is called: one of `.` alone would be no name, and what is
+/// neither letter, digit, `.` nor `-` is written by number, but for the `/` that all have.
+fn name_of(address: &str) -> String {
+    let mut name = String::with_capacity(address.len());
+    for byte in address.bytes() {
+        match byte {
+            b'/' => name.push('_'),
+            b'.' if name.is_empty() => name.push_str("%2E"),
+            b'.' | b'-' => name.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => name.push(char::from(byte)),
+            _ => name.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    if name.is_empty() { "%".to_owned() } else { name }
+}
+
 /// Whether visitors of `name` would accept it now.
 fn fit(pair: Pair, files: &Files, name: &str, now: Timestamp) -> Result<(), Problem> {
     let file = files.certificate.clone();
@@ -189,7 +208,8 @@ mod tests {
 
     fn settings(folder: &Path, directory: &str) -> Settings {
         let (contact, names) = (Vec::new(), vec!["a.example.com".to_owned()]);
-        Settings { directory: directory.to_owned(), contact, names, folder: folder.to_owned(), ca: None }
+        let proof = crate::server::tls::acme::Proof::default();
+        Settings { directory: directory.to_owned(), contact, names, folder: folder.to_owned(), ca: None, proof }
     }
 
     fn folder(place: &Path) -> Folder {
@@ -224,6 +244,23 @@ mod tests {
         let place = |directory: &str| Folder::of(&settings(root, directory)).place;
         let (one, other) = (place("https://acme-v02.api.example/directory"), place("https://acme-staging.example/dir"));
         assert_ne!(one, other);
+        assert_eq!(one, root.join("acme-v02.api.example_directory"));
+        let alike = [
+            "https://a:1/b",
+            "https://a_1/b",
+            "https://a/1/b",
+            "https://a%3A1/b",
+            "https://a/1_b",
+            "https://a/1b",
+            "https://.a/b",
+            "https://a/b",
+            "https://https://a/b",
+            "https://%2Ea/b",
+            "https://",
+            "https://%",
+        ];
+        let places: std::collections::BTreeSet<_> = alike.iter().map(|directory| place(directory)).collect();
+        assert_eq!(places.len(), alike.len(), "{places:?}");
         for odd in ["https://../../etc", "https://a/../../b", "https://./", "https://a/\u{0}?q=/"] {
             let place = place(odd);
             assert_eq!(place.components().count(), root.components().count() + 1, "{place:?}");

@@ -15,12 +15,12 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::Settings;
 use super::challenge::{Challenges, Unmade};
 use super::fault::{self, Cause, Fault};
 use super::folder::{Account, Folder, Unkept};
 use super::schedule::{Advice, due, name_of};
 use super::wire::Wire;
+use super::{Proof, Settings};
 use crate::clock::Timestamp;
 use crate::http::client::{Client, SetupProblem};
 use crate::server::tls::Pair;
@@ -139,7 +139,8 @@ impl Orders {
     /// Convinces the authority that `name` is ours.
     async fn prove(&self, name: &str, order: &mut Order, wire: &Wire) -> Result<(), Fault> {
         let fault = |error| Fault::of(error, wire.heard());
-        let (mut shown, mut refused) = (Vec::new(), None);
+        // Both are taken down with this.
+        let (mut shown, mut told, mut refused) = (Vec::new(), Vec::new(), None);
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization.map_err(fault)?;
@@ -149,10 +150,21 @@ impl Orders {
                 AuthorizationStatus::Pending => {}
                 _ => break,
             }
-            let mut challenge = authorization.challenge(ChallengeType::TlsAlpn01).ok_or(Fault::NoChallenge)?;
-            let digest = challenge.key_authorization().digest();
-            let digest = digest.as_ref().try_into().map_err(|_| Fault::NoChallenge)?;
-            shown.push(self.challenges.show(name, digest)?);
+            let proof = self.settings.proof;
+            let kind = match proof {
+                Proof::Handshake => ChallengeType::TlsAlpn01,
+                Proof::Http => ChallengeType::Http01,
+            };
+            let mut challenge = authorization.challenge(kind).ok_or(Fault::NoChallenge(proof.name()))?;
+            let known = challenge.key_authorization();
+            match proof {
+                Proof::Handshake => {
+                    let digest = known.digest();
+                    let digest = digest.as_ref().try_into().map_err(|_| Fault::NoChallenge(proof.name()))?;
+                    shown.push(self.challenges.show(name, digest)?);
+                }
+                Proof::Http => told.push(self.challenges.tokens.tell(name, &challenge.token, known.as_str())),
+            }
             match challenge.set_ready().await {
                 Ok(()) => {}
                 // A fast authority has looked already.
