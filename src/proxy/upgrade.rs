@@ -19,6 +19,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Method, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -174,22 +175,29 @@ enum End {
     CutOff,
 }
 
+/// Copies until either side ends, or something else ends it. The copying is a task of its own: each message wakes that
+/// one alone, and not whoever waits for the session, the clock or the shutdown as well.
 async fn carry(
     client: Upgraded,
-    mut app: impl AsyncRead + AsyncWrite + Unpin,
+    mut app: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     bounds: Bounds,
     cut: CancellationToken,
 ) -> End {
     let activity = Arc::new(Activity { began: Instant::now(), last: AtomicU64::new(0) });
     let mut client = Watched { io: TokioIo::new(client), activity: Arc::clone(&activity) };
+    let mut copying = JoinSet::new();
+    copying.spawn(async move { copy_bidirectional(&mut client, &mut app).await.is_ok() });
     let lifetime = bounds.session.ends.since(bounds.now);
-    tokio::select! {
-        done = copy_bidirectional(&mut client, &mut app) => if done.is_ok() { End::Closed } else { End::Broken },
+    let why = tokio::select! {
+        done = copying.join_next() => if matches!(done, Some(Ok(true))) { End::Closed } else { End::Broken },
         () = bounds.session.ended() => End::SessionEnded,
         () = sleep(lifetime) => End::SessionEnded,
         () = activity.idle(bounds.idle_timeout) => End::Idle,
         () = cut.cancelled() => End::CutOff,
-    }
+    };
+    // Both connections are closed before anybody hears that the tunnel is.
+    copying.shutdown().await;
+    why
 }
 
 /// When something last moved through a tunnel, in either direction.
