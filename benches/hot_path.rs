@@ -145,7 +145,7 @@ impl Signed {
                 while signed_in.len() < share {
                     match sign_in(&mut walker, &provider).await {
                         Ok(proof) => signed_in.push(proof),
-                        Err(error) => walker.bear(error)?,
+                        Err(error) => walker.bear(error).await?,
                     }
                 }
                 anyhow::Ok(signed_in)

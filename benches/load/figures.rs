@@ -13,11 +13,12 @@ use anyhow::bail;
 use clap::ValueEnum;
 use portcullis::emulator::Running;
 use portcullis::emulator::people::STANDARD;
+use portcullis::emulator::settings::KeySize;
 
 use super::generator::Handshakes;
 use super::options::{AccessLog, Options, Peer};
 use super::report::{Report, Scale, Variant, Whose};
-use super::{compare, growth, start};
+use super::{compare, growth, stage, start};
 
 use promise::{Promise, Table, Unit};
 
@@ -191,9 +192,22 @@ async fn two_workers(base: Options, table: &mut Table<'_>) -> anyhow::Result<()>
 }
 
 async fn peers(base: Options, table: &mut Table<'_>) -> anyhow::Result<()> {
-    let peer = vec![Peer::Nginx, Peer::AuthRequest, Peer::EnvoyOauth2, Peer::ModAuthOpenidc, Peer::Oauth2Proxy];
-    let options = Options { peer, sessions: if base.smoke { 1 } else { SIGN_INS }, ..base };
-    let report = compared(&options, "Beside those that check who is asking", table).await?;
+    let peer = vec![
+        Peer::Nginx,
+        Peer::AuthRequest,
+        Peer::AuthRequestKept,
+        Peer::AuthRequestOauth2Proxy,
+        Peer::EnvoyOauth2,
+        Peer::ModAuthOpenidc,
+        Peer::Oauth2Proxy,
+        Peer::Oauth2ProxyRedis,
+    ];
+    let options = Options { peer, sessions: if base.smoke { 1 } else { SIGN_INS }, ..base.clone() };
+    // ID tokens as long as Salesforce makes them: who keeps them in a cookie gets them with each request.
+    let org = stage::found_org(if base.smoke { KeySize::Small } else { KeySize::Real }).await?;
+    let report = compare::measure(&options, &org, "Beside those that check who is asking").await?;
+    org.shutdown().await;
+    table.keep(&report)?;
     for (peer, must, aim) in [
         (Peer::EnvoyOauth2, 0.22, 0.18),
         (Peer::AuthRequest, 0.22, 0.18),

@@ -26,6 +26,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser as _;
+use portcullis::emulator::settings::KeySize;
 
 use options::{Options, Part};
 
@@ -55,7 +56,7 @@ fn main() -> anyhow::Result<()> {
 
 /// What is asked for. The name of the files that it is in.
 async fn measure(options: &Options, folder: &Path) -> anyhow::Result<&'static str> {
-    let org = stage::found_org().await?;
+    let org = stage::found_org(KeySize::Small).await?;
     if let Some(wanted) = &options.figures {
         figures::measure(options, &org, wanted, folder).await?;
         org.shutdown().await;

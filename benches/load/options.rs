@@ -138,14 +138,21 @@ pub(crate) enum Peer {
     Haproxy,
     /// Plain Envoy
     Envoy,
-    /// nginx that asks a small service in Go about each request (`auth_request`), as beside oauth2-proxy or Vouch
+    /// nginx that asks a small service in Go about each request (`auth_request`), as oauth2-proxy's and Vouch's manuals
+    /// have it: a new connection for each question
     AuthRequest,
+    /// The same, with kept-alive connections to the service, which neither manual has
+    AuthRequestKept,
+    /// nginx that asks oauth2-proxy, as its manual has it; signed in
+    AuthRequestOauth2Proxy,
     /// Envoy with its OAuth2 filter, signed in
     EnvoyOauth2,
     /// Apache with mod_auth_openidc, signed in, sessions in shared memory
     ModAuthOpenidc,
     /// oauth2-proxy, signed in, session in the cookie
     Oauth2Proxy,
+    /// oauth2-proxy, signed in, session in a Redis beside it
+    Oauth2ProxyRedis,
     /// Nothing
     None,
     /// All of them
@@ -160,9 +167,12 @@ impl Peer {
             Self::Haproxy => "haproxy",
             Self::Envoy => "envoy",
             Self::AuthRequest => "nginx + auth_request",
+            Self::AuthRequestKept => "nginx + auth_request kept alive",
+            Self::AuthRequestOauth2Proxy => "nginx + oauth2-proxy",
             Self::EnvoyOauth2 => "envoy oauth2",
             Self::ModAuthOpenidc => "mod_auth_openidc",
             Self::Oauth2Proxy => "oauth2-proxy",
+            Self::Oauth2ProxyRedis => "oauth2-proxy and redis",
             Self::None | Self::All => "",
         }
     }

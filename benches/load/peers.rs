@@ -19,12 +19,15 @@ use hyper::{Method, StatusCode};
 
 use super::app::WHO;
 use super::options::{AccessLog, Options, Peer};
-use super::process::{Server, command, free_address};
+use super::process::{Core, Server, command, free_address};
 use super::stage::{Door, Scene, Stage};
 use super::walk::{Walker, cookies};
 
 /// The service that nginx asks about each request: `bash benches/peers` builds it, when there is Go.
 const ORACLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers/bin/oracle");
+
+/// Where oauth2-proxy can keep its sessions.
+const REDIS: &str = "redis-server";
 
 /// A peer at work.
 pub(crate) struct Rival {
@@ -51,11 +54,13 @@ pub(crate) fn is_installed(peer: Peer) -> bool {
     let programs = match peer {
         Peer::Nginx => &[("nginx", "-v")][..],
         // The second tells how it is used, and ends.
-        Peer::AuthRequest => &[("nginx", "-v"), (ORACLE, "--version")],
+        Peer::AuthRequest | Peer::AuthRequestKept => &[("nginx", "-v"), (ORACLE, "--version")],
+        Peer::AuthRequestOauth2Proxy => &[("nginx", "-v"), (oauth2_proxy::PROGRAM, "--version")],
         Peer::Haproxy => &[("haproxy", "-v")],
         Peer::Envoy | Peer::EnvoyOauth2 => &[(envoy::PROGRAM, "--version")],
         Peer::ModAuthOpenidc => &[(apache::PROGRAM, "-v")],
         Peer::Oauth2Proxy => &[(oauth2_proxy::PROGRAM, "--version")],
+        Peer::Oauth2ProxyRedis => &[(oauth2_proxy::PROGRAM, "--version"), (REDIS, "--version")],
         Peer::None | Peer::All => return false,
     };
     let runs = |(program, version): &(&str, &str)| {
@@ -75,27 +80,68 @@ pub(crate) fn arrange(peer: Peer, scene: &Scene<'_>, ours: &Path) -> anyhow::Res
         Peer::Haproxy => "haproxy",
         Peer::Envoy | Peer::EnvoyOauth2 => envoy::PROGRAM,
         Peer::ModAuthOpenidc => apache::PROGRAM,
-        Peer::Oauth2Proxy => oauth2_proxy::PROGRAM,
-        Peer::Nginx | Peer::AuthRequest | Peer::None | Peer::All => "nginx",
+        Peer::Oauth2Proxy | Peer::Oauth2ProxyRedis => oauth2_proxy::PROGRAM,
+        Peer::Nginx
+        | Peer::AuthRequest
+        | Peer::AuthRequestKept
+        | Peer::AuthRequestOauth2Proxy
+        | Peer::None
+        | Peer::All => "nginx",
     };
     let mut process = command(core, program.as_ref());
     let mut companion = None;
     match peer {
         Peer::AuthRequest => {
+            let oracle = start_oracle(core, ours)?;
+            nginx::arrange(&mut process, scene, nginx::Asks::Oracle(oracle.address))?;
+            companion = Some(oracle);
+        }
+        Peer::AuthRequestKept => {
+            let oracle = start_oracle(core, ours)?;
+            nginx::arrange(&mut process, scene, nginx::Asks::OracleKept(oracle.address))?;
+            companion = Some(oracle);
+        }
+        Peer::AuthRequestOauth2Proxy => {
             let address = free_address()?;
-            let mut oracle = command(core, ORACLE.as_ref());
-            oracle.arg(address.to_string()).arg(ours);
-            companion = Some(Server::start(oracle, address)?);
-            nginx::arrange(&mut process, scene, Some(address))?;
+            let mut asked = command(core, oauth2_proxy::PROGRAM.as_ref());
+            oauth2_proxy::arrange(&mut asked, scene, oauth2_proxy::Role::Asked(address))?;
+            companion = Some(Server::start(asked, address)?);
+            nginx::arrange(&mut process, scene, nginx::Asks::Oauth2Proxy(address))?;
         }
         Peer::Haproxy => haproxy::arrange(&mut process, scene)?,
         Peer::Envoy => envoy::arrange(&mut process, scene, envoy::Filter::None)?,
         Peer::EnvoyOauth2 => envoy::arrange(&mut process, scene, envoy::Filter::OAuth2)?,
         Peer::ModAuthOpenidc => apache::arrange(&mut process, scene)?,
-        Peer::Oauth2Proxy => oauth2_proxy::arrange(&mut process, scene)?,
-        Peer::Nginx | Peer::None | Peer::All => nginx::arrange(&mut process, scene, None)?,
+        Peer::Oauth2Proxy => oauth2_proxy::arrange(&mut process, scene, oauth2_proxy::Role::Alone)?,
+        Peer::Oauth2ProxyRedis => {
+            let address = free_address()?;
+            let mut redis = command(core, REDIS.as_ref());
+            redis.args(["--bind", &address.ip().to_string(), "--port", &address.port().to_string()]);
+            redis.args(["--save", "", "--appendonly", "no"]).arg("--dir").arg(&scene.folder);
+            companion = Some(Server::start(redis, address)?);
+            oauth2_proxy::arrange(&mut process, scene, oauth2_proxy::Role::WithRedis(address))?;
+        }
+        Peer::Nginx | Peer::None | Peer::All => nginx::arrange(&mut process, scene, nginx::Asks::Nobody)?,
     }
     Ok((process, companion))
+}
+
+/// The service that nginx asks; `ours` names the visitors that it may know.
+fn start_oracle(core: Core, ours: &Path) -> anyhow::Result<Server> {
+    let address = free_address()?;
+    let mut oracle = command(core, ORACLE.as_ref());
+    oracle.arg(address.to_string()).arg(ours);
+    Server::start(oracle, address)
+}
+
+/// Where a visitor begins, at peers that have sign-ins of their own.
+fn entrance(peer: Peer) -> Option<&'static str> {
+    match peer {
+        Peer::EnvoyOauth2 | Peer::ModAuthOpenidc | Peer::Oauth2Proxy | Peer::Oauth2ProxyRedis => Some("/"),
+        // From anywhere else nginx leads there, on behalf of oauth2-proxy.
+        Peer::AuthRequestOauth2Proxy => Some("/oauth2/start"),
+        _ => None,
+    }
 }
 
 /// Where peers are sent back to by the org.
@@ -123,15 +169,15 @@ impl Rival {
         }
         let door = stage.door(options, &server);
         let mut rival = Self { peer, server, cookies: None, first: None, sign_in_micros: None };
-        if matches!(peer, Peer::EnvoyOauth2 | Peer::ModAuthOpenidc | Peer::Oauth2Proxy) {
+        if let Some(entrance) = entrance(peer) {
             let mut walker = Walker::arrive(stage.org.org_url()).await?;
             let attempt = || format!("signing in at {}", peer.as_str());
-            let found = sign_in(&door, &mut walker).await.with_context(attempt)?;
+            let found = sign_in(&door, entrance, &mut walker).await.with_context(attempt)?;
             let before = rival.server.cpu()?;
             // As many as we have sessions, but no more than a figure needs.
             let count = options.sessions.min(200);
             for _ in 0..count {
-                sign_in(&door, &mut walker).await.with_context(attempt)?;
+                sign_in(&door, entrance, &mut walker).await.with_context(attempt)?;
             }
             rival.sign_in_micros = Some(super::micros_each(rival.server.cpu()? - before, count as u64));
             let file = scene.folder.join("cookies");
@@ -166,11 +212,11 @@ impl Rival {
 }
 
 /// As a browser does it: sent to the org, back to the peer's callback, and whatever it sets on the way.
-async fn sign_in(door: &Door, walker: &mut Walker) -> anyhow::Result<String> {
+async fn sign_in(door: &Door, entrance: &str, walker: &mut Walker) -> anyhow::Result<String> {
     let mut line = door.open().await?;
     let mut jar: Vec<String> = Vec::new();
     let accept = ("accept", "text/html");
-    let (status, headers, _) = line.ask(Method::GET, "/", &[accept], String::new()).await?;
+    let (status, headers, _) = line.ask(Method::GET, entrance, &[accept], String::new()).await?;
     keep(&mut jar, cookies(&headers));
     let location = headers.get(LOCATION).with_context(|| format!("no way to sign in, but {status}"))?;
     let (left, _) = walker.walk(location.to_str()?).await?;

@@ -26,7 +26,10 @@ pub(crate) async fn many(door: &Door, protocol: Protocol, org: &str, count: usiz
             while found.len() < share {
                 match one(protocol, &mut line, &mut walker).await {
                     Ok(cookie) => found.push(cookie),
-                    Err(error) => walker.bear(error)?,
+                    Err(error) => {
+                        walker.bear(error).await?;
+                        line = door.open().await?;
+                    }
                 }
             }
             anyhow::Ok(found)

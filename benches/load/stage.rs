@@ -60,15 +60,15 @@ impl Door {
 }
 
 /// The pretend org, which knows the gateway and its peers by either of their addresses. Its keys take a while to make:
-/// there is one for all that is measured.
-pub(crate) async fn found_org() -> anyhow::Result<Running> {
+/// there is one with small keys for nearly all that is measured.
+pub(crate) async fn found_org(key_size: KeySize) -> anyhow::Result<Running> {
     let mut callbacks = Vec::new();
     for origin in ORIGINS {
         callbacks.push(format!("{origin}/.portcullis/callback"));
         callbacks.extend(peers::callbacks(origin));
     }
     let app = App { approval: settings::Approval::Skipped, redirect_uris: callbacks, ..App::default() };
-    Ok(Emulator::start(emulator::Settings { app, key_size: KeySize::Small, ..Default::default() }).await?)
+    Ok(Emulator::start(emulator::Settings { app, key_size, ..Default::default() }).await?)
 }
 
 impl<'a> Stage<'a> {

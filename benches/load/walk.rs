@@ -25,8 +25,9 @@ use url::Url;
 /// More redirects than any sign-in has.
 const MOST: usize = 8;
 
-/// How many sign-ins of one browser may fail.
+/// How many sign-ins of one browser may fail: so many, or this share.
 const MOST_BORNE: usize = 100;
+const SHARE_BORNE: usize = 100;
 
 /// A kept-alive connection to one server.
 pub(crate) struct Line {
@@ -83,26 +84,31 @@ pub(crate) struct Walker {
     org: Url,
     cookie: Option<String>,
     borne: usize,
+    walks: usize,
 }
 
 impl Walker {
     /// A browser that knows nobody yet.
     pub(crate) async fn arrive(org: &str) -> anyhow::Result<Self> {
         let org = Url::parse(org)?;
-        let address = org.socket_addrs(|| None)?.into_iter().next().ok_or_else(|| anyhow!("no address"))?;
-        Ok(Self { line: Line::open(address, &address.to_string(), None).await?, org, cookie: None, borne: 0 })
+        Ok(Self { line: line_to(&org).await?, org, cookie: None, borne: 0, walks: 0 })
     }
 
-    /// Takes a failed sign-in now and then: the pretend org forgets all codes when it has given out 10,000, and
-    /// those under way at that moment fail.
-    pub(crate) fn bear(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
+    /// Takes a failed sign-in now and then, and goes on with a new connection: the pretend org forgets all codes when it
+    /// has given out 10,000, and those under way at that moment fail; and on a busy machine servers lose patience.
+    pub(crate) async fn bear(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
         self.borne += 1;
-        if self.borne > MOST_BORNE { Err(error) } else { Ok(()) }
+        if self.borne > MOST_BORNE.max(self.walks / SHARE_BORNE) {
+            return Err(error);
+        }
+        self.line = line_to(&self.org).await?;
+        Ok(())
     }
 
     /// Follows `location`, signing in where asked, to the address that leaves the org (OpenID Connect's callback),
     /// or to a page of the org's that leads on by itself (SAML's form): where that is, and the page.
     pub(crate) async fn walk(&mut self, location: &str) -> anyhow::Result<(Url, Bytes)> {
+        self.walks += 1;
         let mut here = self.org.join(location)?;
         for _ in 0..MOST {
             let (status, headers, page) = match here.path() {
@@ -137,6 +143,11 @@ impl Walker {
         self.cookie = cookies(&answer.1).next();
         Ok(answer)
     }
+}
+
+async fn line_to(org: &Url) -> anyhow::Result<Line> {
+    let address = org.socket_addrs(|| None)?.into_iter().next().ok_or_else(|| anyhow!("no address"))?;
+    Line::open(address, &address.to_string(), None).await
 }
 
 /// The `name=value` of each `Set-Cookie`.

@@ -1,6 +1,6 @@
 // Oracle answers nginx's auth_request as oauth2-proxy and Vouch do beside it: a service in Go on net/http that is asked
-// about each request whether its cookie is known. It keeps its sessions in memory and does no cryptography, so it is the
-// least that such a service costs.
+// about each request who has that cookie. It looks the session up in a map, judges its age and answers with the user's
+// fields. Sessions stay in memory, there is no cryptography and no log: it is the least that such a service costs.
 //
 // Usage: oracle ADDRESS FILE, with a line of the Cookie field for each session in FILE. It ends with its standard input.
 // The load test starts it (cargo bench --bench load -- --peer auth-request).
@@ -13,13 +13,20 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"strings"
+	"time"
 )
+
+type session struct {
+	user, email string
+	ends        time.Time
+}
 
 func main() {
 	if len(os.Args) != 3 {
 		log.Fatal("usage: oracle ADDRESS FILE")
 	}
-	known, err := sessions(os.Args[2])
+	name, known, err := sessions(os.Args[2])
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -30,26 +37,36 @@ func main() {
 		os.Exit(0)
 	}()
 	answer := func(response http.ResponseWriter, request *http.Request) {
-		if !known[request.Header.Get("Cookie")] {
+		cookie, err := request.Cookie(name)
+		if err != nil {
 			response.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		response.Header().Set("X-Auth-Request-User", "somebody@example.com")
+		session, found := known[cookie.Value]
+		if !found || time.Now().After(session.ends) {
+			response.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		response.Header().Set("X-Auth-Request-User", session.user)
+		response.Header().Set("X-Auth-Request-Email", session.email)
 		response.WriteHeader(http.StatusAccepted)
 	}
 	log.Fatal(http.ListenAndServe(os.Args[1], http.HandlerFunc(answer)))
 }
 
-func sessions(path string) (map[string]bool, error) {
+// sessions reads the cookie's name and, for each of its values, whose session it is.
+func sessions(path string) (string, map[string]session, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	defer file.Close()
-	known := make(map[string]bool)
+	name, known := "", make(map[string]session)
+	ends := time.Now().Add(8 * time.Hour)
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
-		known[lines.Text()] = true
+		before, value, _ := strings.Cut(lines.Text(), "=")
+		name, known[value] = before, session{"somebody@example.com", "somebody@example.com", ends}
 	}
-	return known, lines.Err()
+	return name, known, lines.Err()
 }

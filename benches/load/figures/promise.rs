@@ -128,17 +128,29 @@ pub(super) struct Table<'a> {
     rows: Vec<Row>,
     failed: Vec<(String, String)>,
     runs: Vec<Value>,
+    /// The tables of the runs, for people.
+    #[serde(skip)]
+    details: String,
 }
 
 impl<'a> Table<'a> {
     /// Nothing yet.
     pub(super) fn new(base: &Options, org: &'a Running) -> Self {
-        Self { org, settings: base.to_string(), rows: Vec::new(), failed: Vec::new(), runs: Vec::new() }
+        Self {
+            org,
+            settings: base.to_string(),
+            rows: Vec::new(),
+            failed: Vec::new(),
+            runs: Vec::new(),
+            details: String::new(),
+        }
     }
 
     /// Everything of a run, for people now and for programs later.
     pub(super) fn keep(&mut self, report: &Report) -> anyhow::Result<()> {
-        println!("{}", report.table());
+        let details = report.table();
+        println!("{details}");
+        self.details.push_str(&details);
         self.keep_value(serde_json::to_value(report.results())?);
         Ok(())
     }
@@ -183,8 +195,22 @@ impl<'a> Table<'a> {
         text
     }
 
-    /// `figures.json` and `figures.svg`.
+    /// For `docs/performance.md`: what must be and what is.
+    fn summary(&self) -> String {
+        let mut text = "| figure | must | measured | beside it |\n| --- | ---: | ---: | --- |\n".to_owned();
+        for Row { promise, outcome, text: measured, .. } in &self.rows {
+            let mark = if *outcome == Outcome::Missed { "**" } else { "" };
+            let sign = if promise.limit == Limit::AtMost { "<=" } else { ">=" };
+            let (name, must, note) = (&promise.name, promise.unit.of(promise.must), &promise.note);
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "| {name} | {sign} {must} | {mark}{measured}{mark} | {note} |");
+        }
+        text
+    }
+
+    /// `figures.json`, `figures.svg`, and `figures.md` with all tables as they belong into `docs/performance.md`.
     pub(super) fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        fs::write(folder.join("figures.md"), format!("{}\n{}", self.summary(), self.details))?;
         fs::write(folder.join("figures.json"), serde_json::to_string_pretty(self)?)?;
         let mut templates = minijinja::Environment::new();
         templates.add_template("figures.html", include_str!("figures.svg.jinja"))?;

@@ -1,4 +1,8 @@
 //! nginx as a reverse proxy with kept-alive connections to the app, and nothing else; or with `auth_request`.
+//!
+//! Who is asked gets the fields that oauth2-proxy's and Vouch's manuals have nginx send, and over a connection of its
+//! own for each question, since both name its address in `proxy_pass` and leave the version of HTTP as it is. With the
+//! app nginx keeps its connections in any case, as it does without anybody to ask.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -7,15 +11,28 @@ use std::process::Command;
 use super::Scene;
 use crate::generator::Work;
 
-/// Its configuration and arguments; `oracle` is asked about each request.
-pub(super) fn arrange(nginx: &mut Command, scene: &Scene<'_>, oracle: Option<SocketAddr>) -> anyhow::Result<()> {
+/// Who is asked about each request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asks {
+    /// Plain nginx.
+    Nobody,
+    /// A small service in Go.
+    Oracle(SocketAddr),
+    /// The same, over kept-alive connections.
+    OracleKept(SocketAddr),
+    /// oauth2-proxy, which signs people in as well.
+    Oauth2Proxy(SocketAddr),
+}
+
+/// Its configuration and arguments.
+pub(super) fn arrange(nginx: &mut Command, scene: &Scene<'_>, asks: Asks) -> anyhow::Result<()> {
     let file = scene.folder.join("nginx.conf");
-    fs::write(&file, configuration(scene, oracle))?;
+    fs::write(&file, configuration(scene, asks))?;
     nginx.arg("-c").arg(file).arg("-p").arg(&scene.folder).arg("-e").arg(scene.folder.join("error.log"));
     Ok(())
 }
 
-fn configuration(scene: &Scene<'_>, oracle: Option<SocketAddr>) -> String {
+fn configuration(scene: &Scene<'_>, asks: Asks) -> String {
     let Scene { options, listen, app, .. } = scene;
     let log = scene.log().map_or_else(|| "off".to_owned(), |file| format!("{} combined", file.display()));
     let (folder, workers) = (scene.folder.display(), options.workers);
@@ -36,17 +53,7 @@ fn configuration(scene: &Scene<'_>, oracle: Option<SocketAddr>) -> String {
         .iter()
         .map(|name| format!("{name}_temp_path {folder}/{name};\n"))
         .collect();
-    let (pool, question, checked) = match oracle {
-        None => (String::new(), String::new(), ""),
-        Some(oracle) => (
-            format!("upstream oracle {{ server {oracle}; keepalive {kept}; keepalive_requests 1000000000; }}\n"),
-            "location = /oracle { internal; proxy_pass http://oracle; proxy_http_version 1.1; \
-             proxy_set_header Connection \"\"; proxy_pass_request_body off; proxy_set_header Content-Length \"\"; }\n"
-                .to_owned(),
-            "auth_request /oracle; auth_request_set $visitor $upstream_http_x_auth_request_user; \
-             proxy_set_header X-Forwarded-User $visitor;",
-        ),
-    };
+    let (pool, question, checked) = questions(asks, kept);
     let (upgrade, connection) = match options.work() {
         Work::Messages(_) => (
             "map $http_upgrade $tunnel { default upgrade; '' ''; }\n",
@@ -65,4 +72,42 @@ fn configuration(scene: &Scene<'_>, oracle: Option<SocketAddr>) -> String {
          server {{\nlisten {listen}{kind} reuseport;\n{tls}\n{question}location / {{ {checked} proxy_pass http://app; \
          proxy_http_version 1.1; {connection} }}\n}}\n}}\n"
     )
+}
+
+/// Connections to keep, the location that asks, and what each request goes through.
+fn questions(asks: Asks, kept: usize) -> (String, String, &'static str) {
+    let ask = |place: &str, whom: &str| {
+        format!(
+            "location = {place} {{ internal; proxy_pass {whom}; proxy_set_header Host $host; \
+             proxy_set_header X-Real-IP $remote_addr; proxy_set_header X-Forwarded-Uri $request_uri; \
+             proxy_set_header Content-Length \"\"; proxy_pass_request_body off; "
+        )
+    };
+    let checked = "auth_request /oauth2/auth; auth_request_set $user $upstream_http_x_auth_request_user; \
+                   auth_request_set $email $upstream_http_x_auth_request_email; \
+                   proxy_set_header X-Forwarded-User $user; proxy_set_header X-Forwarded-Email $email;";
+    match asks {
+        Asks::Nobody => (String::new(), String::new(), ""),
+        Asks::Oracle(address) => {
+            (String::new(), format!("{}}}\n", ask("/oauth2/auth", &format!("http://{address}"))), checked)
+        }
+        Asks::OracleKept(address) => (
+            format!("upstream oracle {{ server {address}; keepalive {kept}; keepalive_requests 1000000000; }}\n"),
+            format!(
+                "{}proxy_http_version 1.1; proxy_set_header Connection \"\"; }}\n",
+                ask("/oauth2/auth", "http://oracle")
+            ),
+            checked,
+        ),
+        Asks::Oauth2Proxy(address) => (
+            String::new(),
+            format!(
+                "{}}}\nlocation /oauth2/ {{ proxy_pass http://{address}; proxy_set_header Host $host; \
+                 proxy_set_header X-Real-IP $remote_addr; proxy_set_header X-Auth-Request-Redirect $request_uri; \
+                 proxy_buffer_size 16k; proxy_buffers 8 16k; }}\n",
+                ask("/oauth2/auth", &format!("http://{address}"))
+            ),
+            checked,
+        ),
+    }
 }
