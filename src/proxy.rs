@@ -171,7 +171,7 @@ impl Proxy {
             let status = opening.clone().accept(&mut head.headers, named);
             let bounds = Bounds {
                 session: Arc::clone(session),
-                idle_timeout: group.settings().tunnel_idle_timeout,
+                idle_timeout: group.settings().tunnel_idle_timeout.value,
                 now: context.now,
             };
             self.tunnels.join(client, app, bounds, lease);
@@ -189,7 +189,7 @@ impl Proxy {
                 body
             }
             Err(body) => {
-                let idle_timeout = group.settings().idle_timeout;
+                let idle_timeout = group.settings().idle_timeout.value;
                 let body = ResponseBody::new(body, lease, progress, self.tunnels.cut.clone(), idle_timeout);
                 let body = body.called(context.id);
                 Body::streamed(match pass.visitor() {

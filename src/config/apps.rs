@@ -48,7 +48,7 @@ pub(super) fn read(
     let slow_start = table.get("slow_start", Some("10s"), Written::Text, |text| duration(text, Duration::ZERO, DAY));
     let ejection = ejection(table);
     let health = health(table, origin);
-    let upstream = overrides(table, common.upstream);
+    let upstream = overrides(table, name, common.upstream);
     let connector = tls::read(table, name, addresses.as_deref().unwrap_or_default(), &common.system, notes);
     let addresses = addresses?;
     let idle = ["balance", "slow_start", "ejection"].map(|key| table.has(key).then_some(key));

@@ -85,9 +85,10 @@ fn one(
     let path = table.get("path", Some("/"), Written::Text, |text| path(text, front.prefix.as_deref()));
     let public = table.get("public", Some("false"), Written::Truth, truth);
     let name = table.get("name", None, Written::Text, words);
-    let called = name.as_deref().or(path.as_deref()).unwrap_or_default();
     let origin = host.as_ref().or(front.public.as_ref());
-    let app = apps::read(table, called, &front.addresses(), origin, common, notes);
+    let place = origin.zip(path.as_ref()).map(|(origin, path)| format!("{}{path}", origin.authority()));
+    let called = name.clone().or(place).unwrap_or_default();
+    let app = apps::read(table, &called, &front.addresses(), origin, common, notes);
     table.finish();
     if (table.has("host") && host.is_none()) || (table.has("name") && name.is_none()) {
         return (None, app);
@@ -96,13 +97,12 @@ fn one(
         return (None, app);
     };
     let origin = host.unwrap_or_else(|| public_origin.clone());
-    let name = name.unwrap_or_else(|| format!("{}{path}", origin.authority()));
     if !origins.contains(&origin) {
         origins.push(origin.clone());
     }
     let host = (origin != *public_origin).then(|| origin.authority().to_owned());
     let access = if public { Access::Public } else { Access::SignedIn };
-    (Some(Settings { name, host, path, access }), app)
+    (Some(Settings { name: called, host, path, access }), app)
 }
 
 /// A public host, with the scheme of `public_url` and, unless it names one, its port.

@@ -13,7 +13,7 @@ use url::Url;
 use super::problem::Wrong;
 use super::reader::{Table, Written};
 use super::value::{duration, number};
-use crate::proxy::upstream;
+use crate::proxy::upstream::{Limit, Settings, Source};
 use crate::route::{Address, Place, Transport};
 
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
@@ -94,52 +94,82 @@ fn socket(path: &str, scheme: &str) -> Result<Place, Wrong> {
     Ok(Place::Unix(path.into()))
 }
 
-/// Reads `[upstream]`.
-pub(super) fn read(root: &Table<'_>) -> Option<upstream::Settings> {
-    let table = root.table("upstream");
-    let span = |key, default| table.get(key, Some(default), Written::Text, |text| duration(text, MOMENT, DAY));
-    let connect_timeout = span("connect_timeout", "5s");
-    let first_byte_timeout = span("first_byte_timeout", "60s");
-    let idle_timeout = span("idle_timeout", "5m");
-    let tunnel_idle_timeout = span("tunnel_idle_timeout", "1h");
-    let pool_idle_timeout = span("pool_idle_timeout", "4s");
-    let connections = table.get("connections", Some("1000"), Written::Number, |text| number(text, 1, 1_000_000));
-    table.finish();
-    Some(upstream::Settings {
-        connect_timeout: connect_timeout?,
-        first_byte_timeout: first_byte_timeout?,
-        idle_timeout: idle_timeout?,
-        tunnel_idle_timeout: tunnel_idle_timeout?,
-        pool_idle_timeout: pool_idle_timeout?,
-        connections: usize::try_from(connections?).ok()?,
-    })
+/// Whose limits are read.
+enum Reader<'a> {
+    /// `[upstream]`'s, with a default for each.
+    Common,
+    /// Those of a route by name, where it has any of its own; what holds for all others where it has not.
+    Route(&'a str, Option<&'a Settings>),
 }
 
-/// The keys of `[upstream]` that a route has for itself; `common` is what holds for all others.
-pub(super) fn overrides(route: &Table<'_>, common: Option<&upstream::Settings>) -> Option<upstream::Settings> {
-    let span = |key, common: fn(&upstream::Settings) -> Duration, all: Option<&upstream::Settings>| {
-        let own = route.get(key, None, Written::Text, |text| duration(text, MOMENT, DAY));
-        if route.has(key) { own } else { all.map(common) }
-    };
-    let connect_timeout = span("connect_timeout", |common| common.connect_timeout, common);
-    let first_byte_timeout = span("first_byte_timeout", |common| common.first_byte_timeout, common);
-    let idle_timeout = span("idle_timeout", |common| common.idle_timeout, common);
-    let tunnel_idle_timeout = span("tunnel_idle_timeout", |common| common.tunnel_idle_timeout, common);
-    let pool_idle_timeout = span("pool_idle_timeout", |common| common.pool_idle_timeout, common);
-    let connections = route.get("connections", None, Written::Number, |text| number(text, 1, 1_000_000));
-    let connections = if route.has("connections") {
-        connections.and_then(|count| usize::try_from(count).ok())
-    } else {
-        common.map(|common| common.connections)
-    };
-    Some(upstream::Settings {
-        connect_timeout: connect_timeout?,
-        first_byte_timeout: first_byte_timeout?,
-        idle_timeout: idle_timeout?,
-        tunnel_idle_timeout: tunnel_idle_timeout?,
-        pool_idle_timeout: pool_idle_timeout?,
-        connections: connections?,
-    })
+/// Reads `[upstream]`.
+pub(super) fn read(root: &Table<'_>) -> Option<Settings> {
+    let table = root.table("upstream");
+    let settings = Reader::Common.read(&table);
+    table.finish();
+    settings
+}
+
+/// The keys of `[upstream]` that the route called `name` has for itself; `common` is what holds for all others.
+pub(super) fn overrides(route: &Table<'_>, name: &str, common: Option<&Settings>) -> Option<Settings> {
+    Reader::Route(name, common).read(route)
+}
+
+impl Reader<'_> {
+    fn read(&self, table: &Table<'_>) -> Option<Settings> {
+        let connect_timeout = self.span(table, "connect_timeout", "5s", |common| &common.connect_timeout);
+        let first_byte_timeout = self.span(table, "first_byte_timeout", "60s", |common| &common.first_byte_timeout);
+        let idle_timeout = self.span(table, "idle_timeout", "5m", |common| &common.idle_timeout);
+        let tunnel_idle_timeout = self.span(table, "tunnel_idle_timeout", "1h", |common| &common.tunnel_idle_timeout);
+        let pool_idle_timeout = self.span(table, "pool_idle_timeout", "4s", |common| &common.pool_idle_timeout);
+        let read = |text: &str| {
+            let count = number(text, 1, 1_000_000)?;
+            Ok(usize::try_from(count).unwrap_or(usize::MAX))
+        };
+        let connections = self.limit(table, "connections", "1000", Written::Number, read, |common| &common.connections);
+        Some(Settings {
+            connect_timeout: connect_timeout?,
+            first_byte_timeout: first_byte_timeout?,
+            idle_timeout: idle_timeout?,
+            tunnel_idle_timeout: tunnel_idle_timeout?,
+            pool_idle_timeout: pool_idle_timeout?,
+            connections: connections?,
+        })
+    }
+
+    fn span(
+        &self,
+        table: &Table<'_>,
+        key: &'static str,
+        default: &str,
+        of: fn(&Settings) -> &Limit<Duration>,
+    ) -> Option<Limit<Duration>> {
+        self.limit(table, key, default, Written::Text, |text| duration(text, MOMENT, DAY), of)
+    }
+
+    /// What `key` says; `of` finds it in what holds for all.
+    fn limit<T: Copy>(
+        &self,
+        table: &Table<'_>,
+        key: &'static str,
+        default: &str,
+        written: Written,
+        read: impl FnOnce(&str) -> Result<T, Wrong>,
+        of: fn(&Settings) -> &Limit<T>,
+    ) -> Option<Limit<T>> {
+        match *self {
+            Self::Common => {
+                table.get(key, Some(default), written, read).map(|value| Limit::new(value, "", key, Source::Common))
+            }
+            Self::Route(name, common) => {
+                let own = table.get(key, None, written, read).map(|value| Limit::new(value, name, key, Source::Route));
+                if table.has(key) {
+                    return own;
+                }
+                common.map(|common| Limit::new(of(common).value, name, key, Source::Common))
+            }
+        }
+    }
 }
 
 #[cfg(test)]

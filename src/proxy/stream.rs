@@ -108,7 +108,7 @@ impl http_body::Body for RequestBody {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokenOff {
     /// Nothing came for `upstream.idle_timeout`.
-    #[error("the app sent nothing for idle_timeout, of its route or of [upstream]")]
+    #[error("the app sent nothing for the idle_timeout of its route")]
     Stalled,
     /// The session that it was sent for ended.
     #[error("the session ended")]
@@ -248,7 +248,8 @@ impl http_body::Body for ResponseBody {
                     && broken_off == BrokenOff::Stalled
                 {
                     let request_id = self.id.as_ref().map(RequestId::as_str);
-                    tracing::warn!(request_id, address = %lease.address(), error = %broken_off, "an answer was broken off");
+                    let (address, limit) = (lease.address(), lease.idle_timeout());
+                    tracing::warn!(request_id, %address, error = %broken_off, %limit, "an answer was broken off");
                 }
                 Poll::Ready(Some(Err(broken_off.into())))
             }

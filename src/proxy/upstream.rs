@@ -10,6 +10,7 @@ mod dial;
 mod fault;
 mod h2;
 pub mod lean;
+mod limit;
 mod line;
 mod plain;
 mod pool;
@@ -35,6 +36,7 @@ use dial::{DialFault, Offer, Stream, dial};
 pub use body::AppBody;
 pub use fault::{Unanswered, UpstreamFault};
 pub(super) use h2::Tunnel;
+pub use limit::{Limit, Source};
 pub use line::{Line, Lines};
 pub use tls::Connector;
 
@@ -42,17 +44,17 @@ pub use tls::Connector;
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Name look-up and connection. Default 5 s.
-    pub connect_timeout: Duration,
+    pub connect_timeout: Limit<Duration>,
     /// From the request's head to the response's. Default 60 s.
-    pub first_byte_timeout: Duration,
+    pub first_byte_timeout: Limit<Duration>,
     /// Between two pieces of a response's body. Default 5 min.
-    pub idle_timeout: Duration,
+    pub idle_timeout: Limit<Duration>,
     /// Between two pieces through a tunnel, either way. Default 1 h.
-    pub tunnel_idle_timeout: Duration,
+    pub tunnel_idle_timeout: Limit<Duration>,
     /// How long an unused connection is kept; below the app's own keep-alive time. Default 4 s.
-    pub pool_idle_timeout: Duration,
+    pub pool_idle_timeout: Limit<Duration>,
     /// Requests to one app at a time, over all cores. Default 1,000.
-    pub connections: usize,
+    pub connections: Limit<usize>,
 }
 
 /// One address of a route's app, from one core.
@@ -88,6 +90,11 @@ enum Held {
 }
 
 impl Lease {
+    /// How long the answer may make no progress.
+    pub fn idle_timeout(&self) -> &Limit<Duration> {
+        &self.place.0.settings.idle_timeout
+    }
+
     /// Who answers.
     pub fn address(&self) -> &Address {
         &self.place.0.line.address
@@ -124,7 +131,7 @@ const STALE: Duration = Duration::from_millis(500);
 impl Upstream {
     /// An address that one of `cores` cores talks to over `line`.
     pub fn new(line: Arc<Line>, settings: Settings, cores: usize) -> Self {
-        let bound = settings.connections.div_ceil(cores.max(1));
+        let bound = settings.connections.value.div_ceil(cores.max(1));
         Self { line, settings, bound, busy: AtomicUsize::new(0) }
     }
 
@@ -148,7 +155,7 @@ impl Upstream {
     ) -> Result<(hyper::Response<AppBody>, Lease), Unanswered> {
         if self.busy.fetch_add(1, Ordering::Relaxed) >= self.bound {
             self.busy.fetch_sub(1, Ordering::Relaxed);
-            return Err(UpstreamFault::Busy { address: self.line.address.clone() }.before(request.take().whole()));
+            return Err(self.too_busy().before(request.take().whole()));
         }
         let mut lease = Lease { place: Place(Arc::clone(self)), connection: None };
         let answer = if request.is_plain() && self.speaks_http1() {
@@ -169,15 +176,15 @@ impl Upstream {
     ) -> Result<hyper::Response<AppBody>, Unanswered> {
         let now = Instant::now();
         let mut exchange = pin!(self.exchange(request, lease, now));
-        let mut deadline = tokio::time::Instant::from_std(now) + self.settings.first_byte_timeout;
+        let mut deadline = tokio::time::Instant::from_std(now) + self.settings.first_byte_timeout.value;
         loop {
             match timeout_at(deadline, exchange.as_mut()).await {
                 Ok(answer) => return answer,
                 Err(_) => {
-                    let extended = progress.map(|progress| progress.last() + self.settings.first_byte_timeout);
+                    let extended = progress.map(|progress| progress.last() + self.settings.first_byte_timeout.value);
                     match extended {
                         Some(later) if later > deadline => deadline = later,
-                        _ => return Err(UpstreamFault::FirstByteTimeout { address: self.line.address.clone() }.into()),
+                        _ => return Err(self.first_byte_timeout().into()),
                     }
                 }
             }
@@ -217,7 +224,9 @@ impl Upstream {
         now: Instant,
         fresh: Option<Stream>,
     ) -> Result<hyper::Response<AppBody>, Unanswered> {
-        while let Some((mut connection, idle_for)) = self.line.pool.pop(now, self.settings.pool_idle_timeout).await {
+        while let Some((mut connection, idle_for)) =
+            self.line.pool.pop(now, self.settings.pool_idle_timeout.value).await
+        {
             let replay = if idle_for > STALE && is_safe(&request) { Some(spare(&request)) } else { None };
             match connection.send(request).await {
                 Ok(response) => {
@@ -254,9 +263,9 @@ impl Upstream {
 
     /// A stream for HTTP/1.1.
     async fn dial_alone(&self) -> Result<Stream, UpstreamFault> {
-        match timeout(self.settings.connect_timeout, self.dial(Offer::Http1)).await {
+        match timeout(self.settings.connect_timeout.value, self.dial(Offer::Http1)).await {
             Ok(dialled) => dialled.map(|(stream, _)| stream),
-            Err(_) => Err(UpstreamFault::ConnectTimeout { address: self.line.address.clone() }),
+            Err(_) => Err(self.connect_timeout()),
         }
     }
 
@@ -264,6 +273,20 @@ impl Upstream {
         dial(&self.line.address, self.line.connector.as_ref(), offer)
             .await
             .map_err(|fault| no_connection(&self.line.address, fault))
+    }
+
+    fn connect_timeout(&self) -> UpstreamFault {
+        late(&self.line.address, &self.settings.connect_timeout)
+    }
+
+    fn first_byte_timeout(&self) -> UpstreamFault {
+        let limit = self.settings.first_byte_timeout.to_string();
+        UpstreamFault::FirstByteTimeout { address: self.line.address.clone(), limit }
+    }
+
+    fn too_busy(&self) -> UpstreamFault {
+        let limit = self.settings.connections.to_string();
+        UpstreamFault::Busy { address: self.line.address.clone(), limit }
     }
 
     fn fault(&self, why: Why) -> UpstreamFault {
@@ -283,12 +306,20 @@ impl Upstream {
 ///
 /// # Errors
 /// [`UpstreamFault`] when that takes longer than `patience`, or fails.
-pub async fn reach(address: &Address, connector: Option<&Connector>, patience: Duration) -> Result<(), UpstreamFault> {
-    match timeout(patience, dial(address, connector, Offer::Any)).await {
+pub async fn reach(
+    address: &Address,
+    connector: Option<&Connector>,
+    patience: &Limit<Duration>,
+) -> Result<(), UpstreamFault> {
+    match timeout(patience.value, dial(address, connector, Offer::Any)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(fault)) => Err(no_connection(address, fault)),
-        Err(_) => Err(UpstreamFault::ConnectTimeout { address: address.clone() }),
+        Err(_) => Err(late(address, patience)),
     }
+}
+
+fn late(address: &Address, limit: &Limit<Duration>) -> UpstreamFault {
+    UpstreamFault::ConnectTimeout { address: address.clone(), limit: limit.to_string() }
 }
 
 fn no_connection(address: &Address, fault: DialFault) -> UpstreamFault {

@@ -114,8 +114,9 @@ pub(super) const UPSTREAM_CONNECT_TIMEOUT: Entry = Entry {
     title: "The app cannot be reached",
     happened: "The app behind this page did not accept a connection in time.",
     you: "Wait a moment and try again.",
-    administrator: "A firewall between gateway and app, a wrong address, or an app too busy to accept. The limit is \
-                    connect_timeout in [upstream], or the route's own.",
+    administrator: "A firewall between gateway and app, a wrong address, or an app too busy to accept. The log \
+                    line with this request id names the key that says how long, route.NAME.connect_timeout, and \
+                    whether that is of [upstream].",
 };
 
 pub(super) const UPSTREAM_FIRST_BYTE_TIMEOUT: Entry = Entry {
@@ -125,7 +126,8 @@ pub(super) const UPSTREAM_FIRST_BYTE_TIMEOUT: Entry = Entry {
     title: "The app takes too long",
     happened: "The app received your request but did not begin to answer in time. It may still be working on it.",
     you: "Before you repeat something that should happen only once, check whether it already did.",
-    administrator: "The limit is first_byte_timeout in [upstream], or the route's own. Raise it for apps with long \
+    administrator: "The log line with this request id names the key that says how long, \
+                    route.NAME.first_byte_timeout, and whether that is of [upstream]. Raise it for apps with long \
                     reports, or look at why the app is slow.",
 };
 
@@ -159,8 +161,8 @@ pub(super) const UPSTREAM_BUSY: Entry = Entry {
     title: "The app is very busy",
     happened: "Every connection that the gateway may open to the app is in use.",
     you: "Wait a moment and try again.",
-    administrator: "The limit is connections in [upstream], or the route's own. Long-lived streams and WebSockets hold \
-                    one each.",
+    administrator: "The log line with this request id names the key that says how many, route.NAME.connections, \
+                    and whether that is of [upstream]. Long-lived streams and WebSockets hold one each.",
 };
 
 pub(super) const DRAINING: Entry = Entry {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::browser::{Browser, TOKENS};
-use crate::stage::{soon, until};
+use crate::stage::{Line, Stage, soon, until};
 use crate::world::{free_port, keys};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis");
@@ -386,6 +386,57 @@ async fn a_sign_in_leaves_lines_that_explain_it_and_no_secret() {
     assert!(text(&request_id) >= 1, "the cause is logged under the same id");
     assert!(text("inactive_user") >= 1, "and Salesforce's own word for it");
     assert!(text("signed in") >= 1);
+}
+
+// Of deadlines and limits there are many: which one it was, and where it is written, stands in the log.
+#[tokio::test]
+async fn the_log_names_the_key_of_the_limit_that_was_reached() {
+    let bench = Bench::new().await;
+    // It takes connections and requests, and says no more than the beginning of an answer.
+    let mute = Stage::play(|mut line: Line, _| async move {
+        let head = line.head().await.unwrap_or_default();
+        if head.contains("/stalled") {
+            line.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello").await;
+        }
+        line.rest().await;
+    })
+    .await;
+    let route = |path: &str, scheme: &str, lines: &str| {
+        let upstream = format!("{scheme}://{}", mute.authority);
+        format!("[[route]]\npath = \"/{path}\"\npublic = true\nupstream = {upstream:?}\n{lines}\n")
+    };
+    let own = route("own", "http", "name = \"grafana\"\nfirst_byte_timeout = \"150ms\"");
+    let common = route("common", "http", "name = \"wiki\"");
+    let unnamed = route("unnamed", "https", "connect_timeout = \"100ms\"");
+    let stalled = route("stalled", "http", "name = \"files\"\nidle_timeout = \"120ms\"");
+    let full = route("full", "http", "name = \"chat\"\nconnections = 1");
+    let toml =
+        bench.toml(&format!("{own}{common}{unnamed}{stalled}{full}[upstream]\nfirst_byte_timeout = \"300ms\"\n"));
+    let toml = toml.replace("workers = 2", "workers = 1");
+    let mut process = Process::start(&bench, &toml).await;
+    let at = |path: &str| format!("{}/{path}", bench.url);
+    let ask = async |path: &str| Browser::new().get(at(path)).await.status.as_u16();
+    for (path, status) in [("own", 504), ("common", 504), ("unnamed", 504)] {
+        assert_eq!(ask(path).await, status, "{path}");
+    }
+    let (one, other) = tokio::join!(ask("full"), ask("full"));
+    assert_eq!((one.min(other), one.max(other)), (503, 504), "one has room, and waits");
+    let mut line = Line::to(bench.url.rsplit('/').next().unwrap()).await;
+    line.send(format!("GET /stalled HTTP/1.1\r\nhost: {}\r\n\r\n", bench.url.rsplit('/').next().unwrap())).await;
+    line.rest().await;
+    process.signal("TERM");
+    assert_eq!(process.ended().await, Some(0));
+    let diagnostics = read(&process.err);
+    let host = bench.url.split_once("://").unwrap().1;
+    for words in [
+        "sent no answer within route.grafana.first_byte_timeout (150ms)",
+        "sent no answer within route.wiki.first_byte_timeout (300ms, of [upstream])",
+        &format!("took longer than route.\\\"{host}/unnamed\\\".connect_timeout (100ms)"),
+        "as many requests under way as allowed by route.chat.connections (1)",
+        "route.files.idle_timeout (120ms)",
+    ] {
+        assert!(diagnostics.contains(words), "{words}: {diagnostics}");
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::identity;
 use crate::identity::oidc::{Inspection, Provider, Settings};
-use crate::proxy::upstream::{self, Connector};
+use crate::proxy::upstream::{self, Connector, Limit};
 use crate::route::Address;
 
 /// How a question was answered.
@@ -75,7 +75,7 @@ pub(super) async fn ask(config: &Config, now: Timestamp) -> Vec<Finding> {
         findings.extend(of_it.into_iter().map(whose));
     }
     for (route, settings) in config.routes.iter().zip(&config.proxy.apps) {
-        let (connector, patience) = (settings.connector.as_ref(), settings.upstream.connect_timeout);
+        let (connector, patience) = (settings.connector.as_ref(), &settings.upstream.connect_timeout);
         for address in &settings.addresses {
             findings.push(app(&route.name, address, connector, patience).await);
         }
@@ -129,7 +129,7 @@ fn clock(ahead: Option<i64>, allowed: Duration) -> Finding {
     }
 }
 
-async fn app(name: &str, address: &Address, connector: Option<&Connector>, patience: Duration) -> Finding {
+async fn app(name: &str, address: &Address, connector: Option<&Connector>, patience: &Limit<Duration>) -> Finding {
     match upstream::reach(address, connector, patience).await {
         Ok(()) => good(format!("app {name}: {address} accepts connections")),
         Err(fault) => failed(format!("app {name}: {fault}")),
@@ -220,6 +220,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let place = Place::Tcp { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port() };
         let address = Address { transport: Transport::Http, place };
-        assert_eq!(app("wiki", &address, None, Duration::from_secs(5)).await.outcome, Outcome::Good);
+        let patience = Limit::new(Duration::from_secs(5), "wiki", "connect_timeout", upstream::Source::Common);
+        assert_eq!(app("wiki", &address, None, &patience).await.outcome, Outcome::Good);
     }
 }

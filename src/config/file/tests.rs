@@ -972,8 +972,8 @@ fn an_app_is_at_one_address_or_at_several() {
     assert_eq!(shown, ["http://10.0.0.1:80", "http://10.0.0.2:80"]);
     assert_eq!((two.balance, two.slow_start), (Balance::Sticky, Duration::ZERO));
     assert_eq!((two.ejection.failures, two.ejection.pause), (1, Duration::from_secs(5)));
-    assert_eq!((two.upstream.first_byte_timeout, two.upstream.connections), (Duration::from_secs(600), 7));
-    assert_eq!(two.upstream.connect_timeout, Duration::from_secs(5), "the others are [upstream]'s");
+    assert_eq!((two.upstream.first_byte_timeout.value, two.upstream.connections.value), (Duration::from_secs(600), 7));
+    assert_eq!(two.upstream.connect_timeout.value, Duration::from_secs(5), "the others are [upstream]'s");
     let health = two.health.unwrap();
     assert_eq!((health.path.as_str(), health.host.to_str().unwrap()), ("/healthz", "localhost:8080"));
     assert_eq!((health.status, health.verdicts), (204..=204, Verdicts { healthy: 2, unhealthy: 3 }));

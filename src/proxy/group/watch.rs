@@ -20,7 +20,7 @@ use super::choice::mix;
 use super::{Health, Member, Roster, Settings, upstream};
 use crate::http::{Body, Request};
 use crate::route::Address;
-use upstream::{Connector, Line, Upstream, reach};
+use upstream::{Connector, Limit, Line, Source, Upstream, reach};
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("portcullis/", env!("CARGO_PKG_VERSION"), " (health)"));
@@ -89,8 +89,11 @@ impl<'a> Probe<'a> {
         let Settings { health, connector, upstream, .. } = &roster.settings;
         let (mut settings, health) = (upstream.clone(), health.as_ref());
         if let Some(health) = health {
-            settings.connect_timeout = settings.connect_timeout.min(health.timeout);
-            settings.first_byte_timeout = health.timeout;
+            let limit = Limit::new(health.timeout, &roster.route, "health.timeout", Source::Route);
+            if limit.value < settings.connect_timeout.value {
+                settings.connect_timeout = limit.clone();
+            }
+            settings.first_byte_timeout = limit;
         }
         Self { address: &member.address, settings, connector: connector.as_ref(), health }
     }
@@ -98,7 +101,7 @@ impl<'a> Probe<'a> {
     /// What is wrong with it, if anything is.
     async fn ask(&self) -> Result<(), String> {
         let Some(health) = self.health else {
-            let patience = self.settings.connect_timeout;
+            let patience = &self.settings.connect_timeout;
             return reach(self.address, self.connector, patience).await.map_err(|fault| fault.to_string());
         };
         // Made for one question and dropped with its connection: the next one connects again, as it should.

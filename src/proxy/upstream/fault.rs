@@ -41,17 +41,21 @@ pub enum UpstreamFault {
         /// Why.
         cause: String,
     },
-    /// Connecting took longer than `upstream.connect_timeout`.
-    #[error("connecting to {address} took longer than connect_timeout, of its route or of [upstream]")]
+    /// Connecting took longer than `connect_timeout`.
+    #[error("connecting to {address} took longer than {limit}")]
     ConnectTimeout {
         /// Where.
         address: Address,
+        /// The key, how much it says and where that is written.
+        limit: String,
     },
-    /// Its answer took longer than `upstream.first_byte_timeout`.
-    #[error("{address} sent no answer within first_byte_timeout, of its route or of [upstream]")]
+    /// Its answer took longer than `first_byte_timeout`.
+    #[error("{address} sent no answer within {limit}")]
     FirstByteTimeout {
         /// Where.
         address: Address,
+        /// The key, how much it says and where that is written.
+        limit: String,
     },
     /// It ended the connection before its answer began.
     #[error("{address} ended the connection before it answered: {cause}")]
@@ -80,11 +84,13 @@ pub enum UpstreamFault {
     /// The client's handshake for a WebSocket cannot be translated.
     #[error("{0}")]
     BadHandshake(&'static str),
-    /// `upstream.connections` are in use.
-    #[error("{address} has as many requests under way as connections allows, of its route or of [upstream]")]
+    /// `connections` are in use.
+    #[error("{address} has as many requests under way as allowed by {limit}")]
     Busy {
         /// Where.
         address: Address,
+        /// The key, how much it says and where that is written.
+        limit: String,
     },
     /// A route without an address, which the configuration does not let happen.
     #[error("the route has no address")]

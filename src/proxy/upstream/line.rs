@@ -35,7 +35,7 @@ impl Line {
         Arc::new(Self {
             address,
             connector,
-            idle_timeout: settings.pool_idle_timeout,
+            idle_timeout: settings.pool_idle_timeout.value,
             pool: Pool::default(),
             lean: Pool::default(),
             shared: Shared::default(),
@@ -70,7 +70,7 @@ impl Lines {
         let identity = Identity {
             address: address.clone(),
             tls: connector.map(|connector| connector.settings().clone()),
-            idle_timeout: settings.pool_idle_timeout,
+            idle_timeout: settings.pool_idle_timeout.value,
         };
         let line = self.0.entry(identity).or_insert_with(|| Line::new(address.clone(), connector.cloned(), settings));
         Arc::clone(line)
@@ -84,19 +84,20 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limit::{Limit, Source};
     use super::super::tls::{Http2, Verification};
     use super::*;
     use crate::route::Place;
 
     fn settings(idle: u64) -> Settings {
-        let second = Duration::from_secs(1);
+        let span = |key, seconds| Limit::new(Duration::from_secs(seconds), "wiki", key, Source::Common);
         Settings {
-            connect_timeout: second,
-            first_byte_timeout: second,
-            idle_timeout: second,
-            tunnel_idle_timeout: second,
-            pool_idle_timeout: Duration::from_secs(idle),
-            connections: 10,
+            connect_timeout: span("connect_timeout", 1),
+            first_byte_timeout: span("first_byte_timeout", 1),
+            idle_timeout: span("idle_timeout", 1),
+            tunnel_idle_timeout: span("tunnel_idle_timeout", 1),
+            pool_idle_timeout: span("pool_idle_timeout", idle),
+            connections: Limit::new(10, "wiki", "connections", Source::Common),
         }
     }
 
@@ -115,7 +116,9 @@ mod tests {
         let mut lines = Lines::default();
         let plain = at(Transport::Http, "127.0.0.1", 80);
         let one = lines.to(&plain, None, &settings(4));
-        let deadlines = Settings { connections: 1, connect_timeout: Duration::from_secs(9), ..settings(4) };
+        let mut deadlines = settings(4);
+        deadlines.connections = Limit::new(1, "grafana", "connections", Source::Route);
+        deadlines.connect_timeout.value = Duration::from_secs(9);
         assert!(Arc::ptr_eq(&one, &lines.to(&plain, None, &deadlines)), "deadlines and limits are a route's own");
         assert!(Arc::ptr_eq(&one, &lines.to(&plain, Some(&connector(|_| ())), &settings(4))), "nothing is encrypted");
         let secret = at(Transport::Https, "127.0.0.1", 80);

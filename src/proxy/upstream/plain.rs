@@ -36,8 +36,8 @@ impl Upstream {
         fresh: Option<Stream>,
     ) -> Result<hyper::Response<AppBody>, Unanswered> {
         let now = Instant::now();
-        let until = tokio::time::Instant::from_std(now) + self.settings.first_byte_timeout;
-        while let Some((connection, idle_for)) = self.line.lean.pop(now, self.settings.pool_idle_timeout).await {
+        let until = tokio::time::Instant::from_std(now) + self.settings.first_byte_timeout.value;
+        while let Some((connection, idle_for)) = self.line.lean.pop(now, self.settings.pool_idle_timeout.value).await {
             match connection.exchange(request, until).await {
                 Ok(answer) => return Ok(take(answer, lease)),
                 Err(Fault::Unsent(_)) => {}
@@ -64,7 +64,7 @@ impl Upstream {
     fn plain_fault(&self, fault: Fault) -> UpstreamFault {
         let address = self.line.address.clone();
         match fault {
-            Fault::Late => UpstreamFault::FirstByteTimeout { address },
+            Fault::Late => self.first_byte_timeout(),
             Fault::Alert(cause) | Fault::Unsent(Some(cause)) => UpstreamFault::Handshake { address, cause },
             Fault::Unsent(None) | Fault::Unanswered => UpstreamFault::Ended { address, cause: fault.to_string() },
             Fault::Broken(_) | Fault::Misbehaved(_) => UpstreamFault::Misbehaved { address, cause: fault.to_string() },

@@ -128,7 +128,7 @@ impl Upstream {
                 (why, _) => return Err(self.fault(why).into()),
             };
         }
-        Err(UpstreamFault::Busy { address: self.line.address.clone() }.into())
+        Err(self.too_busy().into())
     }
 
     fn no_tunnel(&self, is_websocket: bool) -> UpstreamFault {
@@ -144,8 +144,8 @@ impl Upstream {
         if let Some(way) = self.way_at_hand() {
             return Ok(way);
         }
-        let deadline = tokio::time::Instant::now() + self.settings.connect_timeout;
-        let late = |_| UpstreamFault::ConnectTimeout { address: self.line.address.clone() };
+        let deadline = tokio::time::Instant::now() + self.settings.connect_timeout.value;
+        let late = |_| self.connect_timeout();
         let _opening = timeout_at(deadline, self.line.shared.opening.lock()).await.map_err(late)?;
         if let Some(way) = self.way_at_hand() {
             return Ok(way);
@@ -169,6 +169,6 @@ impl Upstream {
         let connection = Multiplexed::open(stream).await.map_err(|why| self.fault(why))?;
         let ticket = connection.ticket();
         self.line.shared.lock().push(connection);
-        ticket.map(Way::Shared).ok_or_else(|| UpstreamFault::Busy { address: self.line.address.clone() })
+        ticket.map(Way::Shared).ok_or_else(|| self.too_busy())
     }
 }
