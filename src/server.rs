@@ -17,6 +17,7 @@ mod http1;
 mod http2;
 mod interim;
 pub mod lean;
+mod linger;
 pub mod listen;
 mod preamble;
 mod quiet;

@@ -116,6 +116,15 @@ impl<S: AsyncRead + Unpin> Fenced<S> {
         if !self.unread.is_empty() || ready!(self.poll_more(cx)) { Poll::Pending } else { Poll::Ready(()) }
     }
 
+    /// Reads and throws away, whatever the fence: how much, or nothing at the end.
+    pub(super) fn poll_throw_away(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        self.unread = Bytes::new();
+        let mut room = [const { MaybeUninit::uninit() }; PIECE];
+        let mut piece = ReadBuf::uninit(&mut room);
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut piece));
+        Poll::Ready(if read.is_ok() { piece.filled().len() } else { 0 })
+    }
+
     fn poll_read_ahead(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.unread.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buf);

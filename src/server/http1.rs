@@ -20,6 +20,7 @@ use super::fence::Fenced;
 use super::interim::Interspersed;
 use super::lean::head::{Bounds, End, Violation};
 use super::lean::{Lean, Turn};
+use super::linger::linger;
 use super::quiet::Quiet;
 use super::service::{BUFFER, Service, has_stalled, report};
 use super::signal::{Signal, Stage, next_signal};
@@ -70,13 +71,14 @@ where
                 lean.end();
             }
             Next::Turn(Turn::Ended) => return,
+            // Boxed, as is below, so that it takes no room in a connection that has no use for it.
+            Next::Turn(Turn::Answered) => return Box::pin(linger(lean.into_stream(), &shared.drain)).await,
             Next::Turn(Turn::Refused(violation)) => report_head(&shared.events, peer.remote, violation),
             Next::Turn(Turn::Broken(error)) if has_stalled(&error) => {
                 return (shared.events)(Event::WriteTimeout { peer: peer.remote });
             }
             Next::Turn(Turn::Broken(_)) => return,
             Next::Turn(Turn::Foreign(end)) => {
-                // Boxed, so that it takes no room in a connection that has no use for it.
                 let served = Box::pin(attendance.serve_by_hyper(lean.into_stream(), end));
                 match served.await {
                     Some(stream) => lean = Lean::new(stream),
@@ -140,7 +142,8 @@ where
         let mut connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut signal = pin!(next_signal(&shared.drain, activity, self.stage));
         let mut signal = Quiet::new(signal.as_mut());
-        let mut closes = !self.stage.open || matches!(end, End::Unknown(_));
+        let knows_end = !matches!(end, End::Unknown(_));
+        let mut closes = !self.stage.open || !knows_end;
         let mut open = !closes;
         loop {
             let next = poll_fn(|cx| {
@@ -165,7 +168,14 @@ where
             });
             match next.await {
                 Next::Turn(Some(ended)) => {
+                    let said_all = ended.is_ok();
                     report(&shared.events, self.peer.remote, ended);
+                    let mut stream = connection.into_parts()?.io.into_inner().into_inner();
+                    // Of its own request, or of what follows, something may be on its way.
+                    let expects_more = !stream.take_fence() || !stream.unread().is_empty() || !knows_end;
+                    if said_all && expects_more {
+                        linger(stream, &shared.drain).await;
+                    }
                     return None;
                 }
                 Next::Turn(None) => break,

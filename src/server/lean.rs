@@ -38,6 +38,8 @@ use crate::http::{Body, Request, Response};
 pub(super) enum Turn {
     /// It is done: nothing is left to do but to close it.
     Ended,
+    /// The client has its last answer, and may be sending still.
+    Answered,
     /// A head was refused; the answer is on its way.
     Refused(Violation),
     /// Its next request is hyper's, and ends there.
@@ -61,7 +63,16 @@ enum State<F> {
     Handling(Handling<F>),
     Answering(Answering),
     /// The client is told that this is the end.
-    Closing,
+    Closing(Parting),
+}
+
+/// Who knows of a connection's end before it comes.
+#[derive(Clone, Copy)]
+enum Parting {
+    /// The client: it sends nothing more.
+    Expected,
+    /// We alone.
+    Sudden,
 }
 
 /// A head is waited for.
@@ -90,6 +101,7 @@ struct Answering {
     outgoing: Outgoing,
     ending: Ending,
     afterwards: Afterwards,
+    parting: Parting,
     _running: Option<Running>,
 }
 
@@ -129,7 +141,7 @@ where
     pub(super) fn end(&mut self) {
         self.wished = Afterwards::Close;
         if matches!(self.state, State::Reading(_)) && self.stream.unread().is_empty() {
-            self.state = State::Closing;
+            self.state = State::Closing(Parting::Expected);
         }
     }
 
@@ -151,10 +163,13 @@ where
                         self.state = State::Handling(Handling { handler, asked, outgoing, flushes: false, running });
                     }
                     Ok(Some(Read::Foreign(end))) => return Poll::Ready(Turn::Foreign(end)),
-                    Ok(Some(Read::Part) | None) => self.state = State::Closing,
+                    Ok(Some(Read::Part) | None) => self.state = State::Closing(Parting::Expected),
                     Err(violation) => {
                         self.wished = Afterwards::Close;
                         self.answer(refusal(violation.status()), Asked::default(), Outgoing::default(), None);
+                        if let State::Answering(answering) = &mut self.state {
+                            answering.parting = Parting::Sudden;
+                        }
                         return Poll::Ready(Turn::Refused(violation));
                     }
                 },
@@ -166,7 +181,8 @@ where
                     }
                     if let Poll::Ready(response) = polled {
                         self.outlet.close();
-                        let State::Handling(done) = std::mem::replace(&mut self.state, State::Closing) else {
+                        let closing = State::Closing(Parting::Expected);
+                        let State::Handling(done) = std::mem::replace(&mut self.state, closing) else {
                             return Poll::Ready(Turn::Ended);
                         };
                         self.answer(response, done.asked, done.outgoing, Some(done.running));
@@ -186,7 +202,11 @@ where
                 State::Answering(answering) => match answering.poll(cx, &mut self.stream) {
                     Poll::Ready(Ok(afterwards)) => {
                         let ends = Afterwards::Close == afterwards || Afterwards::Close == self.wished;
-                        self.state = if ends { State::Closing } else { State::Reading(Reading::default()) };
+                        self.state = match answering.parting {
+                            _ if !ends => State::Reading(Reading::default()),
+                            Parting::Expected if self.stream.unread().is_empty() => State::Closing(Parting::Expected),
+                            _ => State::Closing(Parting::Sudden),
+                        };
                     }
                     Poll::Ready(Err(Cut::BrokenOff)) => return Poll::Ready(Turn::Ended),
                     Poll::Ready(Err(Cut::Io(error))) => return Poll::Ready(Turn::Broken(error)),
@@ -195,10 +215,13 @@ where
                         return Poll::Ready(Turn::Ended);
                     }
                 },
-                State::Closing => {
+                State::Closing(parting) => {
                     // A goodbye that the client does not take changes nothing.
                     let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
-                    return Poll::Ready(Turn::Ended);
+                    return Poll::Ready(match parting {
+                        Parting::Expected => Turn::Ended,
+                        Parting::Sudden => Turn::Answered,
+                    });
                 }
             }
         }
@@ -206,6 +229,8 @@ where
 
     fn answer(&mut self, response: Response, asked: Asked, mut outgoing: Outgoing, running: Option<Running>) {
         let wished = if asked.close { Afterwards::Close } else { self.wished };
+        // One that is merely asked to end between two requests was told so in time, as a rule.
+        let parting = if wished == Afterwards::Close { Parting::Expected } else { Parting::Sudden };
         let (head, body) = response.into_parts();
         let date = self.date.now();
         let begin = outgoing.text().len();
@@ -222,7 +247,8 @@ where
         };
         let ending = if left == Left::Nothing { Ending::Whole } else { Ending::Open };
         let body = if ending == Ending::Whole { Body::Empty } else { body };
-        self.state = State::Answering(Answering { body, left, outgoing, ending, afterwards, _running: running });
+        self.state =
+            State::Answering(Answering { body, left, outgoing, ending, afterwards, parting, _running: running });
     }
 }
 

@@ -20,6 +20,7 @@ use super::*;
 use crate::http::{Body, Scheme, text};
 
 mod framing;
+mod parting;
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// Longer than anything here takes, shorter than anybody's patience.

@@ -96,7 +96,9 @@ async fn refused(violation: Violation, heads: &[&str]) {
             let wire = format!("{before}{head}");
             let served = serve(&[wire.as_bytes()], BOUNDS, hello).await;
             assert_eq!(served.said.len(), usize::from(!before.is_empty()), "{head:?}");
-            let [Turn::Refused(found), Turn::Ended] = &served.turns[..] else { panic!("{head:?}: {:?}", served.turns) };
+            let [Turn::Refused(found), Turn::Answered] = &served.turns[..] else {
+                panic!("{head:?}: {:?}", served.turns)
+            };
             assert_eq!(*found, violation, "{head:?}");
             let status = violation.status();
             let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\ndate: now\r\n\r\n");
@@ -205,7 +207,7 @@ async fn a_line_that_ends_with_a_line_feed_alone_is_refused_wherever_it_is() {
         refused(Violation::LineEnd, &[&bare]).await;
         let bytes: Vec<&[u8]> = bare.as_bytes().chunks(1).collect();
         let served = serve(&bytes, BOUNDS, hello).await;
-        assert!(matches!(served.turns[..], [Turn::Refused(Violation::LineEnd), Turn::Ended]), "{bare:?}");
+        assert!(matches!(served.turns[..], [Turn::Refused(Violation::LineEnd), Turn::Answered]), "{bare:?}");
     }
     refused(Violation::LineEnd, &["\nGET / HTTP/1.1\r\n\r\n", "\r\n\nGET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\n\n"])
         .await;
@@ -247,11 +249,11 @@ async fn a_head_is_refused_beyond_its_size_and_its_fields() {
         let many = |count: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(count));
         assert_eq!(serve(&[many(fields).as_bytes()], bounds, hello).await.said[0].3.len(), fields);
         let served = serve(&[many(fields + 1).as_bytes()], bounds, hello).await;
-        assert!(matches!(served.turns[..], [Turn::Refused(Violation::TooLarge), Turn::Ended]), "{fields}");
+        assert!(matches!(served.turns[..], [Turn::Refused(Violation::TooLarge), Turn::Answered]), "{fields}");
     }
     let bounds = Bounds { size: 128 * 1024, fields: 1 };
     let served = serve(&[format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000)).as_bytes()], bounds, hello).await;
-    assert!(matches!(served.turns[..], [Turn::Refused(Violation::TargetTooLong), Turn::Ended]));
+    assert!(matches!(served.turns[..], [Turn::Refused(Violation::TargetTooLong), Turn::Answered]));
     assert!(served.wire.starts_with("HTTP/1.1 414 "), "{}", served.wire);
 }
 
@@ -399,7 +401,7 @@ async fn one_that_is_asked_to_end_ends_between_two_requests() {
     let (mut lean, mut far) = begun(b"GET / HT").await;
     far.write_all(b"TP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n").await.unwrap();
     let ask = |request, _| Box::pin(std::future::ready(hello(&request)));
-    assert!(matches!(poll_fn(|cx| lean.poll(cx, BOUNDS, &activity, ask)).await, Turn::Ended));
+    assert!(matches!(poll_fn(|cx| lean.poll(cx, BOUNDS, &activity, ask)).await, Turn::Answered));
     let mut all = String::new();
     far.read_to_string(&mut all).await.unwrap();
     assert!(
