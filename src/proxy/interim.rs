@@ -6,6 +6,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hyper::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use hyper::{HeaderMap, StatusCode};
@@ -32,28 +33,48 @@ pub(super) fn pass(to: Option<&Sender>, status: StatusCode, mut fields: HeaderMa
 }
 
 /// What is heard on a connection that hyper speaks on, in a task of its own.
-pub(super) struct Heard(Arc<Notify>);
+#[derive(Default)]
+pub(super) struct Heard {
+    bell: Notify,
+    count: AtomicUsize,
+}
 
-/// Has hyper's client pass on what it receives before the answer, if the client takes that.
-pub(super) fn listen(request: &mut Request) -> Option<Heard> {
-    let (sender, heard) = (request.extensions().get::<Sender>()?.clone(), Arc::new(Notify::new()));
+/// There are more than anybody needs.
+#[derive(Debug, thiserror::Error)]
+#[error("more than {MOST} interim answers came")]
+pub(super) struct TooMany;
+
+/// Has hyper's client pass on what it receives before the answer, if the client takes that, and count it.
+pub(super) fn listen(request: &mut Request) -> Arc<Heard> {
+    let (sender, heard) = (request.extensions().get::<Sender>().cloned(), Arc::<Heard>::default());
     let ring = Arc::clone(&heard);
     hyper::ext::on_informational(request, move |answer| {
-        pass(Some(&sender), answer.status(), answer.headers().clone());
-        ring.notify_one();
+        if ring.count.fetch_add(1, Ordering::Relaxed) < MOST {
+            pass(sender.as_ref(), answer.status(), answer.headers().clone());
+        }
+        ring.bell.notify_one();
     });
-    Some(Heard(heard))
+    heard
 }
 
 impl Heard {
     /// Waits for the answer, and has its turn whenever something came before: the door looks then.
-    pub(super) async fn until<F: Future>(self, answer: F) -> F::Output {
+    ///
+    /// # Errors
+    /// [`TooMany`]; the answer is then not waited for.
+    pub(super) async fn until<F: Future>(&self, answer: F) -> Result<F::Output, TooMany> {
         let mut answer = pin!(answer);
         loop {
-            tokio::select! {
+            let answered = tokio::select! {
                 biased;
-                answered = answer.as_mut() => return answered,
-                () = self.0.notified() => {}
+                answered = answer.as_mut() => Some(answered),
+                () = self.bell.notified() => None,
+            };
+            if self.count.load(Ordering::Relaxed) > MOST {
+                return Err(TooMany);
+            }
+            if let Some(answered) = answered {
+                return Ok(answered);
             }
         }
     }

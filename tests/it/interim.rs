@@ -129,6 +129,24 @@ async fn hints_arrive_while_a_body_is_still_being_sent() {
 }
 
 #[tokio::test]
+async fn an_app_that_only_hints_at_its_answer_to_an_upload_is_not_waited_for() {
+    for (count, status) in [(64, "200"), (65, "502"), (100_000, "502")] {
+        let stage = Stage::play(move |mut line: Line, _| async move {
+            line.head().await;
+            line.take(5).await;
+            line.send("HTTP/1.1 102 Processing\r\n\r\n".repeat(count) + OK).await;
+        })
+        .await;
+        let (world, ticket) = world_of(&stage.route()).await;
+        let mut client = Line::to(world.authority()).await;
+        client.send(head(&world, &ticket, "POST / HTTP/1.1", "content-length: 5\r\n") + "hello").await;
+        let heads = heads(&mut client).await;
+        assert_eq!(codes(&heads).last(), Some(&status), "{count}");
+        assert!(heads.len() <= 65, "{} interim answers of {count}", heads.len() - 1);
+    }
+}
+
+#[tokio::test]
 async fn hints_arrive_from_an_app_with_tls() {
     let (go, authority) = (Arc::new(Notify::new()), Authority::new());
     let (listener, address) = Ear::tcp().await;

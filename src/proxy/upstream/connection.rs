@@ -95,11 +95,11 @@ impl Connection {
         let Self::Hyper(sender, _) = self;
         let heard = interim::listen(&mut request);
         let answer = sender.try_send_request(request);
-        let answer = match heard {
-            Some(heard) => heard.until(answer).await,
-            None => answer.await,
+        let answered = match heard.until(answer).await {
+            Ok(answered) => answered,
+            Err(too_many) => return Err(Failed { unsent: None, why: Why::Misbehaved(too_many.to_string()) }),
         };
-        match answer {
+        match answered {
             Ok(response) => Ok(response.map(AppBody::Incoming)),
             Err(mut failure) => Err(Failed { unsent: failure.take_message(), why: why(failure.error()) }),
         }
