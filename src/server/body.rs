@@ -8,6 +8,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,8 @@ pub(super) struct Watcher<'a> {
     /// Of a connection that would be idle without it. An app may answer before it has read everything, and go on
     /// reading.
     pub(super) activity: Option<&'a Arc<Activity>>,
+    /// To be told that somebody has asked for it, where its client waits for that.
+    pub(super) asked: Option<&'a Arc<AtomicBool>>,
 }
 
 impl Watcher<'_> {
@@ -61,6 +64,7 @@ impl Watcher<'_> {
             events: Events::clone(self.events),
             peer: self.peer,
             ended: false,
+            asked: self.asked.cloned(),
             running: self.activity.map(|activity| Lent::new(activity.begin())),
         })
     }
@@ -118,6 +122,7 @@ struct Watched {
     peer: Remote,
     /// hyper tells the end of a length, or of trailers, only with the next request, which may wait for this end.
     ended: bool,
+    asked: Option<Arc<AtomicBool>>,
     running: Option<Lent>,
 }
 
@@ -143,6 +148,9 @@ impl http_body::Body for Watched {
         let this = self.get_mut();
         if this.ended {
             return Poll::Ready(None);
+        }
+        if let Some(asked) = this.asked.take() {
+            asked.store(true, Ordering::Relaxed);
         }
         let frame = Pin::new(&mut this.incoming).poll_frame(cx);
         if let Poll::Ready(frame) = frame {

@@ -8,9 +8,12 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
+use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::{StatusCode, Version, header};
 
 use super::body;
@@ -80,20 +83,25 @@ where
         if has_too_many_fields(&request, shared.limits.headers) {
             (shared.events)(Event::HeadersTooLarge { peer: self.peer.remote });
             let answer = http::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has too many fields\n");
-            return Coming { answer: Answer::Made(Some(answer)), outlet: None, turn, running };
+            return Coming { answer: Answer::Made(Some(answer)), outlet: None, turn, running, asked: None };
         }
         // "A server MUST NOT send a 1xx response to an HTTP/1.0 client" (RFC 9110 section 15.2).
         let outlet = self.outlet.clone().filter(|_| request.version() == Version::HTTP_11);
+        // hyper says 100 when the body is first asked for.
+        let waits =
+            running.is_some() && request.headers().contains_key(header::EXPECT) && !request.body().is_end_stream();
+        let asked = waits.then(Arc::<AtomicBool>::default);
         let watcher = body::Watcher {
             limit: shared.limits.body_idle_timeout,
             rate: body::least_rate(request.headers(), shared.limits.body_rate),
             events: &shared.events,
             peer: self.peer.remote,
             activity: running.is_some().then_some(&self.activity),
+            asked: asked.as_ref(),
         };
         let request = request.map(|incoming| watcher.watch(incoming));
         let peer = Peer { interim: outlet.as_ref().map(Outlet::open), ..self.peer.clone() };
-        Coming { answer: Answer::Handled(Box::pin((shared.handler)(request, peer))), outlet, turn, running }
+        Coming { answer: Answer::Handled(Box::pin((shared.handler)(request, peer))), outlet, turn, running, asked }
     }
 }
 
@@ -103,6 +111,8 @@ pub(super) struct Coming<F> {
     outlet: Option<Arc<Outlet>>,
     turn: Option<Arc<Turn>>,
     running: Option<Running>,
+    /// Whether somebody has asked for the body that its client holds back.
+    asked: Option<Arc<AtomicBool>>,
 }
 
 /// The answer itself.
@@ -118,7 +128,7 @@ impl<F: Future<Output = Response>> Future for Coming<F> {
     type Output = Result<hyper::Response<Sent>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = match &mut self.answer {
+        let mut answer = match &mut self.answer {
             Answer::Made(answer) => answer.take().unwrap_or_default(),
             Answer::Handled(handler) => {
                 let answer = ready!(handler.as_mut().poll(cx));
@@ -136,6 +146,12 @@ impl<F: Future<Output = Response>> Future for Coming<F> {
         }
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(running)) = (answer.status(), &self.running) {
             running.activity().note_switch();
+        }
+        // Its client may go on with the body or with another request, and nothing tells which of them it is (RFC 9110
+        // section 10.1.1): nothing behind such an answer is read.
+        let unasked = self.asked.as_ref().is_some_and(|asked| !asked.load(Ordering::Relaxed));
+        if unasked && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Poll::Ready(Ok(answer.map(|body| Sent::new(body, self.turn.take(), self.running.take()))))
     }

@@ -316,6 +316,35 @@ async fn broken_chunks_behind_the_beginning_of_an_answer_end_the_connection() {
     assert!(!heard.contains("smuggled") && !heard.contains("\r\n0\r\n\r\n"), "{heard}");
 }
 
+// RFC 9110 section 10.1.1: a client that is answered before it was asked to go on may send the body or not, and a proxy
+// in front may take the connection for unused.
+#[tokio::test]
+async fn behind_an_expectation_that_is_declined_nothing_is_read() {
+    let world = half_open().await;
+    let next = head(&world, "GET /pub/next HTTP/1.1", "");
+    for framing in [format!("Content-Length: {}\r\n", next.len()), "Transfer-Encoding: chunked\r\n".to_owned()] {
+        let post = head(&world, "POST /closed HTTP/1.1", &format!("Expect: 100-continue\r\n{framing}"));
+        let heard = say(&world, &post).await;
+        assert!(heard.statuses() == [401] && heard.closed, "{framing}: {}", heard.text());
+        assert!(heard.text().contains("connection: close\r\n"), "{}", heard.text());
+        for behind in [next.clone(), next.repeat(2), format!("0\r\n\r\n{next}")] {
+            let heard = say(&world, post.clone() + &behind).await;
+            assert!(heard.statuses() == [401] && heard.closed, "{framing} {behind}: {}", heard.text());
+        }
+    }
+    assert_eq!(world.app.hits(), 0);
+    // One that is met, or has nothing to wait for, costs nobody the connection.
+    for (fields, body, codes) in [
+        ("Expect: 100-continue\r\nContent-Length: 5\r\n", "hello", &[100, 200, 200][..]),
+        ("Expect: 100-continue\r\nContent-Length: 0\r\n", "", &[200, 200]),
+    ] {
+        let post = head(&world, "POST /pub/x HTTP/1.1", fields);
+        let heard = say(&world, format!("{post}{body}{next}")).await;
+        assert_eq!(heard.statuses(), codes, "{}", heard.text());
+    }
+    still_standing(&world).await;
+}
+
 #[tokio::test]
 async fn chunk_extensions_are_dropped() {
     let world = half_open().await;
