@@ -76,10 +76,13 @@ pub(super) fn concerns_a_hop(name: &HeaderName) -> bool {
             | "te"
             | "transfer-encoding"
             | "expect"
+            | "content_length"
+            | "transfer_encoding"
     )
 }
 
-/// Removes what concerns one connection alone, whatever the message.
+/// Removes what concerns one connection alone, whatever the message, and what frames it for readers who take `_` for
+/// `-`.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let nominated: Vec<HeaderName> = headers
@@ -97,6 +100,9 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         headers.remove(CONNECTION);
     }
     for name in [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, UPGRADE] {
+        headers.remove(name);
+    }
+    for name in ["content_length", "transfer_encoding"] {
         headers.remove(name);
     }
 }

@@ -316,6 +316,26 @@ async fn broken_chunks_behind_the_beginning_of_an_answer_end_the_connection() {
     assert!(!heard.contains("smuggled") && !heard.contains("\r\n0\r\n\r\n"), "{heard}");
 }
 
+// For whoever makes environment variables of fields, or folds their names, these are the others.
+#[tokio::test]
+async fn a_framing_spelt_otherwise_does_not_reach_the_app() {
+    let world = half_open().await;
+    for (fields, body) in [
+        ("Content_Length: 50\r\n", ""),
+        ("Transfer_Encoding: chunked\r\n", ""),
+        ("Content-Length: 5\r\ncontent_length: 0\r\n", "hello"),
+        ("Content-Length: 5\r\nTRANSFER_ENCODING: chunked\r\n", "hello"),
+        ("Transfer-Encoding: chunked\r\nContent_Length: 0\r\n", "5\r\nhello\r\n0\r\n\r\n"),
+    ] {
+        let heard = say(&world, head(&world, "POST /pub/x HTTP/1.1", fields) + body).await;
+        assert_eq!(heard.statuses(), [200], "{fields}: {}", heard.text());
+        let seen = world.app.last();
+        assert!(seen.headers.keys().all(|name| !name.as_str().contains('_')), "{fields}: {seen:?}");
+        assert_eq!(seen.body.len(), if body.is_empty() { 0 } else { 5 }, "{fields}");
+    }
+    still_standing(&world).await;
+}
+
 // RFC 9110 section 10.1.1: a client that is answered before it was asked to go on may send the body or not, and a proxy
 // in front may take the connection for unused.
 #[tokio::test]
