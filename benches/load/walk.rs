@@ -160,8 +160,11 @@ pub(crate) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = String> {
 pub(crate) fn trust(certificate: &Path, protocol: &[u8]) -> anyhow::Result<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).map_err(|error| anyhow!("{error}"))?)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    // In the order of browsers, which nginx follows: AES with keys of 128 bits comes first.
+    provider.cipher_suites.sort_by_key(|suite| !format!("{:?}", suite.suite()).contains("AES_128"));
+    let builder =
+        rustls::ClientConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions()?;
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![protocol.to_vec()];
     Ok(config)

@@ -263,6 +263,30 @@ fn each_handshake_brings_one_ticket_and_none_where_certificates_are_demanded() {
 }
 
 #[test]
+fn the_suites_that_browsers_prefer_are_chosen_and_the_others_spoken() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tls, _) = open(settings(vec![write_new(folder.path(), "a", &["localhost"])]));
+    let chosen = |version, offered: &dyn Fn(&str) -> bool| {
+        let mut provider = aws_lc_rs::default_provider();
+        provider.cipher_suites.retain(|suite| offered(&format!("{:?}", suite.suite())));
+        let builder =
+            ClientConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(&[version]).unwrap();
+        let verifier = Arc::new(Gullible(SCHEMES.to_vec()));
+        let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        let (client, _) = shake(config, &tls.current().config, "localhost").unwrap();
+        format!("{:?}", client.negotiated_cipher_suite().unwrap().suite())
+    };
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let all = chosen(version, &|_| true);
+        assert!(all.ends_with("AES_128_GCM_SHA256"), "{all}");
+        for other in ["AES_256_GCM_SHA384", "CHACHA20_POLY1305_SHA256"] {
+            let one = chosen(version, &|suite| suite.ends_with(other));
+            assert!(one.ends_with(other), "{one}");
+        }
+    }
+}
+
+#[test]
 fn tickets_are_sealed_with_keys_that_are_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let (tls, _) = open(settings(vec![write_new(folder.path(), "a", &["localhost"])]));
