@@ -23,6 +23,9 @@ pub const MAX_VALUE: usize = 4096;
 /// decoding once gives the original back.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
+/// By which proxies tell of a client's certificate, and must let nobody else (RFC 9440 section 4).
+const CERTIFICATES: [&str; 2] = ["client-cert", "client-cert-chain"];
+
 /// Which identity headers the app receives.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -171,7 +174,10 @@ impl Injector {
             _ => true,
         });
         let (names, sources): (Vec<HeaderName>, Vec<Source>) = sent.into_iter().unzip();
-        let managed = Managed::new(settings.custom.iter().map(|(name, _)| name.as_str()));
+        // Where an app is told of certificates at all, it may read them by their own names too.
+        let standard = if introduced.is_empty() { &[][..] } else { &CERTIFICATES };
+        let custom = settings.custom.iter().map(|(name, _)| name.as_str());
+        let managed = Managed::new(custom.chain(standard.iter().copied()));
         Self { names: names.into(), sources, introducer: Introducer::new(introduced), managed }
     }
 
@@ -330,6 +336,20 @@ mod tests {
                 (HeaderName::from_static("x-nothing"), Source::Claim(vec!["address".into(), "street".into()])),
             ],
         })
+    }
+
+    #[test]
+    fn nobody_tells_of_a_certificate_but_who_is_asked_to() {
+        let managed = |source| {
+            let custom = vec![(HeaderName::from_static("x-device"), source)];
+            Injector::new(&Settings { presets: Vec::new(), custom }).managed
+        };
+        let told = managed(Source::Certificate(Part::Subject));
+        for name in ["x-device", "client-cert", "Client_Cert", "client-cert-chain", "CLIENT_CERT-CHAIN"] {
+            assert!(told.contains(name) && told.may_begin_with(name.as_bytes()[0]), "{name}");
+        }
+        assert!(!told.contains("client-certificate-hint"));
+        assert!(!managed(Source::Name).contains("client-cert"), "an app may speak with its clients of it");
     }
 
     fn rendered(identity: &Identity, name: &str) -> Option<String> {

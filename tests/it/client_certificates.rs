@@ -101,6 +101,7 @@ fn told(seen: &Seen) -> Vec<Option<String>> {
 /// What a client makes up about itself, in spellings that apps fold together.
 const LIES: &str = "x-client-subject: CN=evil\r\nX_Client_Subject: CN=evil\r\nx.client.dns: evil\r\n\
     X-Client-Email: evil@evil.example\r\nClient-Cert: :ZXZpbA==:\r\nx-client-fingerprint: evil\r\n\
+    Client_Cert_Chain: :ZXZpbA==:\r\nclient-cert-chain: :ZXZpbA==:\r\n\
     Connection: x-client-subject, x-client-serial\r\n";
 
 fn assert_nothing_evil(seen: &Seen) {
