@@ -223,12 +223,12 @@ fn bench_reading(criterion: &mut Criterion, desk: &Desk) -> anyhow::Result<()> {
     let headers = &desk.one.requests[0];
     let uri = target()?;
     criterion.bench_function("survey", |bench| {
-        bench.iter(|| Survey::of(black_box(headers), desk.injector.managed()));
+        bench.iter(|| Survey::of(black_box(headers).into(), desk.injector.managed()));
     });
     criterion
         .bench_function("check_framing", |bench| bench.iter(|| check_framing(Version::HTTP_11, black_box(headers))));
     criterion.bench_function("authority", |bench| {
-        bench.iter(|| authority(Version::HTTP_11, &uri, black_box(headers)).is_ok());
+        bench.iter(|| authority(Version::HTTP_11, &uri, black_box(headers).into()).is_ok());
     });
     criterion.bench_function("target_parse", |bench| bench.iter(|| Target::parse(&Method::GET, black_box(&uri))));
     let escaped: Uri = "/projects/portcullis/wiki/caf%C3%A9%20menu?version=17".parse()?;
@@ -243,7 +243,7 @@ fn bench_reading(criterion: &mut Criterion, desk: &Desk) -> anyhow::Result<()> {
         });
     });
     criterion.bench_function("cookie_read", |bench| {
-        bench.iter(|| cookie::read_session(black_box(headers), desk.config.cookies).next());
+        bench.iter(|| cookie::read_session(black_box(headers).into(), desk.config.cookies).next());
     });
     Ok(())
 }
@@ -278,7 +278,7 @@ fn bench_headers(criterion: &mut Criterion, desk: &Desk) {
     let headers = &desk.one.requests[0];
     let host = HeaderValue::from_static("localhost:8080");
     let forwarding = Forwarding { peer: REMOTE, trusted: &Neighbours(Vec::new()), scheme: Scheme::Http, host: &host };
-    let survey = Survey::of(headers, desk.injector.managed());
+    let survey = Survey::of(headers.into(), desk.injector.managed());
     criterion.bench_function("clean_request", |bench| {
         bench.iter_batched_ref(
             || headers.clone(),
@@ -378,15 +378,16 @@ fn serve(
     added: &mut Vec<u8>,
 ) -> Option<()> {
     let now = Timestamp::now();
-    let survey = Survey::of(headers, desk.injector.managed());
+    let survey = Survey::of((&*headers).into(), desk.injector.managed());
     if survey.has(Field::Framing) {
         check_framing(Version::HTTP_11, headers).ok()?;
     }
-    let named = authority(Version::HTTP_11, uri, headers).ok()?;
+    let named = authority(Version::HTTP_11, uri, (&*headers).into()).ok()?;
     let site = desk.routes.site(named)?;
     let target = Target::parse(&Method::GET, uri).ok()?;
     let Ok(Found::App(route)) = desk.routes.find(site, &target) else { return None };
-    let session = cookie::read_session(headers, desk.config.cookies).find_map(|key| sessions.load(&key, SITE, now));
+    let session =
+        cookie::read_session((&*headers).into(), desk.config.cookies).find_map(|key| sessions.load(&key, SITE, now));
     let Decision::Pass(pass) = decide(route, session, Kind::Exchange) else { return None };
     let trusted = Neighbours(Vec::new());
     let forwarding = Forwarding { peer: REMOTE, trusted: &trusted, scheme: Scheme::Http, host };

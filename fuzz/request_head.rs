@@ -12,7 +12,7 @@ pub fn judge(data: &[u8]) -> bool {
     let bounds = Bounds { size: 4096, fields: 20 };
     let received = Bytes::copy_from_slice(data);
     let (length, request, asked) = match read(&received, bounds) {
-        Ok(Read::Plain(length, request, asked)) => (length, request, asked),
+        Ok(Read::Plain(length, arrival, asked)) => (length, arrival.into_request(), asked),
         Ok(Read::Foreign(end)) => {
             judge_end(data, end);
             return false;
@@ -47,6 +47,7 @@ pub fn judge(data: &[u8]) -> bool {
     let Ok(Read::Plain(all, again, asked_again)) = read(&written.clone().into(), bounds) else {
         panic!("{:?}", String::from_utf8_lossy(&written))
     };
+    let again = again.into_request();
     assert_eq!((all, asked), (written.len(), asked_again));
     assert_eq!((again.method(), again.headers()), (request.method(), fields));
     true

@@ -77,7 +77,7 @@ impl Operator {
         if request.version() == Version::HTTP_10 && !request.headers().contains_key(HOST) {
             return true;
         }
-        let Ok(authority) = authority(request.version(), request.uri(), request.headers()) else { return false };
+        let Ok(authority) = authority(request.version(), request.uri(), request.headers().into()) else { return false };
         let host = match authority.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => host,
             _ => authority,

@@ -100,9 +100,9 @@ impl Emulator {
         let doors = bases.into_iter().zip(listeners).map(|(base, listener)| {
             let door = Door::new(listener, None, &Limits::default(), Arc::new(|_| {}), org.drain.clone());
             let (org, base) = (Arc::clone(&org), Arc::new(base));
-            tokio::spawn(server::serve(door, move |request, _| {
+            tokio::spawn(server::serve(door, move |arrival, _| {
                 let (org, base) = (Arc::clone(&org), Arc::clone(&base));
-                async move { org.handle(&base, request, Timestamp::now()).await }
+                async move { org.handle(&base, arrival.into_request(), Timestamp::now()).await }
             }))
         });
         let doors = doors.collect();

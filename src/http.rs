@@ -3,10 +3,12 @@
 //! One concrete `Body` instead of a type parameter, so that every module speaks of the same types and a
 //! streamed body costs one allocation at most. Called by everything that touches a request.
 
+mod arrival;
 mod certificate;
 pub mod chunks;
 pub mod client;
 mod fault;
+pub mod fields;
 pub mod interim;
 pub mod lines;
 pub mod names;
@@ -27,6 +29,7 @@ use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{HeaderMap, StatusCode};
 
+pub use arrival::{Arrival, Reply};
 pub use certificate::ClientCertificate;
 pub use fault::BodyFault;
 pub use peer::{Neighbour, Neighbours, Peer, Remote, Shown};

@@ -20,22 +20,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http_body::Body as _;
-use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::response::Parts;
 use hyper::http::uri::PathAndQuery;
 use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::clock::Timestamp;
+use crate::http::fields::{Fields, Received};
 use crate::http::interim::Sender;
-use crate::http::{Body, ClientCertificate, Neighbours, Remote, Request, Response, Scheme};
+use crate::http::{Arrival, Body, ClientCertificate, Neighbours, Remote, Reply, Scheme};
 use crate::policy::Pass;
-use crate::session::cookie;
+use crate::session::cookie::{self, Stripped};
 use crate::telemetry::RequestId;
 use group::{Answered, Group, Roster};
 use headers::Forwarding;
 use inject::{Injector, Managed};
 use introduce::Introducer;
-use outgoing::{Added, Outgoing, Shape};
+use outgoing::{Added, CleanedLines, Outgoing, Shape};
 use stream::{Progress, RequestBody, ResponseBody};
 use survey::{Field, Survey};
 use upgrade::{Bounds, Opening, Tunnels};
@@ -60,6 +61,15 @@ pub struct Proxy {
     apps: Vec<Group>,
     /// What the apps' connections are, whichever route uses them.
     lines: Lines,
+}
+
+/// What is known of whom a request was passed on to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked {
+    /// The place of the address that was asked last, among those of the route's app.
+    pub address: usize,
+    /// When the answer began.
+    pub answered: Option<Instant>,
 }
 
 /// What is known of a request beside its own words.
@@ -119,13 +129,13 @@ impl Proxy {
     }
 
     /// Which kinds of fields a request's head has.
-    pub fn survey(&self, headers: &HeaderMap) -> Survey {
-        Survey::of(headers, &self.managed)
+    pub fn survey(&self, fields: Fields<'_>) -> Survey {
+        Survey::of(fields, &self.managed)
     }
 
     /// The client's address, as far as trusted proxies tell it.
-    pub fn client_address(&self, headers: &HeaderMap, peer: Remote) -> Option<IpAddr> {
-        headers::client_address(headers, peer, &self.trusted)
+    pub fn client_address(&self, fields: Fields<'_>, peer: Remote) -> Option<IpAddr> {
+        headers::client_address(fields, peer, &self.trusted)
     }
 
     /// Whether what this peer says about its clients is believed.
@@ -133,27 +143,33 @@ impl Proxy {
         self.trusted.hold(peer)
     }
 
-    /// Forwards one request that may pass, and answers with what the app says; `asked` becomes the place of the
-    /// address that was asked last, among those of the route's app.
+    /// Forwards one request that may pass, and answers with what the app says; `asked` becomes what is known of whom it
+    /// asked.
     ///
     /// # Errors
     /// [`UpstreamFault`] when the app gives no answer that can be passed on.
     pub async fn forward(
         &self,
-        request: &mut Request,
+        arrival: &mut Arrival,
         pass: Pass,
         context: &Context<'_>,
-        asked: &mut usize,
-    ) -> Result<Response, UpstreamFault> {
+        asked: &mut Asked,
+    ) -> Result<Reply, UpstreamFault> {
         let group = self.apps.get(pass.route().index).ok_or(UpstreamFault::NoAddress)?;
-        let client = context.tunnel.is_some().then(|| hyper::upgrade::on(&mut *request));
-        let (mut outgoing, progress) = self.rewrite(request, &pass, context);
+        let client = context.tunnel.is_some().then(|| hyper::upgrade::on(arrival.request()));
+        let (mut outgoing, progress) = self.rewrite(arrival, &pass, context);
         let visitor = pass.visitor().map(|session| session.key());
-        let Answered { response, lease } = group.send(&mut outgoing, progress.as_deref(), visitor, asked).await?;
-        let (mut head, body) = response.into_parts();
+        let Answered { reply, lease } =
+            group.send(&mut outgoing, progress.as_deref(), visitor, &mut asked.address).await?;
+        let answered = Instant::now();
+        asked.answered = Some(answered);
+        let (mut lines, mut head, body) = reply.into_parts();
         let misbehaved =
             |cause: &str| UpstreamFault::Misbehaved { address: lease.address().clone(), cause: cause.to_owned() };
         if let Some(opening) = &context.tunnel {
+            if let Some(lines) = lines.take() {
+                head.headers = lines.map();
+            }
             opening.check(head.status, &head.headers).map_err(misbehaved)?;
         }
 
@@ -176,16 +192,15 @@ impl Proxy {
             };
             self.tunnels.join(client, app, bounds, lease);
             head.status = status;
-            return Ok(answer(head, Body::Empty));
+            return Ok(answer(None, head, Body::Empty));
         }
 
-        headers::clean_response(&mut head.headers);
-        cookie::drop_impostors(&mut head.headers);
+        let lines = clean(lines, &mut head.headers);
         // Whoever was signed out meanwhile gets no more than the head, however little there is.
         let has_ended = pass.visitor().is_some_and(|session| session.has_ended());
         let body = match if has_ended { Err(body) } else { body.at_hand() } {
             Ok(body) => {
-                lease.give_back(progress.as_deref());
+                lease.give_back(progress.as_deref(), answered);
                 body
             }
             Err(body) => {
@@ -200,21 +215,35 @@ impl Proxy {
                 })
             }
         };
-        Ok(answer(head, body))
+        Ok(answer(lines, head, body))
     }
 
     /// The request that the app receives.
     fn rewrite<'a>(
         &'a self,
-        request: &mut Request,
+        arrival: &mut Arrival,
         pass: &'a Pass,
         context: &Context<'a>,
     ) -> (Outgoing<'a>, Option<Arc<Progress>>) {
-        let body = std::mem::take(request.body_mut());
-        let headers = request.headers_mut();
         let (survey, host) = (context.survey, context.host);
         let forwarding =
             Forwarding { peer: context.peer, trusted: &self.trusted, scheme: context.scheme, host: context.host };
+        let identity = pass.visitor().map(|session| &session.headers);
+        let certificate = self.introducer.introduce(context.certificate);
+        if context.tunnel.is_none()
+            && let Some(lines) = arrival.lines()
+            && let Some(forwarded) = headers::clean_request_lines(lines, survey, &self.managed, forwarding)
+        {
+            let lines = strip(std::mem::take(lines), survey, host);
+            let added = Added { forwarded: Some(forwarded), identity, certificate };
+            arrival.take_lines();
+            let mut request = std::mem::take(arrival.request());
+            *request.uri_mut() = Uri::from(context.target.clone());
+            return (Outgoing::plain(request, lines, added).heard_by(context.interim).coming_at(context.began), None);
+        }
+        let request = arrival.request();
+        let body = std::mem::take(request.body_mut());
+        let headers = request.headers_mut();
         let forwarded = headers::clean_request(headers, survey, forwarding);
         if survey.has(Field::Managed) {
             self.managed.remove(headers);
@@ -246,16 +275,50 @@ impl Proxy {
         // What was between the client and us.
         *request.version_mut() = Version::HTTP_11;
         request.extensions_mut().clear();
-        let identity = pass.visitor().map(|session| &session.headers);
-        let certificate = self.introducer.introduce(context.certificate);
         let added = Added { forwarded: Some(forwarded), identity, certificate };
-        (Outgoing::new(std::mem::take(request), added, shape).heard_by(context.interim), progress)
+        let outgoing = Outgoing::new(std::mem::take(request), added, shape);
+        (outgoing.heard_by(context.interim).coming_at(context.began), progress)
     }
 }
 
+/// Takes our cookies out of a request's lines, and any host but the one that was judged.
+fn strip<'a>(mut lines: Received, survey: Survey, host: &'a HeaderValue) -> CleanedLines<'a> {
+    let stripped = match survey.has(Field::Cookie) {
+        true => cookie::stripped(lines.fields().values(&COOKIE)),
+        false => Stripped::Unchanged,
+    };
+    // One at most: more than one was refused.
+    let host = Some(host).filter(|host| lines.fields().value(&HOST) != Some(host.as_bytes()));
+    if host.is_some() || stripped != Stripped::Unchanged {
+        let has_new_cookies = stripped != Stripped::Unchanged;
+        lines.retain(|field| !(has_new_cookies && field.is("cookie") || host.is_some() && field.is("host")));
+    }
+    let cookies = match stripped {
+        Stripped::Line(line) => line,
+        Stripped::Unchanged => Vec::new(),
+    };
+    CleanedLines { lines, host, cookies }
+}
+
+/// Cleans an answer's fields for the client, as lines where they are and that suffices.
+fn clean(lines: Option<Received>, headers: &mut HeaderMap) -> Option<Received> {
+    if let Some(mut lines) = lines {
+        if headers::clean_response_lines(&mut lines) {
+            return Some(lines);
+        }
+        *headers = lines.map();
+    }
+    headers::clean_response(headers);
+    cookie::drop_impostors(headers);
+    None
+}
+
 /// What was between the app and us is not the client's: the version, and a reason that hyper would repeat.
-fn answer(mut head: Parts, body: Body) -> Response {
+fn answer(lines: Option<Received>, mut head: Parts, body: Body) -> Reply {
     head.version = Version::HTTP_11;
     head.extensions.clear();
-    Response::from_parts(head, body)
+    Reply::from_parts(lines, head, body)
 }
+
+#[cfg(test)]
+mod tests;

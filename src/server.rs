@@ -40,7 +40,7 @@ pub use entry::{Census, Entry};
 pub use event::{Event, Events};
 pub use listen::{Listener, Place, Places, bind};
 
-use crate::http::{Neighbours, Peer, Request, Response};
+use crate::http::{Arrival, Neighbours, Peer, Reply};
 use connection::Shared;
 use socket::Socket;
 use tls::Tls;
@@ -181,8 +181,8 @@ impl Door {
 /// gone, which [`Drain::cut`] forces.
 pub async fn serve<H, F>(door: Door, handler: H)
 where
-    H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response> + Send + 'static,
+    H: Fn(Arrival, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output: Into<Reply>> + Send + 'static,
 {
     let Door { listeners, tls, limits, events, drain, entry } = door;
     let listeners = listeners.into_iter().map(socket::Listener::new).collect::<io::Result<Vec<_>>>();
@@ -210,8 +210,8 @@ async fn accept_from<H, F>(
     drain: &Drain,
     tasks: &TaskTracker,
 ) where
-    H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response> + Send + 'static,
+    H: Fn(Arrival, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output: Into<Reply>> + Send + 'static,
 {
     let mut begun = std::pin::pin!(drain.cancelled());
     loop {

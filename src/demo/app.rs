@@ -48,9 +48,9 @@ impl App {
         let desk = Arc::new(Desk { page, drain: Drain::new(), hits: AtomicU64::new(0), latest: Mutex::new(None) });
         let door = Door::new(listener, None, &Limits::default(), Arc::new(|_| {}), desk.drain.clone());
         let receiving = Arc::clone(&desk);
-        let serving = tokio::spawn(server::serve(door, move |request, _| {
+        let serving = tokio::spawn(server::serve(door, move |arrival, _| {
             let desk = Arc::clone(&receiving);
-            async move { desk.receive(request).await }
+            async move { desk.receive(arrival.into_request()).await }
         }));
         Ok(Running { desk, address, serving: Some(serving) })
     }

@@ -15,7 +15,7 @@ use crate::admin::Readiness;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::http::client::SetupProblem;
-use crate::http::{Peer, Response, Scheme};
+use crate::http::{Peer, Reply, Scheme};
 use crate::server::tls::acme::Orders;
 use crate::server::tls::{Change, Occasion, Outcome, Pair, Problem, Reloader, Settings, Tls};
 use crate::telemetry::Metrics;
@@ -55,11 +55,11 @@ impl Transport {
 
     /// Tells the browser to come by TLS alone (RFC 6797 section 7): never over plain text, and in place of what the
     /// app says, which knows nothing of TLS and is not alone at its host.
-    pub(super) fn harden(&self, peer: &Peer, response: &mut Response) {
+    pub(super) fn harden(&self, peer: &Peer, reply: &mut Reply) {
         if let Some(hsts) = &self.hsts
             && peer.scheme == Scheme::Https
         {
-            response.headers_mut().insert(hyper::header::STRICT_TRANSPORT_SECURITY, hsts.clone());
+            reply.insert(hyper::header::STRICT_TRANSPORT_SECURITY, hsts.clone());
         }
     }
 }
@@ -183,7 +183,7 @@ pub(super) fn date(moment: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{Body, Remote, Shown};
+    use crate::http::{Body, Remote, Response, Shown};
     use crate::server::tls::{Clients, MinVersion};
 
     #[test]
@@ -193,9 +193,9 @@ mod tests {
         let settings = Settings { pairs: Vec::new(), ordered: None, clients: Clients::default(), min_version, hsts };
         let transport = Transport::new(Some(&settings), None);
         let told = |scheme| {
-            let mut response = Response::new(Body::Empty);
-            transport.harden(&Peer { scheme, ..Peer::plain(Remote::Unix) }, &mut response);
-            response.headers().get("strict-transport-security").cloned()
+            let mut reply = Reply::from(Response::new(Body::Empty));
+            transport.harden(&Peer { scheme, ..Peer::plain(Remote::Unix) }, &mut reply);
+            reply.into_response().headers().get("strict-transport-security").cloned()
         };
         assert_eq!(told(Scheme::Http), None);
         assert_eq!(told(Scheme::Https), Some(HeaderValue::from_static("max-age=300")));

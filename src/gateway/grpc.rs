@@ -9,7 +9,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::http::{Body, Request, Response};
+use crate::http::{Arrival, Body, Response};
 use crate::refusal::Refusal;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -20,11 +20,11 @@ const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Whether a request is a call: a POST of that media type, with or without the name of a codec; not gRPC-Web, whose
 /// clients are browsers and read JSON.
-pub(super) fn is_call(request: &Request) -> bool {
-    if *request.method() != Method::POST {
+pub(super) fn is_call(arrival: &Arrival) -> bool {
+    if *arrival.method() != Method::POST {
         return false;
     }
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.as_bytes().split_at_checked(MEDIA_TYPE.len()));
+    let kind = arrival.fields().value(&CONTENT_TYPE).and_then(|kind| kind.split_at_checked(MEDIA_TYPE.len()));
     kind.is_some_and(|(name, rest)| {
         name.eq_ignore_ascii_case(MEDIA_TYPE.as_bytes()) && matches!(rest.first(), None | Some(b'+' | b';'))
     })
@@ -65,6 +65,7 @@ fn status(status: StatusCode) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Request;
 
     #[test]
     fn calls_are_known_by_their_media_type() {
@@ -72,7 +73,7 @@ mod tests {
             let mut request = Request::new(Body::Empty);
             *request.method_mut() = method;
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-            is_call(&request)
+            is_call(&request.into())
         };
         for kind in ["application/grpc", "application/grpc+proto", "Application/gRPC;x=y"] {
             assert!(is(Method::POST, kind), "{kind}");
@@ -82,7 +83,7 @@ mod tests {
         {
             assert!(!is(Method::POST, kind), "{kind}");
         }
-        assert!(!is_call(&Request::new(Body::Empty)));
+        assert!(!is_call(&Arrival::default()));
     }
 
     #[test]

@@ -257,7 +257,7 @@ async fn serve(door: Door, gateway: Arc<Gateway>, drain: Drain) {
             }
         }
     };
-    let served = server::serve(door, move |request, peer| Arc::clone(&gateway).handle(request, peer));
+    let served = server::serve(door, move |arrival, peer| Arc::clone(&gateway).handle(arrival, peer));
     tokio::select! {
         () = served => {}
         () = sweeper => {}
@@ -288,9 +288,9 @@ async fn attend_operator(
         let limits = Limits { connections: OPERATOR_CONNECTIONS, ..Limits::default() };
         let quiet: Events = Arc::new(|_| ());
         let door = Door::new(listener, None, &limits, quiet, drain.clone());
-        server::serve(door, move |request, _peer| {
+        server::serve(door, move |arrival, _peer| {
             let operator = operator.clone();
-            async move { operator.handle(&request) }
+            async move { operator.handle(&arrival.into_request()) }
         })
         .await;
     };

@@ -7,12 +7,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::header::{ACCEPT, HOST, HeaderValue};
+use hyper::header::{ACCEPT, HOST};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, StatusCode, Version};
 
 use super::{Gateway, grpc};
-use crate::http::Request;
+use crate::http::Arrival;
+use crate::http::fields::Held;
+use crate::http::strict::text;
 use crate::http::target::Target;
 use crate::route::{Route, Site};
 use crate::session::Session;
@@ -28,7 +30,7 @@ pub(super) struct Record<'a> {
     pub(super) began: Instant,
     client: Option<IpAddr>,
     as_sent: Option<PathAndQuery>,
-    host: Option<HeaderValue>,
+    host: Option<Held>,
     /// Its name in the log and on pages.
     pub(super) id: RequestId,
     /// Its method.
@@ -36,7 +38,7 @@ pub(super) struct Record<'a> {
     /// Its version.
     pub(super) version: Version,
     /// What kind of answer it accepts.
-    pub(super) accept: Option<HeaderValue>,
+    pub(super) accept: Option<Held>,
     /// Whether it is a call of gRPC, which is declined in its own words.
     pub(super) is_call: bool,
     /// The site that it came to, once known.
@@ -61,7 +63,7 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn open(gateway: &'a Gateway, request: &Request, client: Option<IpAddr>) -> Self {
+    pub(super) fn open(gateway: &'a Gateway, arrival: &Arrival, client: Option<IpAddr>) -> Self {
         Self {
             gateway,
             began: Instant::now(),
@@ -69,10 +71,10 @@ impl<'a> Record<'a> {
             as_sent: None,
             host: None,
             id: gateway.ids.next(),
-            method: request.method().clone(),
-            version: request.version(),
-            accept: request.headers().get(ACCEPT).cloned(),
-            is_call: grpc::is_call(request),
+            method: arrival.method().clone(),
+            version: arrival.version(),
+            accept: arrival.hold(&ACCEPT),
+            is_call: grpc::is_call(arrival),
             site: None,
             target: None,
             route: None,
@@ -87,9 +89,9 @@ impl<'a> Record<'a> {
     }
 
     /// Keeps what a request that cannot be judged said it is for.
-    pub(super) fn keep_as_sent(&mut self, request: &Request) {
-        self.as_sent = request.uri().path_and_query().cloned();
-        self.host = request.headers().get(HOST).cloned();
+    pub(super) fn keep_as_sent(&mut self, arrival: &Arrival) {
+        self.as_sent = arrival.uri().path_and_query().cloned();
+        self.host = arrival.hold(&HOST);
     }
 
     /// Writes the line and counts.
@@ -108,7 +110,7 @@ impl<'a> Record<'a> {
         // The path as judged, or as sent when it was refused; never the query, which may hold a code.
         let path = self.target.as_ref().map(Target::path).or(self.as_sent.as_ref().map(PathAndQuery::path));
         let host = self.site.map(|site| site.origin.authority());
-        let sent_host = || self.host.as_ref().and_then(|host| host.to_str().ok());
+        let sent_host = || self.host.as_ref().and_then(|host| text(host.as_bytes()));
         self.gateway.access.write(&AccessLine {
             request_id: self.id,
             client: self.client,

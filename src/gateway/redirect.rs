@@ -13,6 +13,7 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, LOCATI
 use hyper::{Method, StatusCode};
 
 use super::{bad_target, check_head};
+use crate::http::Arrival;
 use crate::http::target::{Target, authority};
 use crate::http::{Neighbours, Peer, Request, Response, answer, text};
 use crate::proxy::headers::client_address;
@@ -49,7 +50,10 @@ impl Redirect {
     /// Serves until the drain is over.
     pub(super) async fn serve(self, door: Door) {
         let redirect = Arc::new(self);
-        server::serve(door, move |request, peer| std::future::ready(redirect.handle(&request, &peer))).await;
+        server::serve(door, move |arrival: Arrival, peer| {
+            std::future::ready(redirect.handle(&arrival.into_request(), &peer))
+        })
+        .await;
     }
 
     /// Answers one request.
@@ -68,7 +72,7 @@ impl Redirect {
         self.counter.count(decision, response.status(), duration);
         self.access.write(&AccessLine {
             request_id: self.ids.next(),
-            client: client_address(request.headers(), peer.remote, &self.trusted),
+            client: client_address(request.headers().into(), peer.remote, &self.trusted),
             method: request.method(),
             host: request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
             path: request.uri().path(),
@@ -96,7 +100,7 @@ impl Redirect {
         if !empty || headers.contains_key(TRANSFER_ENCODING) {
             return Err(Refusal::BodyTooLarge);
         }
-        let host = authority(request.version(), request.uri(), headers).map_err(bad_target)?;
+        let host = authority(request.version(), request.uri(), headers.into()).map_err(bad_target)?;
         let site = self.site(host).ok_or(Refusal::WrongHost)?;
         let asks = *request.method() == Method::GET && request.uri().query().is_none();
         let proof = |challenges: &Arc<Challenges>| challenges.told(name_of(host), request.uri().path());

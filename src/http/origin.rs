@@ -58,7 +58,7 @@ impl Origin {
 
     /// Host and port (no default port), lower case: what a `Host` header must say.
     pub fn authority(&self) -> &str {
-        self.text.split_once("://").map_or("", |(_, authority)| authority)
+        self.text.get(self.scheme.as_str().len() + "://".len()..).unwrap_or_default()
     }
 
     /// The host alone, a name or an address without brackets: what a certificate is made for.

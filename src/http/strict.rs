@@ -26,6 +26,12 @@ pub fn digits(value: &[u8]) -> Option<u64> {
     })
 }
 
+/// A value as text: visible ASCII, spaces and tabs alone.
+pub fn text(value: &[u8]) -> Option<&str> {
+    let is_text = value.iter().all(|byte| (b' '..=b'~').contains(byte) || *byte == b'\t');
+    if is_text { std::str::from_utf8(value).ok() } else { None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,5 +53,18 @@ mod tests {
         for none in ["", "+5", "-1", " 5", "5 ", "5,5", "0x5", "18446744073709551616"] {
             assert_eq!(digits(none.as_bytes()), None, "{none:?}");
         }
+    }
+
+    #[test]
+    fn text_is_what_a_map_says_it_is() {
+        for byte in 0..=u8::MAX {
+            let value = [b'a', byte, b'b'];
+            let Ok(theirs) = hyper::header::HeaderValue::from_bytes(&value) else {
+                assert_eq!(text(&value), None, "{byte}");
+                continue;
+            };
+            assert_eq!(text(&value), theirs.to_str().ok(), "{byte}");
+        }
+        assert_eq!(text(b""), Some(""));
     }
 }

@@ -8,9 +8,10 @@
 //! Called by `gateway` for every request.
 
 use hyper::http::uri::PathAndQuery;
-use hyper::{HeaderMap, Method, Uri, Version, header};
+use hyper::{Method, Uri, Version, header};
 
-use super::single;
+use super::fields::Fields;
+use super::strict::text;
 
 /// A target in canonical form: escapes of unreserved characters decoded (RFC 3986 section 6.2.2.2), other
 /// escapes in upper case, no dot segment in any encoding, visible ASCII only.
@@ -222,9 +223,12 @@ fn escape(high: Option<u8>, low: Option<u8>) -> Option<u8> {
 ///
 /// # Errors
 /// [`BadTarget::Host`].
-pub fn authority<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, BadTarget> {
-    let host = single(headers, header::HOST).map_err(|_| BadTarget::Host)?;
-    let host = host.map(|value| value.to_str().map_err(|_| BadTarget::Host)).transpose()?;
+pub fn authority<'a>(version: Version, uri: &'a Uri, fields: Fields<'a>) -> Result<&'a str, BadTarget> {
+    let mut hosts = fields.values(&header::HOST);
+    let host = hosts.next().map(|value| text(value).ok_or(BadTarget::Host)).transpose()?;
+    if hosts.next().is_some() {
+        return Err(BadTarget::Host);
+    }
     let authority = match (uri.authority(), host) {
         (Some(named), Some(host)) if named.as_str().eq_ignore_ascii_case(host) => host,
         (Some(named), None) if version == Version::HTTP_2 => named.as_str(),
@@ -241,6 +245,7 @@ pub fn authority<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::HeaderMap;
     use proptest::prelude::*;
 
     fn parse(target: &str) -> Result<Target, BadTarget> {
@@ -340,7 +345,7 @@ mod tests {
             headers
         };
         let read = |version, uri: &'static str, values: &[&'static str]| {
-            authority(version, &Uri::from_static(uri), &host(values)).map(str::to_owned)
+            authority(version, &Uri::from_static(uri), (&host(values)).into()).map(str::to_owned)
         };
         assert_eq!(read(Version::HTTP_11, "/", &["a.example"]).unwrap(), "a.example");
         assert_eq!(read(Version::HTTP_11, "http://a.example/", &["A.example"]).unwrap(), "A.example");

@@ -8,6 +8,7 @@
 use hyper::header::{ACCEPT, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method};
 
+use crate::http::strict::text;
 use crate::pages::Form;
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -29,7 +30,10 @@ pub fn asker(method: &Method, headers: &HeaderMap) -> Asker {
     let says = |name: &HeaderName, value: &str| {
         headers.get(name).is_some_and(|theirs| theirs.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
     };
-    if *method != Method::GET || says(&X_REQUESTED_WITH, "XMLHttpRequest") || !accepts_html(headers.get(ACCEPT)) {
+    if *method != Method::GET
+        || says(&X_REQUESTED_WITH, "XMLHttpRequest")
+        || !accepts_html(headers.get(ACCEPT).map(HeaderValue::as_bytes))
+    {
         return Asker::Program;
     }
     // In a frame the provider's page would refuse to show; the frame gets a page with a link instead.
@@ -50,18 +54,18 @@ pub(super) fn is_embedded_elsewhere(headers: &HeaderMap) -> bool {
 
 /// In which form to answer: a page for whoever accepts HTML, JSON otherwise.
 pub fn form(headers: &HeaderMap) -> Form {
-    form_of(headers.get(ACCEPT))
+    form_of(headers.get(ACCEPT).map(HeaderValue::as_bytes))
 }
 
 /// The same, from the `Accept` line alone.
-pub fn form_of(accept: Option<&HeaderValue>) -> Form {
+pub fn form_of(accept: Option<&[u8]>) -> Form {
     if accepts_html(accept) { Form::Page } else { Form::Json }
 }
 
-fn accepts_html(accept: Option<&HeaderValue>) -> bool {
+fn accepts_html(accept: Option<&[u8]>) -> bool {
     accept
         .into_iter()
-        .filter_map(|line| line.to_str().ok())
+        .filter_map(text)
         .flat_map(|line| line.split(','))
         .map(|range| range.split(';').next().unwrap_or_default().trim())
         .any(|range| range.eq_ignore_ascii_case("text/html") || range.eq_ignore_ascii_case("application/xhtml+xml"))

@@ -38,7 +38,7 @@ impl Login {
                 if error.is::<LengthLimitError>() { Refusal::BodyTooLarge } else { BodyFault::of(&*error).into() };
             return Err(refusal.into());
         }
-        for key in cookie::read_session(visitor.headers, self.cookies) {
+        for key in cookie::read_session(visitor.headers.into(), self.cookies) {
             self.sessions.end(&key);
         }
         let session = visitor.session.as_ref().map(|(_, session)| session);

@@ -22,7 +22,7 @@ use super::interim;
 use super::outgoing::Outgoing;
 use super::stream::Progress;
 use super::upstream::{self, AppBody, Connector, Lease, Lines, Unanswered, Upstream, UpstreamFault, copy_of};
-use crate::http::Scheme;
+use crate::http::{Reply, Scheme};
 use crate::route::Address;
 use crate::telemetry::{AddressMetrics, Metrics, Picks};
 use choice::{Seat, Way, choose, hash};
@@ -191,7 +191,7 @@ pub struct Group {
 /// An answer, and what it came by.
 pub struct Answered {
     /// Its head, and the body to come.
-    pub response: hyper::Response<AppBody>,
+    pub reply: Reply<AppBody>,
     /// The connection that it comes over.
     pub lease: Lease,
 }
@@ -235,7 +235,7 @@ impl Group {
     ) -> Result<Answered, UpstreamFault> {
         match &*self.upstreams {
             [only] => match only.send(request, progress).await {
-                Ok((response, lease)) => Ok(Answered { response, lease }),
+                Ok((reply, lease)) => Ok(Answered { reply, lease }),
                 Err(unanswered) => Err(unanswered.fault),
             },
             // Boxed, so that the many with one address do not make room for it.
@@ -274,9 +274,9 @@ impl Group {
             }
             let spare = if tried.count() < TRIES { copy_of(request) } else { None };
             let Unanswered { fault, unsent } = match upstream.send(request, progress).await {
-                Ok((response, lease)) => {
+                Ok((reply, lease)) => {
                     member.standing.answered();
-                    return Ok(Answered { response, lease });
+                    return Ok(Answered { reply, lease });
                 }
                 Err(unanswered) => unanswered,
             };

@@ -14,8 +14,12 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Version};
 
+use super::inject::Managed;
 use super::survey::{Field, Survey};
+use crate::http::fields::{Fields, Received};
+use crate::http::strict::text;
 use crate::http::{Neighbours, Remote, Scheme};
+use crate::session::cookie;
 use crate::telemetry::write_address;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -64,21 +68,21 @@ pub fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), BadFra
 
 /// Whether a field may concern one connection alone. One look at the names of a head tells whether it has any of
 /// them, which is cheaper than to ask the map for each.
-pub(super) fn concerns_a_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "upgrade"
-            | "te"
-            | "transfer-encoding"
-            | "expect"
-            | "content_length"
-            | "transfer_encoding"
-    )
+pub(super) fn concerns_a_hop(name: impl AsRef<[u8]>) -> bool {
+    let name = name.as_ref();
+    let is = |ours: &str| name.eq_ignore_ascii_case(ours.as_bytes());
+    match name.len() {
+        2 => is("te"),
+        6 => is("expect"),
+        7 => is("upgrade"),
+        10 => is("connection") || is("keep-alive"),
+        14 => is("content_length"),
+        16 => is("proxy-connection"),
+        17 => is("transfer-encoding") || is("transfer_encoding"),
+        18 => is("proxy-authenticate"),
+        19 => is("proxy-authorization"),
+        _ => false,
+    }
 }
 
 /// Removes what concerns one connection alone, whatever the message, and what frames it for readers who take `_` for
@@ -136,17 +140,46 @@ pub struct Forwarding<'a> {
 ///
 /// What it returns is to be added behind everything else.
 pub fn clean_request<'a>(headers: &mut HeaderMap, survey: Survey, forwarding: Forwarding<'a>) -> Forwarded<'a> {
-    if survey.has(Field::Hop) || (survey.has(Field::Connection) && !only_persists(headers)) {
+    if survey.has(Field::Hop) || (survey.has(Field::Connection) && !only_persists((&*headers).into())) {
         end_hop(headers);
     } else if survey.has(Field::Connection) {
         headers.remove(CONNECTION);
     }
-    rebuild_forwarding(headers, survey, forwarding)
+    let forwarded = read_forwarding((&*headers).into(), survey, forwarding);
+    if survey.has(Field::Forwarding) {
+        remove_forwarding(headers);
+    }
+    forwarded
+}
+
+/// The same for the lines of a request that ends with its head, and every spelling of a managed name with it. None for
+/// a head that says anything of the hop but that it goes on: that takes a map.
+pub fn clean_request_lines<'a>(
+    lines: &mut Received,
+    survey: Survey,
+    managed: &Managed,
+    forwarding: Forwarding<'a>,
+) -> Option<Forwarded<'a>> {
+    let persists = !survey.has(Field::Connection) || only_persists(lines.fields());
+    if survey.has(Field::Hop) || survey.has(Field::Framing) || survey.has(Field::Expect) || !persists {
+        return None;
+    }
+    let forwarded = read_forwarding(lines.fields(), survey, forwarding);
+    let (forwards, manages) = (survey.has(Field::Forwarding), survey.has(Field::Managed));
+    if survey.has(Field::Connection) || forwards || manages {
+        lines.retain(|field| {
+            let name = field.name();
+            let goes =
+                concerns_a_hop(name) || (forwards && speaks_of_the_client(name)) || (manages && managed.contains(name));
+            !goes
+        });
+    }
+    Some(forwarded)
 }
 
 /// Whether all that a `Connection` asks for is to be kept, as browsers do: it nominates a field that is not there.
-fn only_persists(headers: &HeaderMap) -> bool {
-    headers.get_all(CONNECTION).into_iter().all(|line| line.as_bytes().eq_ignore_ascii_case(b"keep-alive"))
+fn only_persists(fields: Fields<'_>) -> bool {
+    fields.values(&CONNECTION).all(|line| line.eq_ignore_ascii_case(b"keep-alive"))
 }
 
 /// Ends what was between the client and us in a request's head.
@@ -166,14 +199,14 @@ fn end_hop(headers: &mut HeaderMap) {
 
 /// The client's address: the peer's, or, behind a trusted proxy, the right-most address of
 /// `X-Forwarded-For` that no trusted proxy has.
-pub fn client_address(headers: &HeaderMap, peer: Remote, trusted: &Neighbours) -> Option<IpAddr> {
+pub fn client_address(fields: Fields<'_>, peer: Remote, trusted: &Neighbours) -> Option<IpAddr> {
     if !trusted.hold(peer) {
         return peer.ip();
     }
     let mut client = peer.ip();
-    let lines: Vec<&HeaderValue> = headers.get_all(X_FORWARDED_FOR).into_iter().collect();
+    let lines: Vec<&[u8]> = fields.values(&X_FORWARDED_FOR).collect();
     for line in lines.into_iter().rev() {
-        for hop in line.to_str().unwrap_or_default().rsplit(',') {
+        for hop in text(line).unwrap_or_default().rsplit(',') {
             match hop.trim().parse::<IpAddr>() {
                 Ok(address) if trusted.hold_ip(address) => client = Some(address),
                 Ok(address) => return Some(address),
@@ -188,7 +221,8 @@ pub fn client_address(headers: &HeaderMap, peer: Remote, trusted: &Neighbours) -
 /// `X-Forwarded-` with whatever follows: the names that proxies and apps have invented there (`-Groups`,
 /// `-Access-Token`, `-Client-Cert`) are no closed list. `Proxy` is what CGI hands on as `HTTP_PROXY`
 /// (CVE-2016-5385).
-pub(super) fn speaks_of_the_client(name: &str) -> bool {
+pub(super) fn speaks_of_the_client(name: impl AsRef<[u8]>) -> bool {
+    let name = name.as_ref();
     const FAMILIES: [&str; 2] = ["x-forwarded-", "x-original-"];
     const NAMES: [&str; 9] = [
         "forwarded",
@@ -203,29 +237,26 @@ pub(super) fn speaks_of_the_client(name: &str) -> bool {
     ];
     let begins = |ours: &str| {
         ours.len() <= name.len()
-            && ours.bytes().zip(name.bytes()).all(|(left, right)| {
+            && ours.bytes().zip(name).all(|(left, right)| {
                 let folded = if right.is_ascii_alphanumeric() { right.to_ascii_lowercase() } else { b'-' };
                 left == folded
             })
     };
-    matches!(name.as_bytes().first(), Some(b'f' | b'x' | b't' | b'p'))
+    matches!(name.first().map(u8::to_ascii_lowercase), Some(b'f' | b'x' | b't' | b'p'))
         && (FAMILIES.iter().any(|family| begins(family))
             || NAMES.iter().any(|ours| ours.len() == name.len() && begins(ours)))
 }
 
-fn rebuild_forwarding<'a>(headers: &mut HeaderMap, survey: Survey, forwarding: Forwarding<'a>) -> Forwarded<'a> {
+fn read_forwarding<'a>(fields: Fields<'_>, survey: Survey, forwarding: Forwarding<'a>) -> Forwarded<'a> {
     let mut chain = String::new();
     let mut elements = String::new();
-    if survey.has(Field::Forwarding) {
-        if forwarding.trusted.hold(forwarding.peer) {
-            chain = joined(headers, &X_FORWARDED_FOR);
-            elements = joined(headers, &FORWARDED);
-            // A quote that stays open would swallow the element that we add (RFC 7239 section 4).
-            if !is_balanced(&elements) {
-                elements.clear();
-            }
+    if survey.has(Field::Forwarding) && forwarding.trusted.hold(forwarding.peer) {
+        chain = joined(fields, &X_FORWARDED_FOR);
+        elements = joined(fields, &FORWARDED);
+        // A quote that stays open would swallow the element that we add (RFC 7239 section 4).
+        if !is_balanced(&elements) {
+            elements.clear();
         }
-        remove_forwarding(headers);
     }
     let peer = forwarding.peer.ip().map(|ip| ip.to_canonical());
     Forwarded { chain, elements, peer, scheme: forwarding.scheme, host: forwarding.host }
@@ -298,14 +329,14 @@ fn is_balanced(elements: &str) -> bool {
 }
 
 fn remove_forwarding(headers: &mut HeaderMap) {
-    let doomed: Vec<HeaderName> = headers.keys().filter(|name| speaks_of_the_client(name.as_str())).cloned().collect();
+    let doomed: Vec<HeaderName> = headers.keys().filter(|name| speaks_of_the_client(name)).cloned().collect();
     for name in doomed {
         headers.remove(name);
     }
 }
 
-fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
-    let lines: Vec<&str> = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok()).collect();
+fn joined(fields: Fields<'_>, name: &HeaderName) -> String {
+    let lines: Vec<&str> = fields.values(name).filter_map(text).collect();
     lines.join(", ")
 }
 
@@ -320,6 +351,37 @@ pub fn clean_response(headers: &mut HeaderMap) {
     if headers.remove(TRANSFER_ENCODING).is_some() {
         headers.remove(CONTENT_LENGTH);
     }
+}
+
+/// The same for lines, and without the cookies that bear a name of ours. False for a head of which more has to go than
+/// what it has: that takes a map, and nothing was taken out.
+pub fn clean_response_lines(lines: &mut Received) -> bool {
+    let (mut has_any, mut nominates) = (false, false);
+    for field in lines.fields() {
+        let name = field.name();
+        if concerns_a_hop(name) {
+            has_any = true;
+            let options = field.value().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+            let known =
+                |option: &[u8]| [&b"keep-alive"[..], b"close"].iter().any(|ours| option.eq_ignore_ascii_case(ours));
+            // What frames a message was read by whoever read it, which took no two lengths.
+            nominates |=
+                field.is("connection") && !options.into_iter().all(known) || field.is("te") || field.is("expect");
+        }
+        // A connection that closes nominates a field of that name.
+        nominates |= field.is("close");
+        has_any |= field.is("set-cookie") && cookie::is_impostor(field.value());
+    }
+    if nominates {
+        return false;
+    }
+    if has_any {
+        lines.retain(|field| {
+            let goes = concerns_a_hop(field.name()) || (field.is("set-cookie") && cookie::is_impostor(field.value()));
+            !goes
+        });
+    }
+    true
 }
 
 /// Whether a request asks for another protocol on its connection: the names it offers.
@@ -377,7 +439,10 @@ mod tests {
     }
 
     fn survey(headers: &HeaderMap) -> Survey {
-        Survey::of(headers, Injector::new(&inject::Settings { presets: Vec::new(), custom: Vec::new() }).managed())
+        Survey::of(
+            headers.into(),
+            Injector::new(&inject::Settings { presets: Vec::new(), custom: Vec::new() }).managed(),
+        )
     }
 
     fn all<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
@@ -502,7 +567,7 @@ mod tests {
     fn the_client_is_the_right_most_stranger() {
         let trusted = neighbours(&["10.0.0.0/8".parse().unwrap()]);
         let address = |peer: &str, chain: &[(&str, &str)]| {
-            client_address(&map(chain), remote(peer), &trusted).unwrap().to_string()
+            client_address((&map(chain)).into(), remote(peer), &trusted).unwrap().to_string()
         };
         let chain = [("x-forwarded-for", "1.1.1.1, 203.0.113.9"), ("x-forwarded-for", "10.0.0.3")];
         assert_eq!(address("10.0.0.2", &chain), "203.0.113.9");
@@ -516,7 +581,7 @@ mod tests {
         let chain = [("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=203.0.113.9")];
         let headers = |trusted: Neighbours| {
             let mut headers = map(&chain);
-            let client = client_address(&headers, Remote::Unix, &trusted);
+            let client = client_address((&headers).into(), Remote::Unix, &trusted);
             let forwarding =
                 Forwarding { peer: Remote::Unix, trusted: &trusted, scheme: Scheme::Https, host: &HOST_VALUE };
             clean_and_add(&mut headers, forwarding);

@@ -6,15 +6,16 @@
 //! (CVE-2024-45410), and what is written is what is merged, because one is read from the other. Made by
 //! `proxy::rewrite`, sent by `proxy::group` and `proxy::upstream`.
 
-use std::ops::{Deref, DerefMut};
+use std::time::Instant;
 
 use bytes::Bytes;
-use hyper::HeaderMap;
-use hyper::header::{HeaderName, HeaderValue, VIA};
+use hyper::header::{COOKIE, HOST, HeaderName, HeaderValue, VIA};
+use hyper::{HeaderMap, Method, Uri};
 
 use super::headers::Forwarded;
-use super::upstream::{lean, spare};
+use super::upstream::{is_safe, lean, spare};
 use crate::http::Request;
+use crate::http::fields::{Fields, Received};
 use crate::http::interim::Sender;
 use crate::http::lines::Lines;
 use crate::session::IdentityHeaders;
@@ -25,11 +26,57 @@ const ROOM: usize = 1024;
 /// A request on its way to an app.
 #[derive(Debug)]
 pub struct Outgoing<'a> {
+    /// Without its fields, where `lines` has them.
     cleaned: Request,
+    lines: Option<CleanedLines<'a>>,
     added: Added<'a>,
     shape: Shape,
     /// Who hears what the app says before its answer.
     interim: Option<&'a Sender>,
+    /// When it came, until somebody has been asked.
+    came: Option<Instant>,
+}
+
+/// The fields of a request that is nothing but a head, cleaned.
+#[derive(Clone, Debug)]
+pub struct CleanedLines<'a> {
+    /// As they came.
+    pub lines: Received,
+    /// The host that was judged, where `lines` has none any more.
+    pub host: Option<&'a HeaderValue>,
+    /// The cookies that are not ours, where `lines` has none any more.
+    pub cookies: Vec<u8>,
+}
+
+impl CleanedLines<'_> {
+    fn write(&self, to: &mut Vec<u8>) {
+        self.lines.write(to);
+        if let Some(host) = self.host {
+            write_line(&HOST, host.as_bytes(), to);
+        }
+        if !self.cookies.is_empty() {
+            write_line(&COOKIE, &self.cookies, to);
+        }
+    }
+
+    fn map(self) -> HeaderMap {
+        let mut map = self.lines.map();
+        if let Some(host) = self.host {
+            map.insert(HOST, host.clone());
+        }
+        // What is left of a value is one.
+        if let (false, Ok(cookies)) = (self.cookies.is_empty(), HeaderValue::try_from(self.cookies)) {
+            map.insert(COOKIE, cookies);
+        }
+        map
+    }
+}
+
+fn write_line(name: &HeaderName, value: &[u8], to: &mut Vec<u8>) {
+    to.extend_from_slice(name.as_str().as_bytes());
+    to.extend_from_slice(b": ");
+    to.extend_from_slice(value);
+    to.extend_from_slice(b"\r\n");
 }
 
 /// What we add to a request.
@@ -98,7 +145,12 @@ impl Added<'_> {
 impl<'a> Outgoing<'a> {
     /// `cleaned`, and what we add to it.
     pub fn new(cleaned: Request, added: Added<'a>, shape: Shape) -> Self {
-        Self { cleaned, added, shape, interim: None }
+        Self { cleaned, lines: None, added, shape, interim: None, came: None }
+    }
+
+    /// A request that is nothing but a head, cleaned but for its fields, which are `lines`, and what we add to it.
+    pub fn plain(cleaned: Request, lines: CleanedLines<'a>, added: Added<'a>) -> Self {
+        Self { cleaned, lines: Some(lines), added, shape: Shape::Head, interim: None, came: None }
     }
 
     /// With somebody who hears what the app says before its answer.
@@ -107,9 +159,30 @@ impl<'a> Outgoing<'a> {
         Self { interim, ..self }
     }
 
+    /// Having come at this moment, which is hardly past.
+    #[must_use]
+    pub fn coming_at(self, now: Instant) -> Self {
+        Self { came: Some(now), ..self }
+    }
+
+    /// When it is sent: for the first time that is when it came, as far as clocks matter here.
+    pub fn sent_at(&mut self) -> Instant {
+        self.came.take().unwrap_or_else(Instant::now)
+    }
+
     /// Who hears that, also when it has been made whole already.
     pub fn interim(&self) -> Option<&Sender> {
         self.interim.or_else(|| self.cleaned.extensions().get())
+    }
+
+    /// Its method.
+    pub fn method(&self) -> &Method {
+        self.cleaned.method()
+    }
+
+    /// Its target.
+    pub fn uri(&self) -> &Uri {
+        self.cleaned.uri()
     }
 
     /// Whether it is nothing but a head.
@@ -117,9 +190,15 @@ impl<'a> Outgoing<'a> {
         self.shape == Shape::Head || lean::is_plain(&self.cleaned)
     }
 
+    /// Whether it may be acted on twice: a safe method, no body.
+    pub fn is_safe(&self) -> bool {
+        is_safe(&self.cleaned)
+    }
+
     /// A copy without a body.
     pub fn spare(&self) -> Self {
-        Self { cleaned: spare(&self.cleaned), added: self.added.clone(), shape: self.shape, interim: self.interim }
+        let (lines, added) = (self.lines.clone(), self.added.clone());
+        Self { cleaned: spare(&self.cleaned), lines, added, shape: self.shape, interim: self.interim, came: None }
     }
 
     /// It itself, which leaves nothing of it behind.
@@ -127,13 +206,26 @@ impl<'a> Outgoing<'a> {
         std::mem::replace(self, Self::from(Request::default()))
     }
 
-    /// The lines that we add.
-    pub fn write_added(&self, to: &mut Vec<u8>) {
+    /// Writes the lines of its fields, ours at their end.
+    pub fn write_fields(&self, to: &mut Vec<u8>) {
+        match &self.lines {
+            Some(lines) => lines.write(to),
+            None => Fields::from(self.cleaned.headers()).into_iter().for_each(|field| field.write(to)),
+        }
         self.added.write(to);
+    }
+
+    /// What the client sent of it, with a map of its fields from here on.
+    pub fn cleaned(&mut self) -> &mut Request {
+        if let Some(lines) = self.lines.take() {
+            *self.cleaned.headers_mut() = lines.map();
+        }
+        &mut self.cleaned
     }
 
     /// Both in one; who hears what comes before the answer is in its extensions.
     pub fn whole(mut self) -> Request {
+        self.cleaned();
         self.added.merge(self.cleaned.headers_mut());
         if let Some(sender) = self.interim {
             self.cleaned.extensions_mut().insert(sender.clone());
@@ -145,22 +237,7 @@ impl<'a> Outgoing<'a> {
 /// A request to which nothing is to be added.
 impl From<Request> for Outgoing<'_> {
     fn from(whole: Request) -> Self {
-        Self { cleaned: whole, added: Added::default(), shape: Shape::Any, interim: None }
-    }
-}
-
-/// What the client sent of it.
-impl Deref for Outgoing<'_> {
-    type Target = Request;
-
-    fn deref(&self) -> &Request {
-        &self.cleaned
-    }
-}
-
-impl DerefMut for Outgoing<'_> {
-    fn deref_mut(&mut self) -> &mut Request {
-        &mut self.cleaned
+        Self::new(whole, Added::default(), Shape::Any)
     }
 }
 
@@ -192,7 +269,7 @@ mod tests {
         for (name, value) in lines {
             request.headers_mut().append(*name, HeaderValue::from_static(value));
         }
-        let survey = Survey::of(request.headers(), injector.managed());
+        let survey = Survey::of(request.headers().into(), injector.managed());
         let peer = SocketAddr::from(([192, 0, 2, 1], 5)).into();
         let forwarding = Forwarding { peer, trusted: &NOBODY, scheme: Scheme::Https, host: &HOST };
         let forwarded = Some(clean_request(request.headers_mut(), survey, forwarding));
@@ -202,15 +279,12 @@ mod tests {
 
     /// As it is written: the map's lines, then ours.
     fn written(outgoing: &Outgoing<'_>) -> Vec<(String, String)> {
-        let map = outgoing.headers().iter();
-        let mut all: Vec<_> = map.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
-        let mut added = Vec::new();
-        outgoing.write_added(&mut added);
-        let text = String::from_utf8(added).unwrap();
+        let mut text = Vec::new();
+        outgoing.write_fields(&mut text);
+        let text = String::from_utf8(text).unwrap();
         assert!(text.is_empty() || text.ends_with("\r\n"), "{text:?}");
         let line = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap();
-        all.extend(text.split_terminator("\r\n").map(line));
-        all
+        text.split_terminator("\r\n").map(line).collect()
     }
 
     fn merged(outgoing: Outgoing<'_>) -> Vec<(String, String)> {

@@ -4,11 +4,9 @@
 //! all the rest of a request. So the names are walked once; what a head does not have need not be looked for, and
 //! what it has is dealt with as ever. Read anew for each request and never kept. Called by `gateway`.
 
-use hyper::HeaderMap;
-use hyper::header::HeaderName;
-
 use super::headers::{concerns_a_hop, speaks_of_the_client};
 use super::inject::Managed;
+use crate::http::fields::Fields;
 
 /// A kind of field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,20 +34,20 @@ pub struct Survey(u8);
 
 impl Survey {
     /// Walks the names of a head.
-    pub fn of(headers: &HeaderMap, managed: &Managed) -> Self {
+    pub fn of(fields: Fields<'_>, managed: &Managed) -> Self {
         let mut survey = Self::default();
-        for name in headers.keys() {
-            let text = name.as_str();
-            // Most names fail by their first letter.
-            let first = text.as_bytes().first().copied().unwrap_or_default();
+        for field in fields {
+            let name = field.name();
+            // Most names fail by their first letter, or by their length.
+            let (length, first) = field.outline();
             match first {
-                b'c' | b'k' | b'p' | b'u' | b't' | b'e' => survey.note_standard(name),
+                b'c' | b'k' | b'p' | b'u' | b't' | b'e' => survey.note_standard(name, length),
                 _ => {}
             }
-            if matches!(first, b'f' | b'x' | b't' | b'p') && speaks_of_the_client(text) {
+            if matches!(first, b'f' | b'x' | b't' | b'p') && speaks_of_the_client(name) {
                 survey.note(Field::Forwarding);
             }
-            if managed.may_begin_with(first) && managed.contains(text) {
+            if managed.may_begin_with(first) && managed.contains(name) {
                 survey.note(Field::Managed);
             }
         }
@@ -61,12 +59,14 @@ impl Survey {
         self.0 & kind as u8 != 0
     }
 
-    fn note_standard(&mut self, name: &HeaderName) {
-        match name.as_str() {
-            "cookie" => self.note(Field::Cookie),
-            "content-length" | "transfer-encoding" => self.note(Field::Framing),
-            "expect" => self.note(Field::Expect),
-            "connection" => return self.note(Field::Connection),
+    fn note_standard(&mut self, name: &[u8], length: usize) {
+        let is = |ours: &str| name.eq_ignore_ascii_case(ours.as_bytes());
+        match length {
+            6 if is("cookie") => return self.note(Field::Cookie),
+            6 if is("expect") => self.note(Field::Expect),
+            10 if is("connection") => return self.note(Field::Connection),
+            14 if is("content-length") => return self.note(Field::Framing),
+            17 if is("transfer-encoding") => self.note(Field::Framing),
             _ => {}
         }
         if concerns_a_hop(name) {
@@ -83,7 +83,8 @@ impl Survey {
 mod tests {
     use super::super::inject::{Injector, Settings};
     use super::*;
-    use hyper::header::HeaderValue;
+    use hyper::HeaderMap;
+    use hyper::header::{HeaderName, HeaderValue};
     use proptest::prelude::*;
 
     fn survey(names: &[&str]) -> Survey {
@@ -93,7 +94,7 @@ mod tests {
         for name in names {
             headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("x"));
         }
-        Survey::of(&headers, injector.managed())
+        Survey::of((&headers).into(), injector.managed())
     }
 
     #[test]

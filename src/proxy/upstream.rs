@@ -28,7 +28,7 @@ use tokio::time::{timeout, timeout_at};
 use super::interim;
 use super::outgoing::Outgoing;
 use super::stream::Progress;
-use crate::http::{Body, Request};
+use crate::http::{Body, Reply, Request};
 use crate::route::{Address, Transport};
 use connection::{Connection, Failed, Why};
 use dial::{DialFault, Offer, Stream, dial};
@@ -103,15 +103,15 @@ impl Lease {
     /// Back to the pool, for the next request; or closed, when the app answered before the request's body had
     /// come to its end. hyper ends such a connection itself sooner or later, but nobody should wait for that with
     /// a stranger's upload on it; until then it counts as one of those that the app has.
-    pub fn give_back(self, request: Option<&Progress>) {
+    pub fn give_back(self, request: Option<&Progress>, now: Instant) {
         let Self { place, connection } = self;
         match connection {
             // It has no more to send, and whether the app has is asked before it is used again.
-            Some(Held::Lean(connection)) => place.0.line.lean.push(connection),
+            Some(Held::Lean(connection)) => place.0.line.lean.push(connection, now),
             Some(Held::Hyper(connection)) if request.is_some_and(|progress| !progress.has_ended()) => {
                 connection.leave(Box::new(place));
             }
-            Some(Held::Hyper(connection)) if !connection.has_ended() => place.0.line.pool.push(connection),
+            Some(Held::Hyper(connection)) if !connection.has_ended() => place.0.line.pool.push(connection, now),
             Some(Held::Hyper(_)) | None => {}
         }
     }
@@ -121,7 +121,7 @@ impl Lease {
         if let Some(connection) = body.release() {
             self.connection = Some(Held::Lean(connection));
         }
-        self.give_back(request);
+        self.give_back(request, Instant::now());
     }
 }
 
@@ -152,7 +152,7 @@ impl Upstream {
         self: &Arc<Self>,
         request: &mut Outgoing<'_>,
         progress: Option<&Progress>,
-    ) -> Result<(hyper::Response<AppBody>, Lease), Unanswered> {
+    ) -> Result<(Reply<AppBody>, Lease), Unanswered> {
         if self.busy.fetch_add(1, Ordering::Relaxed) >= self.bound {
             self.busy.fetch_sub(1, Ordering::Relaxed);
             return Err(self.too_busy().before(request.take().whole()));
@@ -162,7 +162,7 @@ impl Upstream {
             self.exchange_plainly(request, &mut lease, None).await?
         } else {
             // Boxed: its future is several times as large as the lean one, and each request would make room for it.
-            Box::pin(self.exchange_patiently(request.take().whole(), progress, &mut lease)).await?
+            Box::pin(self.exchange_patiently(request.take().whole(), progress, &mut lease)).await?.into()
         };
         Ok((answer, lease))
     }
@@ -334,11 +334,11 @@ fn no_connection(address: &Address, fault: DialFault) -> UpstreamFault {
 
 /// A copy of a request that may be acted on twice.
 pub(super) fn copy_of<'a>(request: &Outgoing<'a>) -> Option<Outgoing<'a>> {
-    is_safe(request).then(|| request.spare())
+    request.is_safe().then(|| request.spare())
 }
 
 /// Whether a request may be acted on twice: a safe method, no body.
-fn is_safe(request: &Request) -> bool {
+pub(super) fn is_safe(request: &Request) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && matches!(request.body(), Body::Empty)
 }
 

@@ -18,7 +18,7 @@ use super::streams::Activity;
 use super::tls::Tls;
 use super::wire::{Permit, WRITE_TIMEOUT, Wire};
 use super::{Drain, Limits};
-use crate::http::{ClientCertificate, Peer, Remote, Request, Response};
+use crate::http::{Arrival, ClientCertificate, Peer, Remote, Reply};
 
 /// What the connections of one door have in common.
 pub(super) struct Shared<H> {
@@ -57,8 +57,8 @@ impl<H> Shared<H> {
 /// Serves one connection.
 pub(super) async fn attend<H, F>(shared: Arc<Shared<H>>, mut socket: Socket, mut remote: Remote, mut permit: Permit)
 where
-    H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response> + Send + 'static,
+    H: Fn(Arrival, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output: Into<Reply>> + Send + 'static,
 {
     if shared.entry.asks() {
         // Boxed, so that it takes no room afterwards.
@@ -98,8 +98,8 @@ async fn secure<H, F>(
     remote: Remote,
     activity: Arc<Activity>,
 ) where
-    H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response> + Send + 'static,
+    H: Fn(Arrival, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output: Into<Reply>> + Send + 'static,
 {
     let limit = shared.limits.handshake_timeout;
     let (stream, shown) = tokio::select! {

@@ -26,7 +26,7 @@ use super::service::{BUFFER, Service, has_stalled, report};
 use super::signal::{Signal, Stage, next_signal};
 use super::streams::Activity;
 use crate::http::interim::Outlet;
-use crate::http::{Peer, Remote, Request, Response};
+use crate::http::{Arrival, Peer, Remote, Reply};
 
 /// How many fields hyper takes in HTTP/1.1 when it is told nothing.
 const HYPERS_HEADERS: usize = 100;
@@ -43,8 +43,8 @@ struct Attendance<'a, H> {
 /// Speaks it until the connection ends or is a tunnel.
 pub(super) async fn speak_http1<H, F, S>(shared: &Arc<Shared<H>>, stream: S, peer: Peer, activity: Arc<Activity>)
 where
-    H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response> + Send + 'static,
+    H: Fn(Arrival, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output: Into<Reply>> + Send + 'static,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = &shared.limits;
@@ -58,7 +58,7 @@ where
     let mut signal = pin!(next_signal(&shared.drain, &activity, stage));
     let mut signal = Quiet::new(signal.as_mut());
     loop {
-        let ask = |request, sender| Box::pin((shared.handler)(request, Peer { interim: Some(sender), ..peer.clone() }));
+        let ask = |arrival, sender| Box::pin((shared.handler)(arrival, Peer { interim: Some(sender), ..peer.clone() }));
         let next = poll_fn(|cx| match lean.poll(cx, bounds, &activity, ask) {
             Poll::Ready(turn) => Poll::Ready(Next::Turn(turn)),
             Poll::Pending => Pin::new(&mut signal).poll(cx).map(Next::Signal),
@@ -98,8 +98,8 @@ enum Next<T> {
 
 impl<H, F> Attendance<'_, H>
 where
-    H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response> + Send + 'static,
+    H: Fn(Arrival, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output: Into<Reply>> + Send + 'static,
 {
     /// Heeds a signal: to break off, or to let the connection end after its request.
     fn heed(&mut self, given: Signal) -> ControlFlow<()> {

@@ -19,7 +19,7 @@ use super::service::{BUFFER, Service, report};
 use super::signal::{Signal, Stage, next_signal};
 use super::streams::{Activity, Streams};
 use super::wire::WRITE_TIMEOUT;
-use crate::http::{Peer, Request, Response};
+use crate::http::{Arrival, Peer, Reply};
 
 /// What a client may send of one HTTP/2 request body before the handler reads it.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -31,8 +31,8 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// Speaks it until the connection ends.
 pub(super) async fn speak_http2<H, F, S>(shared: &Arc<Shared<H>>, stream: S, peer: Peer, activity: Arc<Activity>)
 where
-    H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response> + Send + 'static,
+    H: Fn(Arrival, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output: Into<Reply>> + Send + 'static,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = &shared.limits;

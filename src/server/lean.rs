@@ -22,6 +22,7 @@ use bytes::{Buf as _, Bytes};
 use http_body::Body as _;
 use hyper::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use self::answer::{Afterwards, Left};
 use self::date::Date;
@@ -30,8 +31,7 @@ use self::outgoing::Outgoing;
 use super::fence::Fenced;
 use super::streams::{Activity, Running};
 use crate::http::interim::{Outlet, Sender};
-use crate::http::strict::has_bare_line_feed;
-use crate::http::{Body, Request, Response};
+use crate::http::{Arrival, Body, Reply, Response};
 
 /// What a connection comes to.
 #[derive(Debug)]
@@ -102,7 +102,9 @@ struct Answering {
     ending: Ending,
     afterwards: Afterwards,
     parting: Parting,
-    _running: Option<Running>,
+    running: Option<Running>,
+    /// When it began, while that is now.
+    at: Option<Instant>,
 }
 
 /// How far a body has come.
@@ -119,7 +121,7 @@ enum Ending {
 impl<S, F> Lean<S, F>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    F: Future<Output = Response>,
+    F: Future<Output: Into<Reply>>,
 {
     /// Over a stream of which nothing was read, or what nobody else will.
     pub(super) fn new(stream: Fenced<S>) -> Self {
@@ -151,22 +153,23 @@ where
         cx: &mut Context<'_>,
         bounds: Bounds,
         activity: &Arc<Activity>,
-        ask: impl Fn(Request, Sender) -> Pin<Box<F>>,
+        ask: impl Fn(Arrival, Sender) -> Pin<Box<F>>,
     ) -> Poll<Turn> {
         loop {
             match &mut self.state {
                 State::Reading(reading) => match ready!(poll_head(&mut self.stream, reading, cx, bounds)) {
-                    Ok(Some(Read::Plain(_, request, asked))) => {
+                    Ok(Some(Read::Plain(_, arrival, asked))) => {
                         activity.note_request();
                         let running = activity.begin();
-                        let (handler, outgoing) = (ask(request, self.outlet.open()), Outgoing::default());
+                        let (handler, outgoing) = (ask(arrival, self.outlet.open()), Outgoing::default());
                         self.state = State::Handling(Handling { handler, asked, outgoing, flushes: false, running });
                     }
                     Ok(Some(Read::Foreign(end))) => return Poll::Ready(Turn::Foreign(end)),
                     Ok(Some(Read::Part) | None) => self.state = State::Closing(Parting::Expected),
                     Err(violation) => {
                         self.wished = Afterwards::Close;
-                        self.answer(refusal(violation.status()), Asked::default(), Outgoing::default(), None);
+                        let refused = refusal(violation.status()).into();
+                        self.answer(refused, Asked::default(), Outgoing::default(), None);
                         if let State::Answering(answering) = &mut self.state {
                             answering.parting = Parting::Sudden;
                         }
@@ -179,13 +182,13 @@ where
                         handling.flushes = true;
                         handling.outgoing.text().extend_from_slice(&self.outlet.take());
                     }
-                    if let Poll::Ready(response) = polled {
+                    if let Poll::Ready(reply) = polled {
                         self.outlet.close();
                         let closing = State::Closing(Parting::Expected);
                         let State::Handling(done) = std::mem::replace(&mut self.state, closing) else {
                             return Poll::Ready(Turn::Ended);
                         };
-                        self.answer(response, done.asked, done.outgoing, Some(done.running));
+                        self.answer(reply.into(), done.asked, done.outgoing, Some(done.running));
                         continue;
                     }
                     if handling.flushes
@@ -201,6 +204,9 @@ where
                 }
                 State::Answering(answering) => match answering.poll(cx, &mut self.stream) {
                     Poll::Ready(Ok(afterwards)) => {
+                        if let (Some(running), Some(at)) = (&mut answering.running, answering.at) {
+                            running.end_at(at);
+                        }
                         let ends = Afterwards::Close == afterwards || Afterwards::Close == self.wished;
                         self.state = match answering.parting {
                             _ if !ends => State::Reading(Reading::default()),
@@ -211,6 +217,7 @@ where
                     Poll::Ready(Err(Cut::BrokenOff)) => return Poll::Ready(Turn::Ended),
                     Poll::Ready(Err(Cut::Io(error))) => return Poll::Ready(Turn::Broken(error)),
                     Poll::Pending => {
+                        answering.at = None;
                         ready!(self.stream.poll_gone(cx));
                         return Poll::Ready(Turn::Ended);
                     }
@@ -227,28 +234,29 @@ where
         }
     }
 
-    fn answer(&mut self, response: Response, asked: Asked, mut outgoing: Outgoing, running: Option<Running>) {
+    fn answer(&mut self, reply: Reply, asked: Asked, mut outgoing: Outgoing, running: Option<Running>) {
         let wished = if asked.close { Afterwards::Close } else { self.wished };
         // One that is merely asked to end between two requests was told so in time, as a rule.
         let parting = if wished == Afterwards::Close { Parting::Expected } else { Parting::Sudden };
-        let (head, body) = response.into_parts();
-        let date = self.date.now();
+        let (lines, head, body) = reply.into_parts();
+        let now = Instant::now();
+        let date = self.date.at(now);
         let begin = outgoing.text().len();
-        let written = answer::write_head(&head, &body, asked, wished, date, outgoing.text());
+        let written = answer::write_head(lines.as_ref(), &head, &body, asked, wished, date, outgoing.text());
         let (body, left, afterwards) = match written {
             Ok((left, afterwards)) => (body, left, afterwards),
             Err(answer::Contradiction) => {
                 tracing::error!(status = %head.status, "an answer contradicts itself: 500 was sent in its place");
                 outgoing.text().truncate(begin);
                 let (head, body) = refusal(StatusCode::INTERNAL_SERVER_ERROR).into_parts();
-                let _ = answer::write_head(&head, &body, asked, Afterwards::Close, date, outgoing.text());
+                let _ = answer::write_head(None, &head, &body, asked, Afterwards::Close, date, outgoing.text());
                 (body, Left::Nothing, Afterwards::Close)
             }
         };
         let ending = if left == Left::Nothing { Ending::Whole } else { Ending::Open };
         let body = if ending == Ending::Whole { Body::Empty } else { body };
-        self.state =
-            State::Answering(Answering { body, left, outgoing, ending, afterwards, parting, _running: running });
+        let at = Some(now);
+        self.state = State::Answering(Answering { body, left, outgoing, ending, afterwards, parting, running, at });
     }
 }
 
@@ -270,14 +278,14 @@ fn poll_head<S: AsyncRead + AsyncWrite + Unpin>(
             return Poll::Ready(Err(Violation::TooLarge));
         }
         // A head that trickles in is not read anew for each byte, but when it has come to what may be its end.
-        if !received.is_empty() && (reading.seen == 0 || may_be_whole(received, reading.seen, bounds)) {
+        if !received.is_empty() && (reading.seen == 0 || head::may_be_whole(received, reading.seen, bounds)) {
             match head::read(received, bounds)? {
                 Read::Part => {}
-                Read::Plain(length, request, asked) => {
+                Read::Plain(length, arrival, asked) => {
                     let rest = received.split_off(length);
                     // An empty slice would keep the memory of the whole.
                     *received = if rest.is_empty() { Bytes::new() } else { rest };
-                    return Poll::Ready(Ok(Some(Read::Plain(length, request, asked))));
+                    return Poll::Ready(Ok(Some(Read::Plain(length, arrival, asked))));
                 }
                 foreign @ Read::Foreign(_) => return Poll::Ready(Ok(Some(foreign))),
             }
@@ -289,16 +297,6 @@ fn poll_head<S: AsyncRead + AsyncWrite + Unpin>(
             return Poll::Ready(if begun { head::read(stream.unread(), bounds).map(|_| None) } else { Ok(None) });
         }
     }
-}
-
-/// Whether it is time to look at a head again of which so much was looked at.
-fn may_be_whole(received: &[u8], seen: usize, bounds: Bounds) -> bool {
-    let from = |at: usize| received.get(at..).unwrap_or_default();
-    // What was before the line feed that was seen last was looked at with it.
-    let lines = from(seen - 1).strip_prefix(b"\n").unwrap_or(from(seen - 1));
-    received.len() >= bounds.size
-        || from(seen.saturating_sub(3)).windows(4).any(|four| four == b"\r\n\r\n")
-        || has_bare_line_feed(lines)
 }
 
 fn refusal(status: StatusCode) -> Response {

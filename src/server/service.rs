@@ -22,7 +22,7 @@ use super::event::{Event, Events};
 use super::streams::{Activity, Running, Sent, Turn};
 use super::wire::WriteStalled;
 use crate::http::interim::Outlet;
-use crate::http::{self, Peer, Remote, Request, Response};
+use crate::http::{self, Arrival, Peer, Remote, Reply, Response};
 
 /// How much of a response hyper may hold for a client that reads slowly, and of a request for a handler that does.
 pub(super) const BUFFER: usize = 64 * 1024;
@@ -66,8 +66,8 @@ pub(super) struct Service<H> {
 
 impl<H, F> hyper::service::Service<hyper::Request<Incoming>> for Service<H>
 where
-    H: Fn(Request, Peer) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response> + Send + 'static,
+    H: Fn(Arrival, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output: Into<Reply>> + Send + 'static,
 {
     type Response = hyper::Response<Sent>;
     type Error = Infallible;
@@ -101,7 +101,8 @@ where
         };
         let request = request.map(|incoming| watcher.watch(incoming));
         let peer = Peer { interim: outlet.as_ref().map(Outlet::open), ..self.peer.clone() };
-        Coming { answer: Answer::Handled(Box::pin((shared.handler)(request, peer))), outlet, turn, running, asked }
+        let handled = Answer::Handled(Box::pin((shared.handler)(request.into(), peer)));
+        Coming { answer: handled, outlet, turn, running, asked }
     }
 }
 
@@ -124,14 +125,14 @@ enum Answer<F> {
     Handled(Pin<Box<F>>),
 }
 
-impl<F: Future<Output = Response>> Future for Coming<F> {
+impl<F: Future<Output: Into<Reply>>> Future for Coming<F> {
     type Output = Result<hyper::Response<Sent>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut answer = match &mut self.answer {
             Answer::Made(answer) => answer.take().unwrap_or_default(),
             Answer::Handled(handler) => {
-                let answer = ready!(handler.as_mut().poll(cx));
+                let answer = ready!(handler.as_mut().poll(cx)).into().into_response();
                 if self.outlet.as_ref().is_some_and(|outlet| outlet.has_waiting()) {
                     // It comes behind them, once hyper has flushed.
                     self.answer = Answer::Made(Some(answer));

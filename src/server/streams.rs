@@ -128,7 +128,11 @@ impl Activity {
 
     /// Idleness counts from now.
     pub(super) fn note_end(&self) {
-        let since = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.note_end_at(Instant::now());
+    }
+
+    fn note_end_at(&self, now: Instant) {
+        let since = u64::try_from(now.saturating_duration_since(self.opened).as_millis()).unwrap_or(u64::MAX);
         self.last_end.store(since, Ordering::Relaxed);
     }
 
@@ -140,24 +144,33 @@ impl Activity {
     /// Something that has to do with a request goes on for as long as the result lives.
     pub(super) fn begin(self: &Arc<Self>) -> Running {
         self.running.fetch_add(1, Ordering::Relaxed);
-        Running(Arc::clone(self))
+        Running { activity: Arc::clone(self), ended: None }
     }
 }
 
 /// One open stream, one answer that is not written yet, or one body that has not come yet.
-pub(super) struct Running(Arc<Activity>);
+pub(super) struct Running {
+    activity: Arc<Activity>,
+    /// When it ended, if somebody looked.
+    ended: Option<Instant>,
+}
 
 impl Running {
     /// Of which connection.
     pub(super) fn activity(&self) -> &Activity {
-        &self.0
+        &self.activity
+    }
+
+    /// It ends now, which is this moment: the clock need not be asked once more.
+    pub(super) fn end_at(&mut self, now: Instant) {
+        self.ended = Some(now);
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.note_end();
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        self.activity.note_end_at(self.ended.unwrap_or_else(Instant::now));
+        self.activity.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -168,7 +181,7 @@ pub(super) struct Lent(Option<Running>);
 impl Lent {
     /// Until it is dropped.
     pub(super) fn new(running: Running) -> Self {
-        running.0.lent.fetch_add(1, Ordering::Relaxed);
+        running.activity.lent.fetch_add(1, Ordering::Relaxed);
         Self(Some(running))
     }
 }
@@ -176,7 +189,7 @@ impl Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(running) = self.0.take() {
-            let activity = Arc::clone(&running.0);
+            let activity = Arc::clone(&running.activity);
             activity.lent.fetch_sub(1, Ordering::Relaxed);
             drop(running);
             activity.server.wake();

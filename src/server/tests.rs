@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::http::{Body, Scheme, text};
+use crate::http::{Body, Request, Response, Scheme, text};
 
 mod framing;
 mod parting;
@@ -26,6 +26,14 @@ const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 /// Longer than anything here takes, shorter than anybody's patience.
 const EVER: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_millis(100);
+
+/// For a handler that wants a map of the fields.
+fn whole<H, F>(handler: H) -> impl Fn(Arrival, Peer) -> F + Clone
+where
+    H: Fn(Request, Peer) -> F + Clone,
+{
+    move |arrival, peer| handler(arrival.into_request(), peer)
+}
 
 /// A served door, and what it tells.
 struct World {
@@ -46,7 +54,7 @@ impl World {
         let (tell, events) = mpsc::unbounded_channel();
         let drain = Drain::new();
         let tell: Events = Arc::new(move |event| drop(tell.send(event)));
-        let served = tokio::spawn(serve(Door::new(listener, tls, &limits, tell, drain.clone()), handler));
+        let served = tokio::spawn(serve(Door::new(listener, tls, &limits, tell, drain.clone()), whole(handler)));
         Self { address, drain, events, served }
     }
 
@@ -644,7 +652,7 @@ async fn a_tunnel_outlives_the_drain_and_ends_at_the_cut() {
         })
     };
     let door = Door::new(listener, None, &Limits::default(), events, drain.clone());
-    let served = tokio::spawn(serve(door, echo(drain.clone())));
+    let served = tokio::spawn(serve(door, whole(echo(drain.clone()))));
 
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n").await.unwrap();

@@ -11,6 +11,7 @@ use hyper::HeaderMap;
 use hyper::header::{COOKIE, HeaderValue, SET_COOKIE};
 
 use super::SessionKey;
+use crate::http::fields::Fields;
 use crate::identity::Secrets;
 
 /// What our cookies demand of the browser's connection.
@@ -91,12 +92,11 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// The keys of the session cookies that the browser sent: well-formed ids only, each once, a handful at most.
-pub fn read_session(headers: &HeaderMap, policy: Policy) -> impl Iterator<Item = SessionKey> {
+pub fn read_session(fields: Fields<'_>, policy: Policy) -> impl Iterator<Item = SessionKey> {
     let name = policy.session_name().as_bytes();
-    headers
-        .get_all(COOKIE)
-        .into_iter()
-        .flat_map(|line| split(line.as_bytes()))
+    fields
+        .values(&COOKIE)
+        .flat_map(split)
         .filter_map(move |pair| id_in(pair, name))
         .take(MAX_CANDIDATES)
         .map(SessionKey::of)
@@ -138,15 +138,23 @@ fn name_of(pair: &[u8]) -> &[u8] {
     pair[begin..].split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii()
 }
 
-/// Takes our cookies out of a request and joins what is left into one line, which is what HTTP/1.1 apps
-/// expect (RFC 9113 section 8.2.3: "concatenated into a single octet string using the two-octet delimiter").
-pub fn strip(headers: &mut HeaderMap) {
-    let (mut lines, mut any_ours, mut sensitive) = (0, false, false);
+/// What becomes of the `Cookie` lines of a request on its way to an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stripped {
+    /// They stay as they are: one at most, and nothing of ours in it.
+    Unchanged,
+    /// They become this line; none if it is empty.
+    Line(Vec<u8>),
+}
+
+/// Takes our cookies out of a request's lines and joins what is left into one, which is what HTTP/1.1 apps expect (RFC
+/// 9113 section 8.2.3: "concatenated into a single octet string using the two-octet delimiter").
+pub fn stripped<'a>(cookies: impl Iterator<Item = &'a [u8]>) -> Stripped {
+    let (mut lines, mut any_ours) = (0, false);
     let mut kept = Vec::new();
-    for line in headers.get_all(COOKIE) {
+    for line in cookies {
         lines += 1;
-        sensitive |= line.is_sensitive();
-        for pair in split(line.as_bytes()) {
+        for pair in split(line) {
             if is_ours(name_of(pair)) {
                 any_ours = true;
                 continue;
@@ -160,10 +168,14 @@ pub fn strip(headers: &mut HeaderMap) {
             kept.extend_from_slice(pair);
         }
     }
-    if lines <= 1 && !any_ours {
-        return;
-    }
-    let joined = if kept.is_empty() { None } else { HeaderValue::try_from(kept).ok() };
+    if lines <= 1 && !any_ours { Stripped::Unchanged } else { Stripped::Line(kept) }
+}
+
+/// The same, in a map.
+pub fn strip(headers: &mut HeaderMap) {
+    let Stripped::Line(line) = stripped(Fields::from(&*headers).values(&COOKIE)) else { return };
+    let sensitive = headers.get_all(COOKIE).into_iter().any(HeaderValue::is_sensitive);
+    let joined = if line.is_empty() { None } else { HeaderValue::try_from(line).ok() };
     match joined {
         Some(mut value) => {
             value.set_sensitive(sensitive);
@@ -173,21 +185,23 @@ pub fn strip(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a `Set-Cookie` of the app bears a name of ours.
+pub fn is_impostor(line: &[u8]) -> bool {
+    is_ours(name_of(split(line).next().unwrap_or_default()))
+}
+
 /// Drops every `Set-Cookie` of the app that bears a name of ours.
 pub fn drop_impostors(headers: &mut HeaderMap) {
-    if !headers.get_all(SET_COOKIE).into_iter().any(|line| is_ours(name_of(first_part(line)))) {
+    let is_impostor = |line: &HeaderValue| is_impostor(line.as_bytes());
+    if !headers.get_all(SET_COOKIE).into_iter().any(is_impostor) {
         return;
     }
     let kept: Vec<HeaderValue> =
-        headers.get_all(SET_COOKIE).into_iter().filter(|line| !is_ours(name_of(first_part(line)))).cloned().collect();
+        headers.get_all(SET_COOKIE).into_iter().filter(|line| !is_impostor(line)).cloned().collect();
     headers.remove(SET_COOKIE);
     for line in kept {
         headers.append(SET_COOKIE, line);
     }
-}
-
-fn first_part(line: &HeaderValue) -> &[u8] {
-    split(line.as_bytes()).next().unwrap_or_default()
 }
 
 /// How long the browser keeps a cookie.
@@ -276,8 +290,8 @@ mod tests {
     #[test]
     fn the_session_is_found_among_others() {
         let request = headers(&["a=b; __Host-portcullis=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA;c=d"]);
-        assert_eq!(read_session(&request, Policy::Secure).collect::<Vec<_>>(), [SessionKey::of(ID)]);
-        assert_eq!(read_session(&request, Policy::Relaxed).count(), 0);
+        assert_eq!(read_session((&request).into(), Policy::Secure).collect::<Vec<_>>(), [SessionKey::of(ID)]);
+        assert_eq!(read_session((&request).into(), Policy::Relaxed).count(), 0);
     }
 
     #[test]
@@ -292,16 +306,16 @@ mod tests {
             "\"quoted\"",
         ] {
             let request = headers(&[&format!("portcullis={value}")]);
-            assert_eq!(read_session(&request, Policy::Relaxed).count(), 0, "{value}");
+            assert_eq!(read_session((&request).into(), Policy::Relaxed).count(), 0, "{value}");
         }
         let many = vec![format!("portcullis={ID}"); 1000].join("; ");
-        assert_eq!(read_session(&headers(&[&many]), Policy::Relaxed).count(), MAX_CANDIDATES);
+        assert_eq!(read_session((&headers(&[&many])).into(), Policy::Relaxed).count(), MAX_CANDIDATES);
     }
 
     #[test]
     fn a_shadowing_cookie_does_not_hide_the_real_one() {
         let request = headers(&[&format!("portcullis=toss; portcullis={ID}")]);
-        assert_eq!(read_session(&request, Policy::Relaxed).collect::<Vec<_>>(), [SessionKey::of(ID)]);
+        assert_eq!(read_session((&request).into(), Policy::Relaxed).collect::<Vec<_>>(), [SessionKey::of(ID)]);
     }
 
     #[test]
@@ -310,7 +324,7 @@ mod tests {
         line.extend_from_slice(ID.as_bytes());
         let mut request = HeaderMap::new();
         request.append(COOKIE, HeaderValue::from_bytes(&line).unwrap());
-        assert_eq!(read_session(&request, Policy::Relaxed).collect::<Vec<_>>(), [SessionKey::of(ID)]);
+        assert_eq!(read_session((&request).into(), Policy::Relaxed).collect::<Vec<_>>(), [SessionKey::of(ID)]);
         strip(&mut request);
         assert_eq!(request.get(COOKIE).unwrap().as_bytes(), b"theme=caf\xe9");
     }
@@ -376,7 +390,7 @@ mod tests {
             if let Ok(value) = HeaderValue::from_bytes(&line) {
                 let mut request = HeaderMap::new();
                 request.append(COOKIE, value);
-                let _ = read_session(&request, Policy::Secure).count();
+                let _ = read_session((&request).into(), Policy::Secure).count();
                 strip(&mut request);
             }
         }

@@ -48,7 +48,7 @@ impl App {
         let drain = Drain::new();
         let door = Door::new(listener, None, &Limits::default(), Arc::new(|_| ()), drain.clone());
         let notes = Arc::clone(&seen);
-        tokio::spawn(server::serve(door, move |request, _peer| answer(request, Arc::clone(&notes))));
+        tokio::spawn(server::serve(door, move |arrival, _peer| answer(arrival.into_request(), Arc::clone(&notes))));
         Self { authority, seen, drain }
     }
 

@@ -55,7 +55,7 @@ impl Replica {
         let listener = server::bind(address, 1).unwrap().pop().unwrap();
         let door = Door::new(listener, None, &Limits::default(), Arc::new(|_| ()), self.drain.clone());
         let state = Arc::clone(&self.state);
-        tokio::spawn(server::serve(door, move |request, _peer| answer(request, Arc::clone(&state))));
+        tokio::spawn(server::serve(door, move |arrival, _peer| answer(arrival.into_request(), Arc::clone(&state))));
     }
 
     /// Breaks off everything and listens no more.

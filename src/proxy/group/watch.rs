@@ -108,8 +108,8 @@ impl<'a> Probe<'a> {
         let line = Line::new(self.address.clone(), self.connector.cloned(), &self.settings);
         let upstream = Upstream::new(line, self.settings.clone(), 1);
         let answer = Arc::new(upstream).send(&mut question(health).into(), None).await;
-        let (response, _lease) = answer.map_err(|unanswered| unanswered.fault.to_string())?;
-        let status = response.status().as_u16();
+        let (reply, _lease) = answer.map_err(|unanswered| unanswered.fault.to_string())?;
+        let status = reply.status().as_u16();
         if health.status.contains(&status) { Ok(()) } else { Err(format!("its health check was answered {status}")) }
     }
 }

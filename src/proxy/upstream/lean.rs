@@ -18,7 +18,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use hyper::{HeaderMap, StatusCode};
+use hyper::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -27,6 +27,7 @@ use self::head::{Afterwards, Framing, Read};
 use super::super::interim;
 use super::tls::alert_in;
 use crate::http::chunks::{Chunks, Malformed};
+use crate::http::fields::Received;
 use crate::proxy::outgoing::Outgoing;
 
 pub use self::body::Incoming;
@@ -137,7 +138,7 @@ pub struct Answer<T> {
     /// Its status.
     pub status: StatusCode,
     /// Its fields, as they came.
-    pub headers: HeaderMap,
+    pub lines: Received,
     /// Its body.
     pub body: Body<T>,
 }
@@ -181,8 +182,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         self.poll_unasked(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
-    /// Sends a request that [`is_plain`] and waits for its answer's head. The request's table of fields is used
-    /// for the answer's.
+    /// Sends a request that [`is_plain`] and waits for its answer's head.
     ///
     /// # Errors
     /// [`Fault`]; the request is as it was after [`Fault::Unsent`] and [`Fault::Unanswered`].
@@ -190,14 +190,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         head::write(request, &mut self.head);
         self.send(until).await?;
         let mut received = self.receive_first(until).await?;
-        let mut headers = std::mem::take(request.headers_mut());
-        headers.clear();
         let mut count = 0;
         let head = loop {
-            match head::read(&received, request.method(), headers)? {
+            match head::read(&received, request.method())? {
                 Read::Whole(head) => break head,
-                Read::Part(table) => {
-                    headers = table;
+                Read::Part => {
                     received = self.receive_line(&received, until).await?;
                 }
                 Read::Interim(length, status, fields) => {
@@ -206,14 +203,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                         return Err(Violation::TooManyInterim.into());
                     }
                     interim::pass(request.interim(), status, fields);
-                    headers = HeaderMap::new();
                     received.advance(length);
                 }
             }
         };
         received.advance(head.length);
-        let (status, headers) = (head.status, head.headers);
-        Ok(Answer { status, headers, body: self.body(received, head.framing, head.afterwards) })
+        let (status, lines) = (head.status, head.lines);
+        Ok(Answer { status, lines, body: self.body(received, head.framing, head.afterwards) })
     }
 
     fn body(self: Box<Self>, mut received: Bytes, framing: Framing, afterwards: Afterwards) -> Body<T> {

@@ -3,8 +3,6 @@
 //! A pool beside the other, because a connection that hyper has once spoken on cannot be had back from it.
 //! Called by `proxy::upstream`.
 
-use std::time::Instant;
-
 use tokio::time::timeout_at;
 
 use super::body::AppBody;
@@ -12,7 +10,8 @@ use super::dial::Stream;
 use super::fault::{Unanswered, UpstreamFault};
 use super::lean::{Answer, Body, Connection, Fault};
 use super::pool::Kept;
-use super::{Held, Lease, STALE, Upstream, is_safe};
+use super::{Held, Lease, STALE, Upstream};
+use crate::http::Reply;
 use crate::proxy::outgoing::Outgoing;
 
 impl Kept for Box<Connection<Stream>> {
@@ -34,14 +33,14 @@ impl Upstream {
         request: &mut Outgoing<'_>,
         lease: &mut Lease,
         fresh: Option<Stream>,
-    ) -> Result<hyper::Response<AppBody>, Unanswered> {
-        let now = Instant::now();
+    ) -> Result<Reply<AppBody>, Unanswered> {
+        let now = request.sent_at();
         let until = tokio::time::Instant::from_std(now) + self.settings.first_byte_timeout.value;
         while let Some((connection, idle_for)) = self.line.lean.pop(now, self.settings.pool_idle_timeout.value).await {
             match connection.exchange(request, until).await {
                 Ok(answer) => return Ok(take(answer, lease)),
                 Err(Fault::Unsent(_)) => {}
-                Err(Fault::Unanswered) if idle_for > STALE && is_safe(request) => {}
+                Err(Fault::Unanswered) if idle_for > STALE && request.is_safe() => {}
                 Err(fault) => return Err(self.plain_fault(fault).into()),
             }
         }
@@ -73,7 +72,7 @@ impl Upstream {
 }
 
 /// The answer, with its connection where the answer's end will find it.
-fn take(answer: Answer<Stream>, lease: &mut Lease) -> hyper::Response<AppBody> {
+fn take(answer: Answer<Stream>, lease: &mut Lease) -> Reply<AppBody> {
     let body = match answer.body {
         Body::Whole(bytes, connection) => {
             lease.connection = connection.map(Held::Lean);
@@ -81,8 +80,5 @@ fn take(answer: Answer<Stream>, lease: &mut Lease) -> hyper::Response<AppBody> {
         }
         Body::Streamed(incoming) => AppBody::Lean(Box::new(incoming)),
     };
-    let mut response = hyper::Response::new(body);
-    *response.status_mut() = answer.status;
-    *response.headers_mut() = answer.headers;
-    response
+    Reply::plain(answer.status, answer.lines, body)
 }

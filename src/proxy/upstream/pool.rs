@@ -35,9 +35,9 @@ impl<C> Default for Pool<C> {
 }
 
 impl<C: Kept> Pool<C> {
-    /// Keeps a connection for the next request.
-    pub(super) fn push(&self, connection: C) {
-        self.lock().push(Idle { connection, since: Instant::now() });
+    /// Keeps a connection for the next request, from now on.
+    pub(super) fn push(&self, connection: C, now: Instant) {
+        self.lock().push(Idle { connection, since: now });
     }
 
     /// A connection that is still open and was idle for no longer than `limit`, and how long it was.

@@ -20,6 +20,7 @@ use super::fault::{Unanswered, UpstreamFault};
 use super::h2::{Multiplexed, Ticket};
 use super::lean::is_plain;
 use super::{Lease, STALE, Upstream, interim, is_safe, spare};
+use crate::http::Reply;
 use crate::http::{Body, Request};
 use crate::proxy::outgoing::Outgoing;
 use crate::route::Transport;
@@ -98,7 +99,10 @@ impl Upstream {
                 Ok(Way::Alone(fresh)) => {
                     let fresh = fresh.map(|stream| *stream);
                     return match is_plain(&request) {
-                        true => self.exchange_plainly(&mut Outgoing::from(request), lease, fresh).await,
+                        true => {
+                            let plainly = self.exchange_plainly(&mut Outgoing::from(request), lease, fresh).await;
+                            plainly.map(Reply::into_response)
+                        }
                         false => self.exchange_alone(request, lease, now, fresh).await,
                     };
                 }

@@ -11,7 +11,8 @@ use hyper::{HeaderMap, StatusCode, header};
 
 use super::head::{Asked, lists};
 use crate::http::Body;
-use crate::http::strict::digits;
+use crate::http::fields::{Fields, Received};
+use crate::http::strict::{digits, text};
 
 /// How many bytes a line of a head has, more or less.
 const LINE: usize = 48;
@@ -40,6 +41,7 @@ pub(super) struct Contradiction;
 
 /// Appends an answer's head.
 pub(super) fn write_head(
+    lines: Option<&Received>,
     head: &http::response::Parts,
     body: &Body,
     asked: Asked,
@@ -51,7 +53,8 @@ pub(super) fn write_head(
     if status.is_informational() {
         return Err(Contradiction);
     }
-    to.reserve((LINE * (head.headers.len() + 3)).next_power_of_two());
+    let fields = Fields::both(lines, &head.headers);
+    to.reserve((LINE * (fields.count() + 3)).next_power_of_two());
     write_status(head, to);
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let mute = bodiless || asked.head_only;
@@ -61,10 +64,11 @@ pub(super) fn write_head(
     let mut trailers = None;
     let mut dated = false;
     let mut connected = false;
-    for (name, value) in &head.headers {
-        match *name {
-            CONTENT_LENGTH => {
-                let said = digits(value.as_bytes());
+    for field in fields {
+        // Nearly every field is of another length, or begins with another letter.
+        match field.outline() {
+            (14, b'c') if field.is("content-length") => {
+                let said = digits(field.value());
                 // For HEAD and for a body that does not know: what the handler says.
                 let known = if asked.head_only { said.or(length) } else { length.or(said) }.ok_or(Contradiction)?;
                 if announced.is_some_and(|before| before != known) {
@@ -72,27 +76,27 @@ pub(super) fn write_head(
                 }
                 let fits = if asked.head_only { status != StatusCode::NO_CONTENT } else { !bodiless && known > 0 };
                 if fits && announced.replace(known).is_none() {
-                    if said == Some(known) { write_field(name, value.as_bytes(), to) } else { write_length(known, to) }
+                    if said == Some(known) { field.write(to) } else { write_length(known, to) }
                 }
                 continue;
             }
-            TRANSFER_ENCODING => continue,
-            CONNECTION => {
+            (17, b't') if field.is("transfer-encoding") => continue,
+            (10, b'c') if field.is("connection") => {
                 if !std::mem::replace(&mut connected, true) {
-                    afterwards = write_connection(&head.headers, afterwards, to);
+                    afterwards = write_connection(fields, afterwards, to);
                 }
                 continue;
             }
-            TRAILER => {
+            (7, b't') if field.is("trailer") => {
                 if !mute && trailers.is_none() {
-                    trailers = Some(write_trailer(&head.headers, to));
+                    trailers = Some(write_trailer(fields, to));
                 }
                 continue;
             }
-            DATE => dated = true,
+            (4, b'd') if field.is("date") => dated = true,
             _ => {}
         }
-        write_field(name, value.as_bytes(), to);
+        field.write(to);
     }
     if afterwards == Afterwards::Close && !connected {
         to.extend_from_slice(b"connection: close\r\n");
@@ -149,9 +153,10 @@ fn write_length(length: u64, to: &mut Vec<u8>) {
 }
 
 /// Appends what a handler says of the connection, in one line.
-fn write_connection(headers: &HeaderMap, wished: Afterwards, to: &mut Vec<u8>) -> Afterwards {
-    write_list(&CONNECTION, headers, to);
-    let closes = headers.get_all(CONNECTION).iter().any(|value| lists(value, "close"));
+fn write_connection(fields: Fields<'_>, wished: Afterwards, to: &mut Vec<u8>) -> Afterwards {
+    let lines: Vec<&[u8]> = fields.values(&CONNECTION).collect();
+    write_list(&CONNECTION, &lines, to);
+    let closes = lines.iter().any(|value| lists(value, "close"));
     if wished == Afterwards::Close && !closes {
         to.extend_from_slice(b", close");
     }
@@ -160,20 +165,21 @@ fn write_connection(headers: &HeaderMap, wished: Afterwards, to: &mut Vec<u8>) -
 }
 
 /// Appends the names of the trailers that are announced.
-fn write_trailer(headers: &HeaderMap, to: &mut Vec<u8>) -> Vec<HeaderName> {
-    write_list(&TRAILER, headers, to);
+fn write_trailer(fields: Fields<'_>, to: &mut Vec<u8>) -> Vec<HeaderName> {
+    let lines: Vec<&[u8]> = fields.values(&TRAILER).collect();
+    write_list(&TRAILER, &lines, to);
     to.extend_from_slice(b"\r\n");
-    let lines = headers.get_all(TRAILER).iter().filter_map(|value| value.to_str().ok());
+    let lines = lines.into_iter().filter_map(text);
     lines.flat_map(|line| line.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
 }
 
 /// Appends the lines of one name as one, without its end.
-fn write_list(name: &HeaderName, headers: &HeaderMap, to: &mut Vec<u8>) {
+fn write_list(name: &HeaderName, values: &[&[u8]], to: &mut Vec<u8>) {
     to.extend_from_slice(name.as_str().as_bytes());
     let mut between = ": ";
-    for value in headers.get_all(name) {
+    for value in values {
         to.extend_from_slice(between.as_bytes());
-        to.extend_from_slice(value.as_bytes());
+        to.extend_from_slice(value);
         between = ", ";
     }
 }

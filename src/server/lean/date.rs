@@ -1,12 +1,15 @@
 //! The `Date` of answers (RFC 9110 section 6.6.1), written anew when the second is another.
 //!
+//! Until when it is the same is known, so that the wall clock is asked once a second and not for each answer.
+//!
 //! Called by `server::lean`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use tokio::time::Instant;
 
 const FORM: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
@@ -16,6 +19,8 @@ const LENGTH: usize = 29;
 
 /// A date that was written.
 pub(super) struct Date {
+    /// When it is to be asked for anew.
+    until: Option<Instant>,
     second: u64,
     text: [u8; LENGTH],
 }
@@ -23,17 +28,20 @@ pub(super) struct Date {
 impl Date {
     /// None yet.
     pub(super) fn new() -> Self {
-        let mut date = Self { second: 0, text: [b' '; LENGTH] };
+        let mut date = Self { until: None, second: 0, text: [b' '; LENGTH] };
         date.write();
         date
     }
 
-    /// Now.
-    pub(super) fn now(&mut self) -> &[u8] {
-        let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        if second != self.second {
-            self.second = second;
-            self.write();
+    /// At this moment, which is now.
+    pub(super) fn at(&mut self, now: Instant) -> &[u8] {
+        if self.until.is_none_or(|until| now >= until) {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.until = Some(now + (Duration::from_secs(1) - Duration::from_nanos(since.subsec_nanos().into())));
+            if since.as_secs() != self.second {
+                self.second = since.as_secs();
+                self.write();
+            }
         }
         &self.text
     }
@@ -68,8 +76,21 @@ mod tests {
     #[test]
     fn it_is_now() {
         let mut date = Date::new();
-        let now = String::from_utf8(date.now().to_vec()).unwrap();
+        let now = String::from_utf8(date.at(Instant::now()).to_vec()).unwrap();
         let read = time::PrimitiveDateTime::parse(&now, FORM).unwrap().assume_utc();
         assert!((OffsetDateTime::now_utc() - read).abs() < time::Duration::seconds(2), "{now}");
+    }
+
+    #[test]
+    fn it_is_another_when_its_second_is_over_and_not_before() {
+        let mut date = Date::new();
+        let now = Instant::now();
+        let _ = date.at(now);
+        let until = date.until.unwrap();
+        assert!(until > now && until <= now + Duration::from_secs(1));
+        date.text = [b'x'; LENGTH];
+        date.second = 0;
+        assert_eq!(date.at(until - Duration::from_nanos(1)), [b'x'; LENGTH]);
+        assert_ne!(date.at(until), [b'x'; LENGTH]);
     }
 }

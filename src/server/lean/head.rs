@@ -6,20 +6,17 @@
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TE};
-use hyper::{HeaderMap, Method, StatusCode, Uri};
+use hyper::{Method, StatusCode, Uri};
 
-use crate::http::strict::{digits, has_bare_line_feed};
-use crate::http::{Body, Request, names};
+use crate::http::Arrival;
+use crate::http::fields::Received;
+use crate::http::strict::{digits, has_bare_line_feed, text};
 
 /// For how many fields there is room on the stack.
 const FIELDS: usize = 100;
 
 /// The longest target, as hyper's is.
 const LONGEST_TARGET: usize = u16::MAX as usize - 1;
-
-/// How many fields the gateway adds on the way, for which the table need not grow.
-const ADDED: usize = 8;
 
 /// Why a head is refused, and its connection closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -94,7 +91,7 @@ pub enum Read {
     /// A head that is not all there.
     Part,
     /// A request that is nothing but this head of so many bytes.
-    Plain(usize, Request, Asked),
+    Plain(usize, Arrival, Asked),
     /// A head that is well-formed, of a request that is more: hyper's.
     Foreign(End),
 }
@@ -158,28 +155,31 @@ fn read_into<'a>(
     let target = received.slice_ref(target.as_bytes());
     let target = Uri::from_maybe_shared(target).map_err(|_| Violation::Target)?;
     let mut asked = Asked { head_only: method == Method::HEAD, ..Asked::default() };
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len() + ADDED);
     let mut lengths = 0;
     for field in parsed.headers.iter() {
-        let name = names::read(field.name.as_bytes()).map_err(|_| Violation::Field)?;
-        let value = HeaderValue::from_maybe_shared(received.slice_ref(field.value)).map_err(|_| Violation::Field)?;
-        if name == CONNECTION {
-            asked.close |= lists(&value, "close");
-        } else if name == TE {
-            asked.trailers |= lists(&value, "trailers");
-        } else if name == CONTENT_LENGTH {
-            lengths += 1;
+        // Nearly every field is of another length.
+        match field.name.len() {
+            2 if field.name.eq_ignore_ascii_case("te") => asked.trailers |= lists(field.value, "trailers"),
+            10 if field.name.eq_ignore_ascii_case("connection") => asked.close |= lists(field.value, "close"),
+            14 if field.name.eq_ignore_ascii_case("content-length") => lengths += 1,
+            _ => {}
         }
-        headers.append(name, value);
     }
     if lengths > 1 {
         return Err(Violation::RepeatedLength);
     }
-    let mut request = Request::new(Body::Empty);
-    *request.method_mut() = method;
-    *request.uri_mut() = target;
-    *request.headers_mut() = headers;
-    Ok(Read::Plain(length, request, asked))
+    let lines = Received::of(received, parsed.headers).map_err(|_| Violation::Field)?;
+    Ok(Read::Plain(length, Arrival::plain(method, target, lines), asked))
+}
+
+/// Whether it is time to look at a head again of which so much was looked at.
+pub(super) fn may_be_whole(received: &[u8], seen: usize, bounds: Bounds) -> bool {
+    let from = |at: usize| received.get(at..).unwrap_or_default();
+    // What was before the line feed that was seen last was looked at with it.
+    let lines = from(seen - 1).strip_prefix(b"\n").unwrap_or(from(seen - 1));
+    received.len() >= bounds.size
+        || from(seen.saturating_sub(3)).windows(4).any(|four| four == b"\r\n\r\n")
+        || has_bare_line_feed(lines)
 }
 
 /// Whether a field says that its request is more than a head, or might.
@@ -214,6 +214,6 @@ fn end(head: u64, minor: u8, fields: &[httparse::Header<'_>]) -> Result<End, Vio
 }
 
 /// Whether a list has this element. One with other than visible characters has none, for hyper either.
-pub(super) fn lists(value: &HeaderValue, element: &str) -> bool {
-    value.to_str().is_ok_and(|list| list.split(',').any(|entry| entry.trim().eq_ignore_ascii_case(element)))
+pub(super) fn lists(value: &[u8], element: &str) -> bool {
+    text(value).is_some_and(|list| list.split(',').any(|entry| entry.trim().eq_ignore_ascii_case(element)))
 }

@@ -9,7 +9,7 @@ use hyper::{HeaderMap, Method, Uri, Version};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
 use super::*;
-use crate::http::{BodyError, text};
+use crate::http::{BodyError, Request, text};
 
 mod differential;
 
@@ -57,7 +57,8 @@ async fn serve(pieces: &[&[u8]], bounds: Bounds, answer: impl Fn(&Request) -> Re
     let longest = pieces.iter().map(|piece| piece.len()).max().unwrap_or(0).max(1);
     let (near, mut writer, mut reader) = pipe(longest);
     let heard = Mutex::new(Vec::new());
-    let ask = |request: Request, _| {
+    let ask = |arrival: Arrival, _| {
+        let request = arrival.into_request();
         assert!(matches!(request.body(), Body::Empty));
         heard.lock().unwrap().push(said(&request));
         Box::pin(std::future::ready(answer(&request)))
@@ -260,11 +261,12 @@ async fn a_head_is_refused_beyond_its_size_and_its_fields() {
 #[test]
 fn a_head_that_trickles_in_is_looked_at_once_it_may_be_whole() {
     let head = format!("GET / HTTP/1.1\r\n{}\r\n", "X-Field: value\r\n".repeat(50));
-    let looks = (1..head.len()).filter(|at| may_be_whole(&head.as_bytes()[..*at + 1], *at, BOUNDS)).count();
+    let looks = (1..head.len()).filter(|at| head::may_be_whole(&head.as_bytes()[..*at + 1], *at, BOUNDS)).count();
     assert_eq!(looks, 1);
     let empty = "\r\n".repeat(10);
     assert!(
-        !(3..empty.len()).any(|at| !may_be_whole(&empty.as_bytes()[..at + 1], at, BOUNDS) && at % 2 == 1 && at < 3)
+        !(3..empty.len())
+            .any(|at| !head::may_be_whole(&empty.as_bytes()[..at + 1], at, BOUNDS) && at % 2 == 1 && at < 3)
     );
 }
 
@@ -343,7 +345,7 @@ async fn what_is_at_hand_of_a_body_is_not_held_back() {
     let (near, mut far) = duplex(64 * 1024);
     let (tell, told) = tokio::sync::mpsc::unbounded_channel::<&'static str>();
     let told = Mutex::new(Some(told));
-    let ask = |_: Request, _| {
+    let ask = |_: Arrival, _| {
         let pieces = futures_util::stream::unfold(told.lock().unwrap().take().unwrap(), |mut told| async {
             Some((data(told.recv().await?), told))
         });
@@ -400,7 +402,7 @@ async fn one_that_is_asked_to_end_ends_between_two_requests() {
     // Half a head is waited for, and answered.
     let (mut lean, mut far) = begun(b"GET / HT").await;
     far.write_all(b"TP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n").await.unwrap();
-    let ask = |request, _| Box::pin(std::future::ready(hello(&request)));
+    let ask = |arrival: Arrival, _| Box::pin(std::future::ready(hello(&arrival.into_request())));
     assert!(matches!(poll_fn(|cx| lean.poll(cx, BOUNDS, &activity, ask)).await, Turn::Answered));
     let mut all = String::new();
     far.read_to_string(&mut all).await.unwrap();

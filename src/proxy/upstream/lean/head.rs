@@ -7,12 +7,13 @@
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use hyper::{HeaderMap, Method, StatusCode};
 
 use super::Violation;
+use crate::http::fields::Received;
 use crate::http::strict::{digits, has_bare_line_feed};
-use crate::http::{Body, Request, names};
+use crate::http::{Body, Request};
 use crate::proxy::outgoing::Outgoing;
 
 /// How many fields an answer may have; as many as hyper allows.
@@ -37,13 +38,7 @@ pub(super) fn write(request: &Outgoing<'_>, to: &mut Vec<u8>) {
     for part in [request.method().as_str(), " ", target, " HTTP/1.1\r\n"] {
         to.extend_from_slice(part.as_bytes());
     }
-    for (name, value) in request.headers() {
-        to.extend_from_slice(name.as_str().as_bytes());
-        to.extend_from_slice(b": ");
-        to.extend_from_slice(value.as_bytes());
-        to.extend_from_slice(b"\r\n");
-    }
-    request.write_added(to);
+    request.write_fields(to);
     to.extend_from_slice(b"\r\n");
 }
 
@@ -74,7 +69,7 @@ pub(super) enum Afterwards {
 pub(super) struct Head {
     pub(super) length: usize,
     pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
+    pub(super) lines: Received,
     pub(super) framing: Framing,
     pub(super) afterwards: Afterwards,
 }
@@ -82,16 +77,16 @@ pub(super) struct Head {
 /// What the bytes that were received begin with.
 #[derive(Debug)]
 pub(super) enum Read {
-    /// A head that is not all there. The fields' table comes back.
-    Part(HeaderMap),
+    /// A head that is not all there.
+    Part,
     /// An interim answer (RFC 9110 section 15.2) of so many bytes; another head follows.
     Interim(usize, StatusCode, HeaderMap),
     /// The answer's head.
     Whole(Head),
 }
 
-/// Reads a head, into a table of fields that is empty.
-pub(super) fn read(received: &Bytes, asked: &Method, mut headers: HeaderMap) -> Result<Read, Violation> {
+/// Reads a head.
+pub(super) fn read(received: &Bytes, asked: &Method) -> Result<Read, Violation> {
     // RFC 9112 section 2.2 has servers skip empty lines, not clients: here they are what is left of something else.
     if received.first().is_some_and(|byte| *byte != b'H') {
         return Err(Violation::NotHttp);
@@ -102,7 +97,7 @@ pub(super) fn read(received: &Bytes, asked: &Method, mut headers: HeaderMap) -> 
         httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, received, &mut space);
     let length = match status {
         Ok(httparse::Status::Complete(length)) if length <= LONGEST => length,
-        Ok(httparse::Status::Partial) if received.len() < LONGEST => return Ok(Read::Part(headers)),
+        Ok(httparse::Status::Partial) if received.len() < LONGEST => return Ok(Read::Part),
         Ok(_) => return Err(Violation::HeadTooLong),
         Err(httparse::Error::TooManyHeaders) => return Err(Violation::TooManyFields),
         Err(cause) => return Err(Violation::Head(cause)),
@@ -114,11 +109,9 @@ pub(super) fn read(received: &Bytes, asked: &Method, mut headers: HeaderMap) -> 
     let status = StatusCode::from_u16(code).map_err(|_| Violation::Status)?;
     let mut framing = Framed { minor, ..Framed::default() };
     for field in parsed.headers.iter() {
-        let name = names::read(field.name.as_bytes()).map_err(|_| Violation::Field)?;
-        let value = HeaderValue::from_maybe_shared(received.slice_ref(field.value)).map_err(|_| Violation::Field)?;
-        framing.note(&name, value.as_bytes())?;
-        headers.append(name, value);
+        framing.note(field.name, field.value)?;
     }
+    let lines = Received::of(received, parsed.headers).map_err(|_| Violation::Field)?;
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Violation::Switched);
     }
@@ -126,10 +119,10 @@ pub(super) fn read(received: &Bytes, asked: &Method, mut headers: HeaderMap) -> 
         if framing.announces_a_body() {
             return Err(Violation::InterimBody);
         }
-        return Ok(Read::Interim(length, status, headers));
+        return Ok(Read::Interim(length, status, lines.map()));
     }
     let (framing, afterwards) = framing.of(status, asked);
-    Ok(Read::Whole(Head { length, status, headers, framing, afterwards }))
+    Ok(Read::Whole(Head { length, status, lines, framing, afterwards }))
 }
 
 /// What a head says of where its message ends.
@@ -145,20 +138,20 @@ struct Framed {
 struct Chunked;
 
 impl Framed {
-    fn note(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), Violation> {
-        if *name == CONTENT_LENGTH {
+    fn note(&mut self, name: &str, value: &[u8]) -> Result<(), Violation> {
+        if name.eq_ignore_ascii_case("content-length") {
             if self.length.is_some() {
                 return Err(Violation::RepeatedLength);
             }
             self.length = Some(digits(value).ok_or(Violation::Length)?);
-        } else if *name == TRANSFER_ENCODING {
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
             // "A server MUST NOT send a response containing Transfer-Encoding unless the corresponding request
             // indicates HTTP/1.1": one in HTTP/1.0 is to be treated "as if the framing is faulty" (section 6.1).
             if self.minor == 0 || self.coding.is_some() || !value.eq_ignore_ascii_case(b"chunked") {
                 return Err(Violation::TransferCoding);
             }
             self.coding = Some(Chunked);
-        } else if *name == CONNECTION {
+        } else if name.eq_ignore_ascii_case("connection") {
             let options = value.split(|byte| *byte == b',');
             self.closes |= options.into_iter().any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
         }
