@@ -118,7 +118,7 @@ async fn what_breaks_off_on_either_side_leaves_nothing_behind() {
     let errors = process.errors();
     assert!(!errors.contains("panic"), "{errors}");
     assert!(errors.contains("an app broke off in the middle of an answer"), "{errors}");
-    assert!(errors.contains("sent nothing for idle_timeout"), "{errors}");
+    assert!(errors.contains("route.app.idle_timeout (200ms)"), "{errors}");
     let about =
         |words: &str| errors.lines().filter(|line| line.contains(words)).all(|line| line.contains("request_id"));
     assert!(about("an app broke off in the middle of an answer") && about("an answer was broken off"), "{errors}");
