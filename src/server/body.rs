@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 
 use super::event::{Event, Events};
-use super::streams::{Activity, Lent};
+use super::streams::{Activity, Late, Lent};
 use super::wire::Patience;
 use crate::http::{Body, BodyError, BodyFault, Remote};
 
@@ -65,6 +65,7 @@ impl Watcher<'_> {
             peer: self.peer,
             ended: false,
             asked: self.asked.cloned(),
+            late: self.activity.and_then(|activity| activity.late()),
             running: self.activity.map(|activity| Lent::new(activity.begin())),
         })
     }
@@ -123,6 +124,8 @@ struct Watched {
     /// hyper tells the end of a length, or of trailers, only with the next request, which may wait for this end.
     ended: bool,
     asked: Option<Arc<AtomicBool>>,
+    /// What hyper left behind when it broke off a body that had ended.
+    late: Option<Late>,
     running: Option<Lent>,
 }
 
@@ -153,8 +156,13 @@ impl http_body::Body for Watched {
             asked.store(true, Ordering::Relaxed);
         }
         let frame = Pin::new(&mut this.incoming).poll_frame(cx);
-        if let Poll::Ready(frame) = frame {
+        if let Poll::Ready(mut frame) = frame {
             this.patience.renew();
+            if matches!(&frame, Some(Err(_)))
+                && let Some(trailers) = this.late.as_ref().and_then(|late| late.get())
+            {
+                frame = Some(Ok(Frame::trailers(trailers.clone())));
+            }
             match &frame {
                 // It broke off, which is no end.
                 Some(Err(_)) => this.running = None,

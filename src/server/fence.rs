@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use hyper::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::lean::head::End;
-use super::streams::Activity;
+use super::streams::{Activity, Late};
 use crate::http::chunks::{Chunks, Malformed};
 
 /// How much is read at once before it is known who reads it.
@@ -32,6 +33,11 @@ struct Fence {
     left: u64,
     /// And from there to the end of these.
     chunks: Option<Box<Chunks>>,
+    /// What came at that end.
+    trailers: Option<HeaderMap>,
+    /// Where the body's reader finds it, once hyper has handed on everything before: it hands on no trailers that come
+    /// behind the answer before it reads another head.
+    late: Option<Late>,
     /// Tells when nobody has to stop any more: the connection has become a tunnel.
     activity: Arc<Activity>,
 }
@@ -54,8 +60,10 @@ impl<S> Fenced<S> {
             End::After(left) | End::Unknown(left) => (left, None),
             End::Chunks(head) => (head, Some(Box::default())),
         };
+        let late = chunks.is_some().then(Late::default);
         activity.note_drained(false);
-        self.fence = Some(Fence { left, chunks, activity: Arc::clone(activity) });
+        activity.expect_late(late.clone());
+        self.fence = Some(Fence { left, chunks, trailers: None, late, activity: Arc::clone(activity) });
     }
 
     /// Takes the fence away: whether everything before it was read.
@@ -86,7 +94,7 @@ impl Fence {
                 let length = chunks.pass(received)?;
                 // hyper takes trailers apart as well, and says in words of its own what is wrong with them.
                 if chunks.is_at_end() {
-                    chunks.trailers()?;
+                    self.trailers = chunks.trailers()?;
                 }
                 Ok(length)
             }
@@ -150,6 +158,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Fenced<S> {
             }
             // Whoever wants to read on has taken apart what there was.
             fence.activity.note_drained(true);
+            if let (Some(late), Some(trailers)) = (&fence.late, fence.trailers.take()) {
+                _ = late.set(trailers);
+            }
             return this.poll_gone(cx).map(Ok);
         }
         let before = buf.filled().len();

@@ -7,19 +7,22 @@
 
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http_body::{Frame, SizeHint};
-
+use hyper::HeaderMap;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::wire::Patience;
 use crate::http::{Body, BodyError};
+
+/// Where the trailers of a request are found that came behind its answer.
+pub(super) type Late = Arc<OnceLock<HeaderMap>>;
 
 /// How busy a connection is.
 pub(super) struct Activity {
@@ -38,6 +41,8 @@ pub(super) struct Activity {
     lent: AtomicUsize,
     /// Whether all of the request that is served has been read and taken apart.
     drained: AtomicBool,
+    /// Of the request that is served, if it may have such.
+    late: Mutex<Option<Late>>,
     /// Who serves it, while others may hold what belongs to its request.
     server: AtomicWaker,
 }
@@ -55,6 +60,7 @@ impl Activity {
             next_turn: Mutex::default(),
             lent: AtomicUsize::new(0),
             drained: AtomicBool::new(false),
+            late: Mutex::default(),
             server: AtomicWaker::new(),
         }
     }
@@ -97,6 +103,16 @@ impl Activity {
     /// Whether all of the request that is served has been read and taken apart.
     pub(super) fn note_drained(&self, drained: bool) {
         self.drained.store(drained, Ordering::Relaxed);
+    }
+
+    /// Where the trailers of the request will be that is served from here on.
+    pub(super) fn expect_late(&self, late: Option<Late>) {
+        *self.late.lock().unwrap_or_else(PoisonError::into_inner) = late;
+    }
+
+    /// Where those of the request are that is served.
+    pub(super) fn late(&self) -> Option<Late> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The client was told that the protocol is another from here on.

@@ -1,5 +1,10 @@
 //! Requests whose bodies are let go of late, or cannot be read: what becomes of them and of what follows.
 
+use http_body_util::Collected;
+use hyper::HeaderMap;
+use hyper::body::Bytes;
+use hyper::header::HeaderName;
+
 use super::*;
 
 #[tokio::test]
@@ -48,30 +53,38 @@ async fn a_body_that_is_malformed_from_the_start_is_its_requests_fault_and_answe
     }
 }
 
-#[tokio::test]
-async fn a_body_that_ends_behind_its_answer_ends_for_its_reader_and_the_next_request_is_answered() {
-    let (tell, mut told) = mpsc::unbounded_channel();
+/// Answers at once, and tells what becomes of a POST's body: its trailers and its data, once it has ended well.
+fn hasty() -> (Told, impl Fn(Request, Peer) -> std::future::Ready<Response> + Clone) {
+    let (tell, told) = mpsc::unbounded_channel();
     let handler = move |request: Request, _: Peer| {
         let tell = tell.clone();
-        async move {
-            if request.method() == Method::POST {
-                tokio::spawn(async move {
-                    let whole = request.into_body().collect().await;
-                    tell.send(whole.ok().map(|whole| whole.to_bytes())).unwrap();
-                });
-            }
-            text(StatusCode::OK, "hello")
+        if request.method() == Method::POST {
+            tokio::spawn(async move {
+                let whole = request.into_body().collect().await;
+                let parts = |whole: Collected<Bytes>| (whole.trailers().cloned(), whole.to_bytes());
+                tell.send(whole.ok().map(parts)).unwrap();
+            });
         }
+        std::future::ready(text(StatusCode::OK, "hello"))
     };
+    (told, handler)
+}
+
+type Told = mpsc::UnboundedReceiver<Option<(Option<HeaderMap>, Bytes)>>;
+
+#[tokio::test]
+async fn a_body_that_ends_behind_its_answer_ends_for_its_reader_and_the_next_request_is_answered() {
+    let (mut told, handler) = hasty();
     let world = World::open(Limits::default(), None, handler);
-    let body = Some("bodybody".into());
+    let body = Some((None, "bodybody".into()));
+    let late = HeaderMap::from_iter([(HeaderName::from_static("when"), HeaderValue::from_static("late"))]);
+    let trailed = Some((Some(late), "bodybody".into()));
     for (framing, pieces, end) in [
-        // hyper keeps trailers back until it reads another head: broken off, and not waited for.
         ("Content-Length: 8", &["body", "body"][..], &body),
         ("Transfer-Encoding: chunked", &["4\r\nbody\r\n", "4\r\nbody\r\n0\r\n\r\n"], &body),
         ("Transfer-Encoding: chunked", &["8\r\nbodybody\r\n0\r\n\r\n"], &body),
-        ("Transfer-Encoding: chunked", &["8\r\nbodybody\r\n0\r\nwhen: late\r\n\r\n"], &None),
-        ("Transfer-Encoding: chunked", &["8\r\nbodybody\r\n", "0\r\nwhen: late\r\n", "\r\n"], &None),
+        ("Transfer-Encoding: chunked", &["8\r\nbodybody\r\n0\r\nwhen: late\r\n\r\n"], &trailed),
+        ("Transfer-Encoding: chunked", &["8\r\nbodybody\r\n", "0\r\nwhen: late\r\n", "\r\n"], &trailed),
     ] {
         let mut client = world.connect().await;
         client.write_all(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n").as_bytes()).await.unwrap();
@@ -84,5 +97,29 @@ async fn a_body_that_ends_behind_its_answer_ends_for_its_reader_and_the_next_req
         let answer = tokio::time::timeout(EVER / 4, read_until(&mut client, "hello")).await;
         assert!(matches!(&answer, Ok(answer) if answer.starts_with("HTTP/1.1 200 OK")), "{pieces:?}: {answer:?}");
         assert_eq!(in_time(told.recv()).await.as_ref(), Some(end), "{pieces:?}");
+    }
+}
+
+#[tokio::test]
+async fn trailers_that_came_behind_an_answer_make_no_other_body_whole() {
+    let (mut told, handler) = hasty();
+    let world = World::open(Limits::default(), None, handler);
+    let post = |framing: &str, body: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{body}");
+    for (framing, body) in [
+        ("Content-Length: 9", "bodybody"),
+        ("Transfer-Encoding: chunked", "8\r\nbodybody\r\n0\r\n"),
+        ("Transfer-Encoding: chunked", "8\r\nbodybody\r\n0\r\nwhen: late\r\n"),
+        ("Transfer-Encoding: chunked", "9\r\nbodybody"),
+    ] {
+        let mut client = world.connect().await;
+        client.write_all(post("Transfer-Encoding: chunked", "").as_bytes()).await.unwrap();
+        read_until(&mut client, "hello").await;
+        client.write_all(b"4\r\nbody\r\n0\r\nwhen: early\r\n\r\n").await.unwrap();
+        let (trailers, _) = in_time(told.recv()).await.unwrap().unwrap();
+        assert_eq!(trailers.unwrap()["when"], "early");
+        client.write_all(post(framing, body).as_bytes()).await.unwrap();
+        read_until(&mut client, "hello").await;
+        drop(client);
+        assert_eq!(in_time(told.recv()).await, Some(None), "{framing}: {body:?}");
     }
 }
