@@ -14,9 +14,21 @@ use hyper::{HeaderMap, StatusCode};
 const MOST: usize = 64;
 
 /// How many bytes may wait for a client that does not take them. What is beyond is dropped, whole heads at a time.
-const LARGEST: usize = 64 * 1024;
+pub const LARGEST: usize = 64 * 1024;
 
-/// What waits to be written on one connection, before the answer to the request that it serves.
+/// About as long is a head without fields.
+const LINE: usize = 32;
+
+/// One of them.
+#[derive(Debug)]
+pub struct Head {
+    /// Neither 100 nor 101.
+    pub status: StatusCode,
+    /// Cleaned by whoever sends it.
+    pub fields: HeaderMap,
+}
+
+/// What waits to be written before the answer to a request: on a connection, or on a stream where they are many.
 #[derive(Debug, Default)]
 pub struct Outlet {
     /// Which request is served: odd while one is.
@@ -29,7 +41,8 @@ pub struct Outlet {
 struct Waiting {
     turn: u64,
     count: usize,
-    bytes: Vec<u8>,
+    size: usize,
+    heads: Vec<Head>,
 }
 
 /// Sends interim answers to one request, until its answer begins.
@@ -60,11 +73,17 @@ impl Outlet {
     }
 
     /// What is to be written now.
-    pub fn take(&self) -> Vec<u8> {
+    pub fn take(&self) -> Vec<Head> {
         let mut waiting = self.lock();
         self.has_waiting.store(false, Ordering::Release);
-        let bytes = std::mem::take(&mut waiting.bytes);
-        if waiting.turn == self.turn.load(Ordering::Acquire) { bytes } else { Vec::new() }
+        waiting.size = 0;
+        let heads = std::mem::take(&mut waiting.heads);
+        if waiting.turn == self.turn.load(Ordering::Acquire) { heads } else { Vec::new() }
+    }
+
+    /// The same as HTTP/1.1 has it.
+    pub fn write(&self, to: &mut Vec<u8>) {
+        self.take().iter().for_each(|head| head.write(to));
     }
 
     /// A panic elsewhere leaves whole heads.
@@ -76,7 +95,7 @@ impl Outlet {
 impl Sender {
     /// Sends one to the client. A 100 is this connection's own matter and a 101 ends HTTP on it: both are dropped,
     /// and so is what comes when the answer has begun.
-    pub fn send(&self, status: StatusCode, fields: &HeaderMap) {
+    pub fn send(&self, status: StatusCode, fields: HeaderMap) {
         if !is_passed_on(status) {
             return;
         }
@@ -87,15 +106,13 @@ impl Sender {
         if waiting.turn != self.turn {
             *waiting = Waiting { turn: self.turn, ..Waiting::default() };
         }
-        let begin = waiting.bytes.len();
-        if waiting.count >= MOST {
+        let head = Head { status, fields };
+        let size = waiting.size + head.size();
+        if waiting.count >= MOST || size > LARGEST {
             return;
         }
-        write(status, fields, &mut waiting.bytes);
-        if waiting.bytes.len() > LARGEST {
-            waiting.bytes.truncate(begin);
-            return;
-        }
+        waiting.heads.push(head);
+        waiting.size = size;
         waiting.count += 1;
         self.outlet.has_waiting.store(true, Ordering::Release);
     }
@@ -113,17 +130,26 @@ pub fn is_passed_on(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::CONTINUE && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
-/// A head as HTTP/1.1 has it. Its types allow neither a line's end nor a space where there must be none.
-fn write(status: StatusCode, fields: &HeaderMap, to: &mut Vec<u8>) {
-    for part in ["HTTP/1.1 ", status.as_str(), " ", status.canonical_reason().unwrap_or_default(), "\r\n"] {
-        to.extend_from_slice(part.as_bytes());
+impl Head {
+    /// About how many bytes it is.
+    pub fn size(&self) -> usize {
+        let fields = self.fields.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+        fields.sum::<usize>() + LINE
     }
-    for (name, value) in fields {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            to.extend_from_slice(part);
+
+    /// Its types allow neither a line's end nor a space where there must be none.
+    fn write(&self, to: &mut Vec<u8>) {
+        let reason = self.status.canonical_reason().unwrap_or_default();
+        for part in ["HTTP/1.1 ", self.status.as_str(), " ", reason, "\r\n"] {
+            to.extend_from_slice(part.as_bytes());
         }
+        for (name, value) in &self.fields {
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                to.extend_from_slice(part);
+            }
+        }
+        to.extend_from_slice(b"\r\n");
     }
-    to.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
@@ -135,15 +161,21 @@ mod tests {
         HeaderMap::from_iter([(LINK, HeaderValue::from_str(to).unwrap())])
     }
 
+    fn written(outlet: &Outlet) -> Vec<u8> {
+        let mut written = Vec::new();
+        outlet.write(&mut written);
+        written
+    }
+
     #[test]
     fn they_are_written_in_order_as_they_are() {
         let outlet = Arc::new(Outlet::default());
         let sender = outlet.open();
         assert!(!outlet.has_waiting() && !sender.has_sent());
-        sender.send(StatusCode::EARLY_HINTS, &link("</a.css>"));
-        sender.send(StatusCode::from_u16(199).unwrap(), &HeaderMap::new());
+        sender.send(StatusCode::EARLY_HINTS, link("</a.css>"));
+        sender.send(StatusCode::from_u16(199).unwrap(), HeaderMap::new());
         assert!(outlet.has_waiting() && sender.has_sent());
-        assert_eq!(outlet.take(), b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\nHTTP/1.1 199 \r\n\r\n");
+        assert_eq!(written(&outlet), b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\nHTTP/1.1 199 \r\n\r\n");
         assert!(!outlet.has_waiting() && outlet.take().is_empty());
         assert!(sender.has_sent(), "what is written was sent all the same");
     }
@@ -153,7 +185,7 @@ mod tests {
         let outlet = Arc::new(Outlet::default());
         let sender = outlet.open();
         for status in [100, 101, 200, 204, 404] {
-            sender.send(StatusCode::from_u16(status).unwrap(), &HeaderMap::new());
+            sender.send(StatusCode::from_u16(status).unwrap(), HeaderMap::new());
         }
         assert!(!outlet.has_waiting() && !sender.has_sent());
     }
@@ -162,18 +194,18 @@ mod tests {
     fn nothing_is_sent_once_the_answer_has_begun_or_to_the_next_request() {
         let outlet = Arc::new(Outlet::default());
         let first = outlet.open();
-        first.send(StatusCode::EARLY_HINTS, &HeaderMap::new());
+        first.send(StatusCode::EARLY_HINTS, HeaderMap::new());
         outlet.close();
         assert!(!outlet.has_waiting());
-        first.send(StatusCode::EARLY_HINTS, &HeaderMap::new());
+        first.send(StatusCode::EARLY_HINTS, HeaderMap::new());
         assert!(!outlet.has_waiting());
         let second = outlet.open();
-        first.send(StatusCode::EARLY_HINTS, &HeaderMap::new());
+        first.send(StatusCode::EARLY_HINTS, HeaderMap::new());
         assert!(!outlet.has_waiting() && !second.has_sent());
-        second.send(StatusCode::PROCESSING, &HeaderMap::new());
-        assert_eq!(outlet.take(), b"HTTP/1.1 102 Processing\r\n\r\n", "and nothing of the first");
+        second.send(StatusCode::PROCESSING, HeaderMap::new());
+        assert_eq!(written(&outlet), b"HTTP/1.1 102 Processing\r\n\r\n", "and nothing of the first");
         let _third = outlet.open();
-        second.send(StatusCode::PROCESSING, &HeaderMap::new());
+        second.send(StatusCode::PROCESSING, HeaderMap::new());
         assert!(!outlet.has_waiting(), "an answer that was never closed is no door to the next request");
     }
 
@@ -182,14 +214,14 @@ mod tests {
         let outlet = Arc::new(Outlet::default());
         let sender = outlet.open();
         for _ in 0..100 {
-            sender.send(StatusCode::PROCESSING, &HeaderMap::new());
+            sender.send(StatusCode::PROCESSING, HeaderMap::new());
         }
-        assert_eq!(outlet.take().len(), 64 * b"HTTP/1.1 102 Processing\r\n\r\n".len());
+        assert_eq!(written(&outlet).len(), 64 * b"HTTP/1.1 102 Processing\r\n\r\n".len());
         let sender = outlet.open();
-        sender.send(StatusCode::EARLY_HINTS, &link(&"x".repeat(40_000)));
-        sender.send(StatusCode::EARLY_HINTS, &link(&"x".repeat(40_000)));
-        sender.send(StatusCode::EARLY_HINTS, &link("y"));
-        let written = outlet.take();
+        sender.send(StatusCode::EARLY_HINTS, link(&"x".repeat(40_000)));
+        sender.send(StatusCode::EARLY_HINTS, link(&"x".repeat(40_000)));
+        sender.send(StatusCode::EARLY_HINTS, link("y"));
+        let written = written(&outlet);
         assert!(written.len() < 41_000 && written.ends_with(b"link: y\r\n\r\n"));
     }
 }

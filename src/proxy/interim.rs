@@ -29,7 +29,7 @@ pub(super) fn pass(to: Option<&Sender>, status: StatusCode, mut fields: HeaderMa
     // section 8.6), nor a Transfer-Encoding (RFC 9112 section 6.1).
     fields.remove(CONTENT_LENGTH);
     fields.remove(TRANSFER_ENCODING);
-    sender.send(status, &fields);
+    sender.send(status, fields);
 }
 
 /// What is heard on a connection that hyper speaks on, in a task of its own.

@@ -75,8 +75,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Interspersed<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_finish(cx))?;
-        if self.outlet.has_waiting() {
-            self.begun = self.outlet.take();
+        let this = &mut *self;
+        if this.outlet.has_waiting() {
+            this.outlet.write(&mut this.begun);
             ready!(self.poll_finish(cx))?;
         }
         Pin::new(&mut self.stream).poll_flush(cx)
@@ -103,12 +104,12 @@ mod tests {
             let writes = async {
                 stream.write_all(b"the answer before, ").await.unwrap();
                 let sender = outlet.open();
-                sender.send(StatusCode::PROCESSING, &HeaderMap::new());
+                sender.send(StatusCode::PROCESSING, HeaderMap::new());
                 stream.write_all(b"to its end\n").await.unwrap();
                 stream.flush().await.unwrap();
-                sender.send(StatusCode::EARLY_HINTS, &HeaderMap::new());
+                sender.send(StatusCode::EARLY_HINTS, HeaderMap::new());
                 stream.flush().await.unwrap();
-                sender.send(StatusCode::PROCESSING, &HeaderMap::new());
+                sender.send(StatusCode::PROCESSING, HeaderMap::new());
                 outlet.close();
                 stream.write_all(b"the answer").await.unwrap();
                 stream.shutdown().await.unwrap();
@@ -126,7 +127,7 @@ mod tests {
         let outlet = Arc::new(Outlet::default());
         let (near, mut far) = tokio::io::duplex(5);
         let mut stream = Interspersed::new(near, Arc::clone(&outlet));
-        outlet.open().send(StatusCode::PROCESSING, &HeaderMap::new());
+        outlet.open().send(StatusCode::PROCESSING, HeaderMap::new());
         let begun = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_flush(cx))).await;
         assert!(begun.is_pending(), "there is no room for it");
         outlet.close();

@@ -180,7 +180,7 @@ where
                     let polled = handling.handler.as_mut().poll(cx);
                     if self.outlet.has_waiting() {
                         handling.flushes = true;
-                        handling.outgoing.text().extend_from_slice(&self.outlet.take());
+                        self.outlet.write(handling.outgoing.text());
                     }
                     if let Poll::Ready(reply) = polled {
                         self.outlet.close();
