@@ -7,6 +7,7 @@ mod arrival;
 mod certificate;
 pub mod chunks;
 pub mod client;
+pub mod duplex;
 mod fault;
 pub mod fields;
 pub mod interim;
@@ -19,6 +20,7 @@ mod peer;
 pub(crate) mod spoil;
 pub mod strict;
 pub mod target;
+pub mod tunnel;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

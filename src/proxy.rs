@@ -28,6 +28,7 @@ use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
 use crate::clock::Timestamp;
 use crate::http::fields::{Fields, Received};
 use crate::http::interim::Sender;
+use crate::http::tunnel::Promise;
 use crate::http::{Arrival, Body, ClientCertificate, Neighbours, Remote, Reply, Scheme};
 use crate::policy::Pass;
 use crate::session::cookie::{self, Stripped};
@@ -156,7 +157,7 @@ impl Proxy {
         asked: &mut Asked,
     ) -> Result<Reply, UpstreamFault> {
         let group = self.apps.get(pass.route().index).ok_or(UpstreamFault::NoAddress)?;
-        let client = context.tunnel.is_some().then(|| hyper::upgrade::on(arrival.request()));
+        let client = context.tunnel.is_some().then(|| Promise::of(arrival.request()));
         let (mut outgoing, progress) = self.rewrite(arrival, &pass, context);
         let visitor = pass.visitor().map(|session| session.key());
         let Answered { reply, lease } =
@@ -181,8 +182,8 @@ impl Proxy {
             headers::clean_response(&mut head.headers);
             cookie::drop_impostors(&mut head.headers);
             let app = match body {
-                AppBody::Tunnel(tunnel) => upgrade::App::Stream(tunnel),
-                body => upgrade::App::Upgraded(hyper::upgrade::on(hyper::Response::from_parts(head.clone(), body))),
+                AppBody::Tunnel(stream) => Promise::Kept(stream),
+                body => Promise::Upgrade(hyper::upgrade::on(hyper::Response::from_parts(head.clone(), body))),
             };
             let status = opening.clone().accept(&mut head.headers, named);
             let bounds = Bounds {

@@ -15,9 +15,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
-use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Method, StatusCode, Version};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -25,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::headers::upgrade_offer;
-use super::upstream::{Lease, Tunnel};
+use super::upstream::Lease;
 use crate::clock::Timestamp;
 use crate::http::Request;
+use crate::http::tunnel::{Promise, Side};
 use crate::session::Session;
 
 /// How a tunnel is asked for.
@@ -131,36 +130,23 @@ pub struct Bounds {
     pub now: Timestamp,
 }
 
-/// The app's side of a tunnel, by how the app is spoken to.
-pub enum App {
-    /// HTTP/1.1: the whole connection, once hyper lets go of it.
-    Upgraded(OnUpgrade),
-    /// HTTP/2: a stream.
-    Stream(Box<Tunnel>),
-}
-
 impl Tunnels {
     /// Joins the client's and the app's side once both have switched protocols.
     ///
     /// `lease` is held meanwhile: a tunnel counts as a request under way, and its connection never goes back.
-    pub fn join(&self, client: OnUpgrade, app: App, bounds: Bounds, lease: Lease) {
+    pub fn join(&self, client: Promise, app: Promise, bounds: Bounds, lease: Lease) {
         let cut = self.cut.clone();
         self.tracker.spawn(async move {
             let _held = lease;
-            let end = match app {
-                App::Upgraded(app) => match tokio::try_join!(client, app) {
-                    Ok((client, app)) => Ok(carry(client, TokioIo::new(app), bounds, cut).await),
-                    Err(error) => Err(error),
-                },
-                App::Stream(app) => match client.await {
-                    Ok(client) => Ok(carry(client, *app, bounds, cut).await),
-                    Err(error) => Err(error),
-                },
+            let (client, app) = match tokio::try_join!(client.kept(), app.kept()) {
+                Ok(sides) => sides,
+                Err(error) => {
+                    tracing::debug!(%error, "a tunnel did not come about");
+                    return;
+                }
             };
-            match end {
-                Ok(why) => tracing::debug!(?why, "a tunnel ended"),
-                Err(error) => tracing::debug!(%error, "a tunnel did not come about"),
-            }
+            let why = carry(client, app, bounds, cut).await;
+            tracing::debug!(?why, "a tunnel ended");
         });
     }
 }
@@ -177,14 +163,9 @@ enum End {
 
 /// Copies until either side ends, or something else ends it. The copying is a task of its own: each message wakes that
 /// one alone, and not whoever waits for the session, the clock or the shutdown as well.
-async fn carry(
-    client: Upgraded,
-    mut app: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    bounds: Bounds,
-    cut: CancellationToken,
-) -> End {
+async fn carry(client: Side, mut app: Side, bounds: Bounds, cut: CancellationToken) -> End {
     let activity = Arc::new(Activity { began: Instant::now(), last: AtomicU64::new(0) });
-    let mut client = Watched { io: TokioIo::new(client), activity: Arc::clone(&activity) };
+    let mut client = Watched { io: client, activity: Arc::clone(&activity) };
     let mut copying = JoinSet::new();
     copying.spawn(async move { copy_bidirectional(&mut client, &mut app).await.is_ok() });
     let lifetime = bounds.session.ends.since(bounds.now);
@@ -227,7 +208,7 @@ impl Activity {
 
 /// The client's side, with its movements noted: what is read goes up, what is written came down.
 struct Watched {
-    io: TokioIo<Upgraded>,
+    io: Side,
     activity: Arc<Activity>,
 }
 

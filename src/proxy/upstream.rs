@@ -35,7 +35,6 @@ use dial::{DialFault, Offer, Stream, dial};
 
 pub use body::AppBody;
 pub use fault::{Unanswered, UpstreamFault};
-pub(super) use h2::Tunnel;
 pub use limit::{Limit, Source};
 pub use line::{Line, Lines};
 pub use tls::Connector;

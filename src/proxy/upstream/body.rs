@@ -11,8 +11,9 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::dial::Stream;
-use super::h2::{SharedBody, Tunnel};
+use super::h2::SharedBody;
 use super::lean;
+use crate::http::duplex::Duplex;
 use crate::http::{Body, BodyError};
 
 /// The body of an app's answer.
@@ -26,7 +27,7 @@ pub enum AppBody {
     /// As a lean connection receives it, which it owns.
     Lean(Box<lean::Incoming<Stream>>),
     /// None: what follows the head is a tunnel.
-    Tunnel(Box<Tunnel>),
+    Tunnel(Box<Duplex>),
 }
 
 impl AppBody {

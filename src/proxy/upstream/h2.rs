@@ -35,7 +35,6 @@ use crate::http::Request;
 use upload::Upload;
 
 pub(super) use body::SharedBody;
-pub(in crate::proxy) use tunnel::Tunnel;
 
 /// How many requests share a connection, where the app allows as many.
 const STREAMS: usize = 100;
