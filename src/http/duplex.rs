@@ -39,12 +39,7 @@ pub struct Duplex {
 
 impl Duplex {
     /// Of a stream whose heads have been exchanged. Whatever is to last as long goes with it.
-    pub fn new(
-        incoming: RecvStream,
-        outgoing: SendStream<Bytes>,
-        cancelled: Cancelled,
-        held: impl Any + Send,
-    ) -> Self {
+    pub fn new(incoming: RecvStream, outgoing: SendStream<Bytes>, cancelled: Cancelled, held: impl Any + Send) -> Self {
         let (at_hand, held) = (Bytes::new(), Box::new(held));
         Self { incoming, outgoing, cancelled, at_hand, has_said_its_end: false, _held: held }
     }

@@ -6,6 +6,7 @@
 //! against the client, and a body that is at hand arms no timer. One that is malformed is told as such. Called by
 //! `server::connection`; whoever reads bodies can recognise [`Stalled`] and what [`BodyFault`] is made of.
 
+use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,9 +14,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use hyper::HeaderMap;
-use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 
 use super::event::{Event, Events};
@@ -46,14 +46,17 @@ pub(super) struct Watcher<'a> {
     pub(super) peer: Remote,
     /// Of a connection that would be idle without it. An app may answer before it has read everything, and go on
     /// reading.
-    pub(super) activity: Option<&'a Arc<Activity>>,
+    pub(super) activity: &'a Arc<Activity>,
     /// To be told that somebody has asked for it, where its client waits for that.
     pub(super) asked: Option<&'a Arc<AtomicBool>>,
 }
 
 impl Watcher<'_> {
     /// `incoming` as a [`Body`]: empty when it has ended already, else watched.
-    pub(super) fn watch(&self, incoming: Incoming) -> Body {
+    pub(super) fn watch<B>(&self, incoming: B) -> Body
+    where
+        B: http_body::Body<Data = Bytes, Error: Error + Send + Sync> + Send + Unpin + 'static,
+    {
         if incoming.is_end_stream() {
             return Body::Empty;
         }
@@ -65,8 +68,8 @@ impl Watcher<'_> {
             peer: self.peer,
             ended: false,
             asked: self.asked.cloned(),
-            late: self.activity.and_then(|activity| activity.late()),
-            running: self.activity.map(|activity| Lent::new(activity.begin())),
+            late: self.activity.late(),
+            running: Some(Lent::new(self.activity.begin())),
         })
     }
 }
@@ -115,8 +118,8 @@ impl Pace {
     }
 }
 
-struct Watched {
-    incoming: Incoming,
+struct Watched<B> {
+    incoming: B,
     patience: Patience,
     pace: Pace,
     events: Events,
@@ -129,21 +132,24 @@ struct Watched {
     running: Option<Lent>,
 }
 
-impl Watched {
+impl<B> Watched<B> {
     fn end(&mut self) {
         self.ended = true;
         self.running = None;
     }
 
     /// What is beneath an error, if that is the client's doing; whoever gets it need not look for it.
-    fn explain(&self, error: hyper::Error) -> BodyError {
+    fn explain(&self, error: impl Error + Send + Sync + 'static) -> BodyError {
         let BodyFault::Malformed(malformed) = BodyFault::of(&error) else { return error.into() };
         (self.events)(Event::Malformed { peer: self.peer, cause: malformed.to_string() });
         malformed.into()
     }
 }
 
-impl http_body::Body for Watched {
+impl<B> http_body::Body for Watched<B>
+where
+    B: http_body::Body<Data = Bytes, Error: Error + Send + Sync + 'static> + Unpin,
+{
     type Data = Bytes;
     type Error = BodyError;
 

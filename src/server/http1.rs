@@ -137,7 +137,7 @@ where
         let before = activity.served();
         let outlet = Arc::new(Outlet::default());
         let stream = Interspersed::new(stream, Arc::clone(&outlet));
-        let (shared_too, activity_too, outlet) = (Arc::clone(shared), Arc::clone(activity), Some(outlet));
+        let (shared_too, activity_too) = (Arc::clone(shared), Arc::clone(activity));
         let service = Service { shared: shared_too, peer: self.peer.clone(), activity: activity_too, outlet };
         let mut connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut signal = pin!(next_signal(&shared.drain, activity, self.stage));

@@ -9,7 +9,7 @@
 //! is hyper's when in doubt. Called by `server::connection`.
 
 mod answer;
-mod date;
+pub(super) mod date;
 pub mod head;
 mod outgoing;
 

@@ -1,6 +1,6 @@
 //! hyper's way to call the handler, and to say how a connection ended.
 //!
-//! Called by `server::http1` and `server::http2`.
+//! Called by `server::http1`.
 
 use std::convert::Infallible;
 use std::error::Error as _;
@@ -19,10 +19,10 @@ use hyper::{StatusCode, Version, header};
 use super::body;
 use super::connection::Shared;
 use super::event::{Event, Events};
-use super::streams::{Activity, Running, Sent, Turn};
+use super::streams::{Activity, Running, Sent};
 use super::wire::WriteStalled;
 use crate::http::interim::Outlet;
-use crate::http::{self, Arrival, Peer, Remote, Reply, Response};
+use crate::http::{Arrival, Peer, Remote, Reply, Response};
 
 /// How much of a response hyper may hold for a client that reads slowly, and of a request for a handler that does.
 pub(super) const BUFFER: usize = 64 * 1024;
@@ -60,8 +60,8 @@ pub(super) struct Service<H> {
     pub(super) shared: Arc<Shared<H>>,
     pub(super) peer: Peer,
     pub(super) activity: Arc<Activity>,
-    /// Where interim answers go out, if they can.
-    pub(super) outlet: Option<Arc<Outlet>>,
+    /// Where interim answers go out.
+    pub(super) outlet: Arc<Outlet>,
 }
 
 impl<H, F> hyper::service::Service<hyper::Request<Incoming>> for Service<H>
@@ -76,33 +76,24 @@ where
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
         self.activity.note_request();
         let shared = &self.shared;
-        let (turn, running) = match request.version() {
-            Version::HTTP_2 => (Some(self.activity.announce()), None),
-            _ => (None, Some(self.activity.begin())),
-        };
-        if has_too_many_fields(&request, shared.limits.headers) {
-            (shared.events)(Event::HeadersTooLarge { peer: self.peer.remote });
-            let answer = http::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has too many fields\n");
-            return Coming { answer: Answer::Made(Some(answer)), outlet: None, turn, running, asked: None };
-        }
+        let running = self.activity.begin();
         // "A server MUST NOT send a 1xx response to an HTTP/1.0 client" (RFC 9110 section 15.2).
-        let outlet = self.outlet.clone().filter(|_| request.version() == Version::HTTP_11);
+        let outlet = Some(&self.outlet).filter(|_| request.version() == Version::HTTP_11).cloned();
         // hyper says 100 when the body is first asked for.
-        let waits =
-            running.is_some() && request.headers().contains_key(header::EXPECT) && !request.body().is_end_stream();
+        let waits = request.headers().contains_key(header::EXPECT) && !request.body().is_end_stream();
         let asked = waits.then(Arc::<AtomicBool>::default);
         let watcher = body::Watcher {
             limit: shared.limits.body_idle_timeout,
             rate: body::least_rate(request.headers(), shared.limits.body_rate),
             events: &shared.events,
             peer: self.peer.remote,
-            activity: running.is_some().then_some(&self.activity),
+            activity: &self.activity,
             asked: asked.as_ref(),
         };
         let request = request.map(|incoming| watcher.watch(incoming));
         let peer = Peer { interim: outlet.as_ref().map(Outlet::open), ..self.peer.clone() };
-        let handled = Answer::Handled(Box::pin((shared.handler)(request.into(), peer)));
-        Coming { answer: handled, outlet, turn, running, asked }
+        let answer = Answer::Handled(Box::pin((shared.handler)(request.into(), peer)));
+        Coming { answer, outlet, running: Some(running), asked }
     }
 }
 
@@ -110,7 +101,6 @@ where
 pub(super) struct Coming<F> {
     answer: Answer<F>,
     outlet: Option<Arc<Outlet>>,
-    turn: Option<Arc<Turn>>,
     running: Option<Running>,
     /// Whether somebody has asked for the body that its client holds back.
     asked: Option<Arc<AtomicBool>>,
@@ -118,7 +108,7 @@ pub(super) struct Coming<F> {
 
 /// The answer itself.
 enum Answer<F> {
-    /// There already.
+    /// There already, behind what has to come before it.
     Made(Option<Response>),
     /// Boxed for each request: hyper would otherwise keep room for the largest handler in each idle connection. It
     /// goes into its box as the handler makes it, since each wrapping around it would be one more copy of it all.
@@ -154,15 +144,6 @@ impl<F: Future<Output: Into<Reply>>> Future for Coming<F> {
         if unasked && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Poll::Ready(Ok(answer.map(|body| Sent::new(body, self.turn.take(), self.running.take()))))
+        Poll::Ready(Ok(answer.map(|body| Sent::new(body, self.running.take()))))
     }
-}
-
-/// hyper counts the fields of HTTP/1.1 itself. A browser may split its cookies over many fields in HTTP/2 (RFC 9113
-/// section 8.2.3), so those count once.
-fn has_too_many_fields(request: &hyper::Request<Incoming>, limit: usize) -> bool {
-    let fields = request.headers();
-    request.version() == Version::HTTP_2
-        && fields.len() > limit
-        && fields.len() - fields.get_all(header::COOKIE).iter().count().saturating_sub(1) > limit
 }

@@ -1,11 +1,9 @@
-//! The requests that run on one connection: counted, and in HTTP/2 tracked, timed, and ended when their client stops
-//! taking.
+//! The requests that run on one connection, counted: how busy it is, and since when it is not.
 //!
-//! hyper neither ends an idle HTTP/2 connection, nor says how many streams are open, nor notices a client that keeps
-//! a stream's window shut and holds response, app connection and memory with it. It spawns each stream through an
-//! executor, so that is where all three are done. Called by `server::connection`.
+//! Neither hyper nor h2 ends an idle connection, or says how many requests are under way, or that one goes on in other
+//! hands after its answer. Called by `server::connection` and whoever serves one.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -16,9 +14,7 @@ use futures_util::task::AtomicWaker;
 use http_body::{Frame, SizeHint};
 use hyper::HeaderMap;
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
 
-use super::wire::Patience;
 use crate::http::{Body, BodyError};
 
 /// Where the trailers of a request are found that came behind its answer.
@@ -35,8 +31,6 @@ pub(super) struct Activity {
     stuck: AtomicBool,
     /// Whether it speaks another protocol by now.
     switched: AtomicBool,
-    /// Of the request that hyper hands to the executor next.
-    next_turn: Mutex<Option<Arc<Turn>>>,
     /// How many of those that run are bodies in other hands.
     lent: AtomicUsize,
     /// Whether all of the request that is served has been read and taken apart.
@@ -57,7 +51,6 @@ impl Activity {
             last_end: AtomicU64::new(0),
             stuck: AtomicBool::new(false),
             switched: AtomicBool::new(false),
-            next_turn: Mutex::default(),
             lent: AtomicUsize::new(0),
             drained: AtomicBool::new(false),
             late: Mutex::default(),
@@ -73,14 +66,6 @@ impl Activity {
     /// A request begins.
     pub(super) fn note_request(&self) {
         self.served.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Whose turn it will be on the stream of the request that begins: hyper calls the service and then, before
-    /// anything else happens on the connection, the executor with the same stream.
-    pub(super) fn announce(&self) -> Arc<Turn> {
-        let turn = Arc::new(Turn::default());
-        *self.next_turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&turn));
-        turn
     }
 
     /// Whether a request was ever complete.
@@ -213,29 +198,16 @@ impl Drop for Lent {
     }
 }
 
-/// Whose turn it is on one stream: the client's after it was given a piece of the body, else ours. The lowest bit
-/// says which, the others count the pieces.
-#[derive(Default)]
-pub(super) struct Turn(AtomicU64);
-
-impl Turn {
-    fn pass(&self, to_client: bool) {
-        let pieces = self.0.load(Ordering::Relaxed) >> 1;
-        self.0.store(if to_client { (pieces + 1) << 1 | 1 } else { pieces << 1 }, Ordering::Relaxed);
-    }
-}
-
-/// A response's body, which notes whose turn it is when somebody wants to know, and that its request goes on.
+/// A response's body, which notes that its request goes on.
 pub(super) struct Sent {
     body: Body,
-    turn: Option<Arc<Turn>>,
     _running: Option<Running>,
 }
 
 impl Sent {
     /// Wraps a body.
-    pub(super) fn new(body: Body, turn: Option<Arc<Turn>>, running: Option<Running>) -> Self {
-        Self { body, turn, _running: running }
+    pub(super) fn new(body: Body, running: Option<Running>) -> Self {
+        Self { body, _running: running }
     }
 }
 
@@ -244,12 +216,7 @@ impl http_body::Body for Sent {
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        let frame = Pin::new(&mut this.body).poll_frame(cx);
-        if let Some(turn) = &this.turn {
-            turn.pass(matches!(frame, Poll::Ready(Some(Ok(_)))));
-        }
-        frame
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -258,127 +225,5 @@ impl http_body::Body for Sent {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// Spawns the streams of one connection.
-#[derive(Clone)]
-pub(super) struct Streams {
-    activity: Arc<Activity>,
-    tasks: TaskTracker,
-    write_timeout: Duration,
-    on_stall: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl Streams {
-    /// Streams that count in `activity` and are waited for in `tasks`; one whose client takes nothing for
-    /// `write_timeout` is reset, and told to `on_stall`.
-    pub(super) fn new(
-        activity: Arc<Activity>,
-        tasks: TaskTracker,
-        write_timeout: Duration,
-        on_stall: Arc<dyn Fn() + Send + Sync>,
-    ) -> Self {
-        Self { activity, tasks, write_timeout, on_stall }
-    }
-}
-
-/// How a stream ended.
-enum End {
-    Done,
-    Stalled,
-}
-
-impl<F> hyper::rt::Executor<F> for Streams
-where
-    F: Future + Send + 'static,
-    F::Output: Send,
-{
-    fn execute(&self, stream: F) {
-        let running = self.activity.begin();
-        let turn = self.activity.next_turn.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut patience = Patience::new(self.write_timeout);
-        let on_stall = Arc::clone(&self.on_stall);
-        self.tasks.spawn(async move {
-            let mut stream = pin!(stream);
-            let mut seen = 0;
-            let end = std::future::poll_fn(|cx| {
-                if stream.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(End::Done);
-                }
-                let turn = turn.as_ref().map_or(0, |turn| turn.0.load(Ordering::Relaxed));
-                if turn != seen {
-                    seen = turn;
-                    patience.renew();
-                }
-                if turn & 1 == 0 { Poll::Pending } else { patience.poll_end(cx).map(|()| End::Stalled) }
-            });
-            if let End::Stalled = end.await {
-                on_stall();
-            }
-            // The stream goes first: dropping it is what resets it.
-            drop(running);
-        });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http_body_util::BodyExt as _;
-    use hyper::rt::Executor as _;
-    use tokio::sync::mpsc;
-
-    const SOON: Duration = Duration::from_millis(50);
-
-    fn streams() -> (Streams, mpsc::UnboundedReceiver<()>) {
-        let (tell, told) = mpsc::unbounded_channel();
-        let on_stall = Arc::new(move || tell.send(()).unwrap());
-        (Streams::new(Arc::new(Activity::new()), TaskTracker::new(), SOON, on_stall), told)
-    }
-
-    #[tokio::test]
-    async fn a_client_that_takes_nothing_loses_its_stream() {
-        let (streams, mut stalls) = streams();
-        let mut body = Sent::new(Body::Full("piece".into()), Some(streams.activity.announce()), None);
-        streams.execute(async move {
-            body.frame().await.unwrap().unwrap();
-            std::future::pending::<()>().await;
-        });
-        assert!(!streams.activity.is_idle());
-        stalls.recv().await.unwrap();
-        streams.tasks.close();
-        streams.tasks.wait().await;
-        assert!(streams.activity.is_idle());
-    }
-
-    #[tokio::test]
-    async fn an_app_that_takes_its_time_does_not() {
-        let (streams, mut stalls) = streams();
-        let mut body = Sent::new(Body::Empty, Some(streams.activity.announce()), None);
-        streams.execute(async move {
-            assert!(body.frame().await.is_none());
-            tokio::time::sleep(4 * SOON).await;
-        });
-        streams.tasks.close();
-        streams.tasks.wait().await;
-        assert!(stalls.try_recv().is_err());
-    }
-
-    #[tokio::test]
-    async fn a_client_that_takes_piece_by_piece_does_not() {
-        let (streams, mut stalls) = streams();
-        let pieces = http_body_util::StreamBody::new(futures_util::stream::iter(
-            (0..6).map(|_| Ok::<_, BodyError>(Frame::data(Bytes::from_static(b"piece")))),
-        ));
-        let mut body = Sent::new(Body::streamed(pieces), Some(streams.activity.announce()), None);
-        streams.execute(async move {
-            while body.frame().await.is_some() {
-                tokio::time::sleep(SOON / 2).await;
-            }
-        });
-        streams.tasks.close();
-        streams.tasks.wait().await;
-        assert!(stalls.try_recv().is_err());
     }
 }

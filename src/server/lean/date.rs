@@ -2,7 +2,7 @@
 //!
 //! Until when it is the same is known, so that the wall clock is asked once a second and not for each answer.
 //!
-//! Called by `server::lean`.
+//! Called by `server::lean` and `server::http2`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,7 +18,7 @@ const FORM: &[BorrowedFormatItem<'_>] =
 const LENGTH: usize = 29;
 
 /// A date that was written.
-pub(super) struct Date {
+pub(in crate::server) struct Date {
     /// When it is to be asked for anew.
     until: Option<Instant>,
     second: u64,
@@ -27,14 +27,14 @@ pub(super) struct Date {
 
 impl Date {
     /// None yet.
-    pub(super) fn new() -> Self {
+    pub(in crate::server) fn new() -> Self {
         let mut date = Self { until: None, second: 0, text: [b' '; LENGTH] };
         date.write();
         date
     }
 
     /// At this moment, which is now.
-    pub(super) fn at(&mut self, now: Instant) -> &[u8] {
+    pub(in crate::server) fn at(&mut self, now: Instant) -> &[u8] {
         if self.until.is_none_or(|until| now >= until) {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.until = Some(now + (Duration::from_secs(1) - Duration::from_nanos(since.subsec_nanos().into())));
