@@ -1,8 +1,8 @@
 //! What comes through a door and what goes back: mostly a head whose fields stay as they came.
 //!
 //! A request that nobody has to look into more closely is judged, forwarded and answered without a map of its fields.
-//! Everybody else asks for a [`Request`] and a [`Response`], and gets them with the same fields. Made by `server` and
-//! `proxy`, judged by `gateway`.
+//! Everybody else asks for a [`Request`] and a [`Response`](super::Response), and gets them with the same fields. Made
+//! by `server` and `proxy`, judged by `gateway`.
 
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::response::Parts;
