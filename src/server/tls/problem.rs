@@ -63,6 +63,14 @@ pub enum Problem {
         /// In the words of webpki.
         cause: String,
     },
+    /// Two revocation lists of one authority, of which only the first would ever be looked at.
+    #[error("{} holds a second revocation list of {authority}: give one list for each authority, the newest", file.display())]
+    SecondList {
+        /// Which.
+        file: PathBuf,
+        /// Whose lists they are (RFC 4514).
+        authority: String,
+    },
     /// A revocation list whose time is over would take the place of lists that are still good.
     #[error("a revocation list in {} has ended", file.display())]
     EndedList {
@@ -110,6 +118,7 @@ impl Problem {
             | Self::NoKey { file }
             | Self::NoList { file }
             | Self::UnreadableList { file, .. }
+            | Self::SecondList { file, .. }
             | Self::EndedList { file }
             | Self::Stranger { file, .. }
             | Self::Ended { file }

@@ -25,15 +25,20 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// Every list in `files`, PEM or DER.
+    /// Every list in `files`, PEM or DER. An authority has one: webpki takes the first that has its name, and whoever
+    /// is on another would be let in.
     pub(super) fn load(files: &[PathBuf]) -> Result<Self, Problem> {
-        let (mut lists, mut ends) = (Vec::new(), Vec::new());
+        let (mut lists, mut ends) = (Vec::<CertificateRevocationListDer<'static>>::new(), Vec::new());
         for file in files {
             let mut first: Option<Timestamp> = None;
             for list in lists_in(file)? {
                 let unusable = |cause: String| Problem::UnreadableList { file: file.clone(), cause };
                 webpki::BorrowedCertRevocationList::from_der(&list).map_err(|cause| unusable(cause.to_string()))?;
                 let read = revocation::read(&list).ok_or_else(|| unusable("it has no end".to_owned()))?;
+                if lists.iter().filter_map(|list| revocation::read(list)).any(|other| other.issuer == read.issuer) {
+                    let authority = revocation::written(read.issuer).unwrap_or_default();
+                    return Err(Problem::SecondList { file: file.clone(), authority });
+                }
                 first = Some(first.map_or(read.next_update, |first| first.min(read.next_update)));
                 lists.push(list);
             }

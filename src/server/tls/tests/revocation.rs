@@ -148,7 +148,10 @@ fn a_bad_list_keeps_the_one_before() {
     let (tls, mut reloader) = open(looking_up(folder.path(), &ours, pem(&ours, &[&lost], 2090)));
     let broken = pem(&ours, &[], 2090).replace("-----END", "");
     let ended = pem(&ours, &[], 2022);
-    for bad in ["", "nonsense", "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n", &ours.1, &broken, &ended] {
+    // Only the first would be looked at, and whoever is on the second let in.
+    let two = pem(&ours, &[], 2090) + &pem(&ours, &[&lost], 2090);
+    let none = "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n";
+    for bad in ["", "nonsense", none, &ours.1, &broken, &ended, &two] {
         fs::write(&lists, bad).unwrap();
         let told: Vec<_> = (0..4).flat_map(|_| reloader.look(Occasion::Time, NOW)).collect();
         assert!(told.len() == 1 && kept(&told[0]), "{bad}: {told:?}");
