@@ -2,7 +2,8 @@
 //!
 //! The other side may send more only as pieces are taken from here, and what is sent waits for its window, so that
 //! either slows the other and no memory fills. "Orderly TCP-level closures are represented as END_STREAM flags", and
-//! whatever else ends it resets the stream with CANCEL, which dropping it does. Made by `server` for clients and by `proxy` for apps.
+//! whatever else ends it resets the stream with CANCEL, which dropping it does. Made by `server` for clients and by
+//! `proxy` for apps.
 
 use std::any::Any;
 use std::io;
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How much is sent in one piece.
+/// How much is sent in one piece: a frame's worth (RFC 9113 section 4.2).
 const PIECE: usize = 16 * 1024;
 
 /// What it means that the other side resets the stream with CANCEL.
@@ -77,8 +78,7 @@ impl AsyncWrite for Duplex {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        ready!(poll_room(&mut this.outgoing, cx)).map_err(broken)?;
-        let length = bytes.len().min(PIECE);
+        let length = ready!(poll_room(&mut this.outgoing, bytes.len(), cx)).map_err(broken)?;
         let piece = Bytes::copy_from_slice(bytes.get(..length).unwrap_or_default());
         Poll::Ready(this.outgoing.send_data(piece, false).map(|()| length).map_err(broken))
     }
@@ -97,14 +97,20 @@ impl AsyncWrite for Duplex {
     }
 }
 
-/// Waits until a piece may be sent. One byte's room is asked for, and the piece that follows asks for the rest of its
-/// own: room that is asked for in advance is taken from the streams that have something to send.
-pub fn poll_room(stream: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
-    stream.reserve_capacity(1);
+/// Waits until some of `wanted` may be sent, and says how much: never more than the other side's window has room for,
+/// or what it does not take would wait where nobody minds it. Room is asked for no more than one piece, which is sent
+/// at once: more would be taken from the streams that have something to send.
+pub fn poll_room(
+    stream: &mut SendStream<Bytes>,
+    wanted: usize,
+    cx: &mut Context<'_>,
+) -> Poll<Result<usize, h2::Error>> {
+    let wanted = wanted.min(PIECE);
+    stream.reserve_capacity(wanted);
     while stream.capacity() == 0 {
         ready!(stream.poll_capacity(cx)).ok_or(Reason::STREAM_CLOSED)??;
     }
-    Poll::Ready(Ok(()))
+    Poll::Ready(Ok(stream.capacity().min(wanted)))
 }
 
 fn is_cancel(error: &h2::Error) -> bool {

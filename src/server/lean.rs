@@ -8,7 +8,7 @@
 //! head of a connection comes through here, what can be read in two ways is refused ([`head::Violation`]), and a request
 //! is hyper's when in doubt. Called by `server::connection`.
 
-mod answer;
+pub(super) mod answer;
 pub(super) mod date;
 pub mod head;
 mod outgoing;

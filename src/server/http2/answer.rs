@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::http::strict::digits;
 use crate::http::{Body, Response};
+use crate::server::lean::answer::BELONG_TO_HEADS;
 use crate::server::lean::date::Date;
 
 /// What is to be sent after a head.
@@ -174,6 +175,15 @@ fn strip(headers: &mut HeaderMap) {
     for name in HOP_BY_HOP {
         headers.remove(name);
     }
+}
+
+/// Trailers without what belongs to a head (RFC 9110 section 6.5.1) or to a connection, which would break the answer.
+pub(super) fn fit_to_end(mut trailers: HeaderMap) -> HeaderMap {
+    strip(&mut trailers);
+    for name in BELONG_TO_HEADS {
+        trailers.remove(name);
+    }
+    trailers
 }
 
 /// The one length that a head says, however often; `None` when it cannot be believed.

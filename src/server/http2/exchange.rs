@@ -18,7 +18,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http_body::Body as _;
 use hyper::{HeaderMap, Method, StatusCode};
 
-use super::answer::{Asked, Rest, Stamp, write};
+use super::answer::{Asked, Rest, Stamp, fit_to_end, write};
 use super::upload::Expectation;
 use crate::http::duplex::{Cancelled, Duplex, poll_room};
 use crate::http::interim::{self, Outlet};
@@ -209,7 +209,8 @@ impl Sending {
         }
     }
 
-    /// Sends a piece when the client takes it: whether it was the last.
+    /// Sends a piece as the client takes it: whether it was the last. Nothing waits for its window elsewhere, so that
+    /// every bit of progress counts, and the stream is at work until the client may have all.
     async fn send(&mut self, mut data: Bytes) -> Result<bool, Cut> {
         let mut is_last = self.body.is_end_stream();
         if let Some(left) = &mut self.left {
@@ -222,24 +223,25 @@ impl Sending {
         if is_last {
             self.check_length()?;
         }
-        if data.is_empty() && !is_last {
-            return Ok(false);
+        if data.is_empty() && is_last {
+            self.stream.send_data(data, true).map_err(|_| Cut::Gone)?;
+            return Ok(true);
         }
-        if !data.is_empty() {
-            let room = poll_fn(|cx| match poll_room(&mut self.stream, cx) {
+        while !data.is_empty() {
+            let room = poll_fn(|cx| match poll_room(&mut self.stream, data.len(), cx) {
                 Poll::Ready(room) => Poll::Ready(room.map_err(|_| Cut::Gone)),
                 Poll::Pending => self.patience.poll_end(cx).map(|()| Err(Cut::Stalled)),
             });
-            room.await?;
+            let slice = data.split_to(room.await?);
             self.patience.renew();
+            self.stream.send_data(slice, is_last && data.is_empty()).map_err(|_| Cut::Gone)?;
         }
-        self.stream.send_data(data, is_last).map_err(|_| Cut::Gone)?;
         Ok(is_last)
     }
 
     fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), Cut> {
         self.check_length()?;
-        let ended = match trailers {
+        let ended = match trailers.map(fit_to_end) {
             Some(trailers) => self.stream.send_trailers(trailers),
             None => self.stream.send_data(Bytes::new(), true),
         };
@@ -258,7 +260,11 @@ fn reason_of(error: &BodyError) -> Reason {
     while let Some(error) = cause {
         if let Some(reset) = error.downcast_ref::<h2::Error>() {
             let said = reset.reason().filter(|_| reset.is_remote() && reset.is_reset());
-            return said.filter(|reason| *reason != Reason::NO_ERROR).unwrap_or(Reason::INTERNAL_ERROR);
+            // These speak of the connection, and the app's is not the client's.
+            let is_its_own = |reason: &Reason| {
+                ![Reason::NO_ERROR, Reason::REFUSED_STREAM, Reason::HTTP_1_1_REQUIRED].contains(reason)
+            };
+            return said.filter(is_its_own).unwrap_or(Reason::INTERNAL_ERROR);
         }
         cause = error.source();
     }

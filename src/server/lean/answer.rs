@@ -197,7 +197,7 @@ pub(super) fn write_end(trailers: Option<&HeaderMap>, announced: Option<&[Header
 }
 
 /// What is read before a body is, or not at all.
-const BELONG_TO_HEADS: [HeaderName; 13] = [
+pub(in crate::server) const BELONG_TO_HEADS: [HeaderName; 13] = [
     header::AUTHORIZATION,
     header::CACHE_CONTROL,
     CONNECTION,
