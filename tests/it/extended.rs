@@ -15,7 +15,6 @@ use hyper::client::conn::http2::SendRequest;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Message, protocol::Role};
@@ -268,23 +267,11 @@ async fn what_is_sent_before_the_apps_answer_waits_for_it() {
 
 /// An app with TLS that speaks what `protocols` say: chat over HTTP/2, and a word over HTTP/1.1.
 async fn encrypted(authority: &Authority, protocols: &[&str]) -> (Stage, String) {
-    let config = Arc::new(authority.issue(&["localhost"], |_| ()).server(protocols, None));
-    let (listener, address) = Ear::tcp().await;
-    let port = address.rsplit(':').next().unwrap().to_owned();
-    let stage = Stage::listen(Ear::Tcp(listener), address, move |wire, _| {
-        let acceptor = TlsAcceptor::from(Arc::clone(&config));
-        async move {
-            let Ok(stream) = acceptor.accept(wire).await else { return };
-            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                return serve(Box::new(stream)).await;
-            }
-            let mut line = Line::over(Box::new(stream));
-            line.head().await;
-            line.send("HTTP/1.1 403 Forbidden\r\ncontent-length: 3\r\n\r\nold").await;
-        }
-    });
-    let file = authority.file().display().to_string();
-    (stage, format!("[[route]]\nupstream = \"https://localhost:{port}\"\n[route.tls]\nca = {file:?}\n"))
+    Stage::encrypted(authority, protocols, serve, |mut line| async move {
+        line.head().await;
+        line.send("HTTP/1.1 403 Forbidden\r\ncontent-length: 3\r\n\r\nold").await;
+    })
+    .await
 }
 
 #[tokio::test]

@@ -495,27 +495,14 @@ async fn an_app_that_closed_its_connection_is_connected_to_again() {
 // TLS, and what an app chooses there.
 
 async fn encrypted(authority: &Authority, protocols: &[&str]) -> (Stage, String) {
-    let config = Arc::new(authority.issue(&["localhost"], |_| ()).server(protocols, None));
-    let (listener, address) = Ear::tcp().await;
-    let port = address.rsplit(':').next().unwrap().to_owned();
-    let stage = Stage::listen(Ear::Tcp(listener), address, move |wire, _| {
-        let acceptor = TlsAcceptor::from(Arc::clone(&config));
-        async move {
-            let stream = acceptor.accept(wire).await.unwrap();
-            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                converse(Box::new(stream), Builder::new(), |asked, reply| {
-                    assert_eq!(asked.uri().scheme_str(), Some("https"));
-                    say(reply, "ok");
-                    async {}
-                })
-                .await;
-            } else {
-                old(Line::over(Box::new(stream))).await;
-            }
-        }
-    });
-    let file = authority.file().display().to_string();
-    (stage, format!("[[route]]\nupstream = \"https://localhost:{port}\"\n[route.tls]\nca = {file:?}\n"))
+    let serve = |wire| {
+        converse(wire, Builder::new(), |asked, reply| {
+            assert_eq!(asked.uri().scheme_str(), Some("https"));
+            say(reply, "ok");
+            async {}
+        })
+    };
+    Stage::encrypted(authority, protocols, serve, old).await
 }
 
 /// HTTP/1.1, with an echo for whoever asks for a tunnel.

@@ -10,6 +10,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+use crate::authority::Authority;
+
 /// How long anything may take before its test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -194,6 +196,38 @@ impl Stage {
             }
         });
         Self { authority, connections, play }
+    }
+
+    /// An app with TLS that lets clients choose among `protocols`, and the route to it: `new` speaks HTTP/2, `old`
+    /// HTTP/1.1.
+    pub async fn encrypted<N, O>(
+        authority: &Authority,
+        protocols: &[&str],
+        new: impl Fn(Box<dyn Wire>) -> N + Clone + Send + Sync + 'static,
+        old: impl Fn(Line) -> O + Clone + Send + Sync + 'static,
+    ) -> (Self, String)
+    where
+        N: Future<Output = ()> + Send + 'static,
+        O: Future<Output = ()> + Send + 'static,
+    {
+        let config = Arc::new(authority.issue(&["localhost"], |_| ()).server(protocols, None));
+        let (listener, address) = Ear::tcp().await;
+        let port = address.rsplit(':').next().unwrap().to_owned();
+        let stage = Self::listen(Ear::Tcp(listener), address, move |wire, _| {
+            let acceptor = TlsAcceptor::from(Arc::clone(&config));
+            let (new, old) = (new.clone(), old.clone());
+            async move {
+                // A client that does not like what is offered goes away.
+                let Ok(stream) = acceptor.accept(wire).await else { return };
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    new(Box::new(stream)).await;
+                } else {
+                    old(Line::over(Box::new(stream))).await;
+                }
+            }
+        });
+        let file = authority.file().display().to_string();
+        (stage, format!("[[route]]\nupstream = \"https://localhost:{port}\"\n[route.tls]\nca = {file:?}\n"))
     }
 
     /// An app that answers with one event after another, until nobody hears them.

@@ -126,6 +126,24 @@ fn once(answer: Response) -> impl Fn(Request, Peer) -> std::future::Ready<Respon
     move |_, _| std::future::ready(answer.lock().unwrap().take().unwrap())
 }
 
+async fn until_idle(activity: &Activity) {
+    in_time(async {
+        while !activity.is_idle() {
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
+}
+
+async fn until_busy(activity: &Activity) {
+    in_time(async {
+        while activity.is_idle() {
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
+}
+
 async fn in_time<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(EVER, future).await.expect("waited in vain")
 }
@@ -285,12 +303,7 @@ async fn who_waits_for_a_100_gets_it_when_the_body_is_wanted() {
         if is_early {
             upload.send_data("early".into(), true).unwrap();
             world.client = in_time(world.client.ready()).await.unwrap();
-            in_time(async {
-                while world.activity.is_idle() {
-                    tokio::task::yield_now().await
-                }
-            })
-            .await;
+            until_busy(&world.activity).await;
         }
         go.notify_one();
         if !is_early {
@@ -501,12 +514,7 @@ async fn reset_with(reason: Reason) -> BodyError {
     })
     .await;
     let (_answer, mut upload) = world.ask(Method::POST, &[], false);
-    in_time(async {
-        while world.activity.is_idle() {
-            tokio::task::yield_now().await
-        }
-    })
-    .await;
+    until_busy(&world.activity).await;
     upload.send_reset(reason);
     in_time(told.recv()).await.unwrap()
 }
@@ -628,12 +636,7 @@ async fn a_client_that_resets_or_leaves_drops_its_handler() {
     world.spoken.abort();
     in_time(told.recv()).await.unwrap();
     in_time(world.served).await.unwrap();
-    in_time(async {
-        while !world.activity.is_idle() {
-            tokio::task::yield_now().await
-        }
-    })
-    .await;
+    until_idle(&world.activity).await;
 }
 
 /// Upgrades to an echo, in tasks of its own.
@@ -689,12 +692,7 @@ async fn an_extended_connect_becomes_a_tunnel_of_bytes() {
         taken
     };
     assert_eq!(in_time(async { tokio::join!(sent, read) }).await.1, all, "and an orderly end");
-    in_time(async {
-        while !world.activity.is_idle() {
-            tokio::task::yield_now().await
-        }
-    })
-    .await;
+    until_idle(&world.activity).await;
 }
 
 #[tokio::test]
@@ -744,12 +742,7 @@ async fn a_tunnel_counts_and_outlives_the_goodbye_and_breaks_with_its_connection
     world.drain.cut();
     assert!(in_time(from.data()).await.is_none_or(|data| data.is_err()));
     in_time(world.served).await.unwrap();
-    in_time(async {
-        while !world.activity.is_idle() {
-            tokio::task::yield_now().await
-        }
-    })
-    .await;
+    until_idle(&world.activity).await;
 }
 
 #[tokio::test]
