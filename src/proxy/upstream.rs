@@ -5,6 +5,7 @@
 //! Called by `proxy`.
 
 mod body;
+mod checked;
 mod connection;
 mod dial;
 mod fault;

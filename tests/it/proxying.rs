@@ -120,22 +120,6 @@ async fn an_app_that_ends_its_answer_by_closing_is_understood() {
     assert_eq!((reply.status.as_u16(), reply.body.as_str()), (200, "until the end"));
 }
 
-#[tokio::test]
-async fn a_length_beside_chunks_is_the_apps_mistake_and_chunks_count() {
-    let stage =
-        parrot("HTTP/1.1 200 OK\r\ncontent-length: 99\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n").await;
-    let (world, ticket) = world_of(&stage).await;
-    let mut line = Line::to(world.authority()).await;
-    line.send(head(&world, &ticket, "GET /", "")).await;
-    let head = line.head().await.unwrap();
-    if head.starts_with("http/1.1 200 ") {
-        assert_eq!((field(&head, "content-length"), field(&head, "transfer-encoding")), (None, Some("chunked")));
-        assert_eq!(line.chunk().await, b"ok");
-    } else {
-        assert!(head.starts_with("http/1.1 502 "), "{head}");
-    }
-}
-
 // Expect: 100-continue.
 
 #[tokio::test]

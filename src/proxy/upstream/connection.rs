@@ -8,12 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::client::conn::http1;
+use hyper::header::UPGRADE;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
 use super::super::interim;
 use super::body::AppBody;
+use super::checked::{Checked, Notes, Question, Switch};
 use super::dial::Stream;
+use super::lean::Violation;
 use super::pool::Kept;
 use super::tls::alert_in;
 use crate::http::{Body, BodyFault, Request};
@@ -23,8 +26,8 @@ const SETTLE: Duration = Duration::from_millis(20);
 
 /// A connection that speaks HTTP/1.1.
 pub(super) enum Connection {
-    /// hyper speaks, in a task of its own.
-    Hyper(http1::SendRequest<Body>, Legacy),
+    /// hyper speaks, in a task of its own, and hears what is [`Checked`].
+    Hyper(http1::SendRequest<Body>, Legacy, Notes),
 }
 
 /// What is kept for as long as a connection is spoken on, whoever has left it.
@@ -61,9 +64,10 @@ pub(super) enum Why {
 impl Connection {
     /// Begins to speak over a fresh stream.
     pub(super) async fn open(stream: Stream) -> Result<Self, Why> {
+        let notes = Notes::default();
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(false)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Checked::new(stream, notes.clone())))
             .await
             .map_err(|error| why(&error))?;
         let legacy = Legacy::default();
@@ -75,25 +79,27 @@ impl Connection {
                 tracing::debug!(%error, "a connection to an app ended");
             }
         });
-        Ok(Self::Hyper(sender, legacy))
+        Ok(Self::Hyper(sender, legacy, notes))
     }
 
     /// Whether nothing can be sent over it any more.
     pub(super) fn has_ended(&self) -> bool {
-        let Self::Hyper(sender, _) = self;
-        sender.is_closed()
+        let Self::Hyper(sender, _, notes) = self;
+        notes.is_spoilt() || sender.is_closed()
     }
 
     /// Leaves it to itself: what is still sent on it goes on being sent, and `what` is dropped when it ends.
     pub(super) fn leave(self, what: Box<dyn Send>) {
-        let Self::Hyper(_, legacy) = self;
+        let Self::Hyper(_, legacy, _) = self;
         *legacy.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 
     /// Sends a request and waits for the head of the answer.
     pub(super) async fn send(&mut self, mut request: Request) -> Result<hyper::Response<AppBody>, Failed> {
-        let Self::Hyper(sender, _) = self;
+        let Self::Hyper(sender, _, notes) = self;
         let heard = interim::listen(&mut request);
+        let switch = if request.headers().contains_key(UPGRADE) { Switch::Offered } else { Switch::Unasked };
+        notes.ask(Question { method: request.method().clone(), switch });
         let answer = sender.try_send_request(request);
         let answered = match heard.until(answer).await {
             Ok(answered) => answered,
@@ -114,7 +120,7 @@ impl Kept for Connection {
     /// Its task may not have seen the end of the last exchange yet; an upload that goes on is not waited for.
     async fn settle(&mut self) -> bool {
         match self {
-            Self::Hyper(sender, _) => sender.is_ready() || matches!(timeout(SETTLE, sender.ready()).await, Ok(Ok(()))),
+            Self::Hyper(sender, ..) => sender.is_ready() || matches!(timeout(SETTLE, sender.ready()).await, Ok(Ok(()))),
         }
     }
 }
@@ -126,6 +132,9 @@ fn why(error: &hyper::Error) -> Why {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
     if let Some(alert) = source.and_then(alert_in) {
         return Why::Handshake(alert);
+    }
+    if let Some(violation) = source.and_then(|source| source.get_ref()?.downcast_ref::<Violation>()) {
+        return Why::Misbehaved(violation.to_string());
     }
     let ended = |error: &io::Error| {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};

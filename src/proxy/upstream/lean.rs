@@ -10,7 +10,7 @@
 //! connection's end has to end with close_notify: rustls tells every other end as an error (RFC 8446 section 6.1). Called by `proxy::upstream`.
 
 mod body;
-mod head;
+pub(super) mod head;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -197,6 +197,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 Read::Part => {
                     received = self.receive_line(&received, until).await?;
                 }
+                Read::Switched(_) => return Err(Violation::Switched.into()),
                 Read::Interim(length, status, fields) => {
                     count += 1;
                     if count > interim::MOST {

@@ -2,7 +2,7 @@
 //! connection that the next person's request would use. Nobody ever hears what was not said to them.
 
 use super::*;
-use crate::stage::{Line, until};
+use crate::stage::{Line, length, until};
 
 const STOLEN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nstolen";
 const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine";
@@ -16,13 +16,13 @@ async fn says(answer: String) -> (Stage, std::sync::Arc<std::sync::atomic::Atomi
         let (answer, flag) = (answer.clone(), std::sync::Arc::clone(&flag));
         async move {
             if number == 0 {
-                line.head().await;
+                receive(&mut line).await;
                 line.send(answer).await;
                 assert_eq!(String::from_utf8_lossy(&line.rest().await), "", "a second request on a spoiled connection");
                 flag.store(true, std::sync::atomic::Ordering::SeqCst);
                 return;
             }
-            while line.head().await.is_some() {
+            while receive(&mut line).await {
                 line.send(FINE).await;
             }
         }
@@ -31,17 +31,40 @@ async fn says(answer: String) -> (Stage, std::sync::Arc<std::sync::atomic::Atomi
     (stage, closed)
 }
 
+/// Receives a request, with its body if it has one; whether there was any.
+async fn receive(line: &mut Line) -> bool {
+    let Some(head) = line.head().await else { return false };
+    line.take(length(&head)).await;
+    true
+}
+
+/// How an app is asked, by method, further fields and body.
+type Question = (&'static str, &'static str, &'static str);
+
+/// What is nothing but a head goes another way to an app than what has a body.
+const QUESTIONS: [Question; 2] = [("GET", "", ""), ("POST", "Content-Length: 5\r\n", "hello")];
+
+/// And so does what asks for a tunnel.
+const UPGRADE: Question = ("GET", "Connection: upgrade\r\nUpgrade: websocket\r\n", "");
+
 fn open_route(stage: &Stage) -> String {
-    format!("[[route]]\nname = \"open\"\npublic = true\nupstream = \"http://{}\"\n", stage.authority)
+    TWO_ROUTES.replacen("{app}", &stage.authority, 1)
 }
 
 /// What two people hear who ask one after the other, each on a connection of their own; then the app's first
 /// connection is closed, and nobody has heard what was smuggled.
-async fn two_people(answer: &str) -> [Heard; 2] {
+async fn two_people(answer: &str, question: Question) -> [Heard; 2] {
     let (stage, closed) = says(answer.to_owned()).await;
     let world = World::with().routes(&open_route(&stage)).start().await;
-    let first = say(&world, head(&world, "GET /pub/one HTTP/1.1", "Accept: application/json\r\n")).await;
-    let second = say(&world, head(&world, "GET /pub/two HTTP/1.1", "Accept: application/json\r\n")).await;
+    let (method, more, body) = question;
+    // Nobody gets a tunnel without a session.
+    let cookie = if question == UPGRADE { session_of(&world).await } else { "a=b".to_owned() };
+    let ask = |path: &str| {
+        let fields = format!("Accept: application/json\r\nCookie: {cookie}\r\n{more}");
+        head(&world, &format!("{method} {path} HTTP/1.1"), &fields) + body
+    };
+    let first = say(&world, ask("/pub/one")).await;
+    let second = say(&world, ask("/pub/two")).await;
     for heard in [&first, &second] {
         assert!(!heard.text().contains("stolen") && heard.statuses().len() <= 1, "{answer:?}: {}", heard.text());
     }
@@ -53,9 +76,11 @@ async fn two_people(answer: &str) -> [Heard; 2] {
 /// Each of these is a 502 for whoever asked, and nothing at all for the next person.
 async fn refused(answers: &[&str]) {
     for answer in answers {
-        let [first, _] = two_people(&format!("{answer}{STOLEN}")).await;
-        assert!(first.text().contains("upstream_misbehaved"), "{answer:?}: {}", first.text());
-        assert_eq!(first.statuses(), [502], "{answer:?}");
+        for question in QUESTIONS {
+            let [first, _] = two_people(&format!("{answer}{STOLEN}"), question).await;
+            assert!(first.text().contains("upstream_misbehaved"), "{question:?} {answer:?}: {}", first.text());
+            assert_eq!(first.statuses(), [502], "{question:?} {answer:?}");
+        }
     }
 }
 
@@ -67,8 +92,10 @@ async fn a_second_answer_behind_the_first_is_nobodys() {
         "HTTP/1.1 204 No Content\r\n\r\n",
         "HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\n\r\n",
     ] {
-        let [first, _] = two_people(&format!("{first}{STOLEN}")).await;
-        assert!(matches!(first.statuses()[..], [200 | 204 | 304]), "{}", first.text());
+        for question in QUESTIONS {
+            let [heard, _] = two_people(&format!("{first}{STOLEN}"), question).await;
+            assert!(matches!(heard.statuses()[..], [200 | 204 | 304]), "{question:?}: {}", heard.text());
+        }
     }
 }
 
@@ -177,6 +204,20 @@ async fn what_is_no_answer_to_this_question_is_refused() {
 }
 
 #[tokio::test]
+async fn an_answer_that_declines_an_upgrade_has_one_reading() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\ntransfer-encoding: chunked\r\n\r\n",
+        "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 403 Forbidden\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 403 Forbidden\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+    ] {
+        let [first, _] = two_people(&format!("{answer}{STOLEN}"), UPGRADE).await;
+        assert!(first.text().contains("upstream_misbehaved"), "{answer:?}: {}", first.text());
+    }
+}
+
+#[tokio::test]
 async fn chunks_that_readers_count_differently_break_the_answer_off() {
     for body in [
         "5 \r\nhello\r\n0\r\n\r\n",
@@ -190,9 +231,12 @@ async fn chunks_that_readers_count_differently_break_the_answer_off() {
         "5\r\nhello\r\n0\r\nx : y\r\n\r\n",
         "5\r\nhello\r\n0\n\n",
     ] {
-        let [first, _] =
-            two_people(&format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{body}{STOLEN}")).await;
-        assert!(first.closed && !first.text().ends_with("0\r\n\r\n"), "{body:?} is made whole: {}", first.text());
+        for question in QUESTIONS {
+            let answer = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{body}{STOLEN}");
+            let [first, _] = two_people(&answer, question).await;
+            let is_whole = !first.closed || first.text().ends_with("0\r\n\r\n");
+            assert!(!is_whole, "{question:?} {body:?} is made whole: {}", first.text());
+        }
     }
 }
 

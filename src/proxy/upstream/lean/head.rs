@@ -2,7 +2,7 @@
 //!
 //! What is read decides where an answer ends, and with that whose the bytes behind it are: on a kept connection the
 //! next person's. So a head with two readings is refused, also where RFC 9112 section 6.3 knows a way to go on, and
-//! after an answer whose sender may have framed it differently the connection is closed. Called by `lean`.
+//! after an answer whose sender may have framed it differently the connection is closed. Called by `lean` and `checked`.
 
 use std::mem::MaybeUninit;
 
@@ -20,7 +20,7 @@ use crate::proxy::outgoing::Outgoing;
 const FIELDS: usize = 100;
 
 /// How long an answer's head may be.
-pub(super) const LONGEST: usize = 64 * 1024;
+pub(in crate::proxy::upstream) const LONGEST: usize = 64 * 1024;
 
 /// Whether a request is nothing but a head: no body, none announced, no upgrade.
 pub fn is_plain(request: &Request) -> bool {
@@ -44,7 +44,7 @@ pub(super) fn write(request: &Outgoing<'_>, to: &mut Vec<u8>) {
 
 /// How far an answer's body goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(in crate::proxy::upstream) enum Framing {
     /// There is none.
     None,
     /// So many bytes.
@@ -57,7 +57,7 @@ pub(super) enum Framing {
 
 /// What becomes of a connection once its answer has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Afterwards {
+pub(in crate::proxy::upstream) enum Afterwards {
     /// The next request may use it.
     Keep,
     /// It is closed: the app wishes so, or what follows might not be what it seems.
@@ -66,27 +66,29 @@ pub(super) enum Afterwards {
 
 /// A head that came to its end.
 #[derive(Debug)]
-pub(super) struct Head {
-    pub(super) length: usize,
+pub(in crate::proxy::upstream) struct Head {
+    pub(in crate::proxy::upstream) length: usize,
     pub(super) status: StatusCode,
     pub(super) lines: Received,
-    pub(super) framing: Framing,
-    pub(super) afterwards: Afterwards,
+    pub(in crate::proxy::upstream) framing: Framing,
+    pub(in crate::proxy::upstream) afterwards: Afterwards,
 }
 
 /// What the bytes that were received begin with.
 #[derive(Debug)]
-pub(super) enum Read {
+pub(in crate::proxy::upstream) enum Read {
     /// A head that is not all there.
     Part,
     /// An interim answer (RFC 9110 section 15.2) of so many bytes; another head follows.
     Interim(usize, StatusCode, HeaderMap),
+    /// A 101 of so many bytes; another protocol follows.
+    Switched(usize),
     /// The answer's head.
     Whole(Head),
 }
 
 /// Reads a head.
-pub(super) fn read(received: &Bytes, asked: &Method) -> Result<Read, Violation> {
+pub(in crate::proxy::upstream) fn read(received: &Bytes, asked: &Method) -> Result<Read, Violation> {
     // RFC 9112 section 2.2 has servers skip empty lines, not clients: here they are what is left of something else.
     if received.first().is_some_and(|byte| *byte != b'H') {
         return Err(Violation::NotHttp);
@@ -113,7 +115,7 @@ pub(super) fn read(received: &Bytes, asked: &Method) -> Result<Read, Violation> 
     }
     let lines = Received::of(received, parsed.headers).map_err(|_| Violation::Field)?;
     if status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Violation::Switched);
+        return Ok(Read::Switched(length));
     }
     if status.is_informational() {
         if framing.announces_a_body() {

@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::*;
 use crate::http::spoil::{self, Change};
+use crate::proxy::upstream::checked::{Checked, Notes, Question, Switch};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().enable_all().build().unwrap());
 
@@ -20,7 +21,24 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread
 type Reading = (StatusCode, HeaderMap, Bytes, Option<HeaderMap>);
 
 async fn by_hyper(method: Method, answer: &[u8]) -> Result<Reading, String> {
-    let (ours, mut theirs) = duplex(answer.len().max(1));
+    let (ours, theirs) = duplex(answer.len().max(1));
+    exchange_by_hyper(method, ours, theirs, &[answer]).await
+}
+
+/// By hyper, as apps are asked that get a body.
+async fn by_hyper_checked(method: Method, pieces: &[&[u8]]) -> Result<Reading, String> {
+    let (ours, theirs) = duplex(pieces.iter().map(|piece| piece.len()).max().unwrap_or(0).max(1));
+    let notes = Notes::default();
+    notes.ask(Question { method: method.clone(), switch: Switch::Unasked });
+    exchange_by_hyper(method, Checked::new(ours, notes), theirs, pieces).await
+}
+
+async fn exchange_by_hyper<S: AsyncRead + AsyncWrite + Unpin>(
+    method: Method,
+    ours: S,
+    mut theirs: DuplexStream,
+    pieces: &[&[u8]],
+) -> Result<Reading, String> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(ours)).await.unwrap();
     let us = async {
         let response = sender.send_request(request(method).whole()).await.map_err(|error| error.to_string())?;
@@ -34,7 +52,12 @@ async fn by_hyper(method: Method, answer: &[u8]) -> Result<Reading, String> {
     };
     let app = async move {
         read_head(&mut theirs).await;
-        let _ = theirs.write_all(answer).await;
+        for piece in pieces {
+            if theirs.write_all(piece).await.is_err() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
     };
     let connected = async {
         let _ = connection.await;
@@ -128,6 +151,23 @@ proptest! {
         if let Ok(ours) = ours {
             let theirs = RUNTIME.block_on(by_hyper(method, &answer));
             prop_assert_eq!(Ok(ours), theirs, "{:?}", String::from_utf8_lossy(&answer));
+        }
+    }
+
+    #[test]
+    fn behind_our_checks_hyper_takes_what_we_take_and_nothing_else(
+        message in message(),
+        changes in prop::collection::vec(change(), 0..4),
+        head in any::<bool>(),
+        cut in 0..400_usize,
+    ) {
+        let answer = changed(message, &changes);
+        let method = if head { Method::HEAD } else { Method::GET };
+        let (first, second) = answer.split_at(cut.min(answer.len()));
+        let ours = RUNTIME.block_on(by_us(method.clone(), &[&answer]));
+        for pieces in [&[&answer[..]][..], &[first, second]] {
+            let theirs = RUNTIME.block_on(by_hyper_checked(method.clone(), pieces));
+            prop_assert_eq!(ours.as_ref().ok(), theirs.as_ref().ok(), "{:?} {:?}", ours, theirs);
         }
     }
 }
