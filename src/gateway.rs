@@ -13,6 +13,7 @@ mod record;
 mod redirect;
 mod running;
 mod trust;
+mod watch;
 
 use std::future::Future;
 use std::sync::Arc;

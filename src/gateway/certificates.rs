@@ -1,8 +1,7 @@
 //! Certificates while the gateway runs: looked at on a beat or when somebody asks, told about, counted; and what
 //! follows from them for a request.
 //!
-//! One look each few seconds is what file systems of every kind allow, and soon enough for a file that is renewed
-//! weeks ahead. Started by `house`, asked by `gateway` for each request.
+//! The looking itself is `watch`'s. Started by `house`, asked by `gateway` for each request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use hyper::header::HeaderValue;
 use tokio::sync::Notify;
 
 use super::orders::Calls;
+use super::watch::watch;
 use crate::admin::Readiness;
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -19,9 +19,6 @@ use crate::http::{Peer, Reply, Scheme};
 use crate::server::tls::acme::Orders;
 use crate::server::tls::{Change, Occasion, Outcome, Pair, Problem, Reloader, Settings, Tls};
 use crate::telemetry::Metrics;
-
-/// How often files are looked at.
-const LOOK: Duration = Duration::from_secs(2);
 
 /// What is said once all that people need is there.
 pub(super) const READY: &str = "ready: people can sign in";
@@ -118,36 +115,32 @@ fn greet(tls: &Tls, settings: &Settings, hosts: &[String], now: Timestamp) {
 /// Looks at the files until it is dropped; at once, and at all of them, whenever `asked` says so. The gateway is
 /// ready once there is anything to show. Calls whoever orders when it was asked, and when a file cannot be used.
 pub(super) async fn keep_fresh(
-    mut reloader: Reloader,
+    reloader: Reloader,
     asked: &Notify,
     calls: &Calls,
     metrics: &Metrics,
     ready: &Readiness,
 ) {
     let tls = Arc::clone(reloader.tls());
-    loop {
+    let certify = || {
         if tls.shows_any() && ready.is_certified() {
             tracing::info!("{READY}");
         }
-        let occasion = tokio::select! {
-            () = asked.notified() => {
-                calls.asked.notify_one();
-                Occasion::Asked
-            }
-            () = tokio::time::sleep(LOOK) => Occasion::Time,
-        };
-        // Files may lie where reading takes its time.
-        let look = move || (reloader.look(occasion, Timestamp::now()), reloader);
-        let Ok((changes, looked)) = tokio::task::spawn_blocking(look).await else {
-            tracing::error!("certificates are no longer looked at: the look ended in a panic");
-            return std::future::pending().await;
-        };
-        reloader = looked;
+    };
+    certify();
+    let tell = |occasion, changes: Vec<Change>| {
+        if occasion == Occasion::Asked {
+            calls.asked.notify_one();
+        }
         changes.iter().for_each(|change| tell(change, metrics));
         if changes.iter().any(|change| matches!(change.outcome, Outcome::Kept(_))) {
             calls.changed.notify_one();
         }
-    }
+        certify();
+    };
+    watch(reloader, asked, Reloader::look, tell).await;
+    tracing::error!("certificates are no longer looked at: the look ended in a panic");
+    std::future::pending().await
 }
 
 fn tell(change: &Change, metrics: &Metrics) {

@@ -6,19 +6,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::watch::watch;
 use crate::clock::Timestamp;
 use crate::proxy::group;
 use crate::proxy::upstream::Connector;
 use crate::proxy::upstream::tls::Problem;
 use crate::server::tls::{Look, Occasion, Watched};
 use crate::telemetry::Metrics;
-
-/// How often files are looked at.
-const LOOK: Duration = Duration::from_secs(2);
 
 /// The files of one route.
 struct Trust {
@@ -69,24 +66,15 @@ impl Trusts {
 }
 
 /// Looks at the files until it is dropped; at once, and at all of them, whenever `asked` says so.
-pub(super) async fn keep_fresh(mut trusts: Trusts, asked: Arc<Notify>, metrics: Arc<Metrics>) {
-    if trusts.0.is_empty() {
-        return std::future::pending().await;
-    }
-    loop {
-        let occasion = tokio::select! {
-            () = asked.notified() => Occasion::Asked,
-            () = tokio::time::sleep(LOOK) => Occasion::Time,
+pub(super) async fn keep_fresh(trusts: Trusts, asked: Arc<Notify>, metrics: Arc<Metrics>) {
+    if !trusts.0.is_empty() {
+        let tell = |_, changes: Vec<(String, Outcome)>| {
+            changes.iter().for_each(|(route, outcome)| tell(route, outcome, &metrics));
         };
-        // Files may lie where reading takes its time.
-        let look = move || (trusts.look(occasion, Timestamp::now()), trusts);
-        let Ok((changes, looked)) = tokio::task::spawn_blocking(look).await else {
-            tracing::error!("files of [route.tls] are no longer looked at: the look ended in a panic");
-            return std::future::pending().await;
-        };
-        trusts = looked;
-        changes.iter().for_each(|(route, outcome)| tell(route, outcome, &metrics));
+        watch(trusts, &asked, Trusts::look, tell).await;
+        tracing::error!("files of [route.tls] are no longer looked at: the look ended in a panic");
     }
+    std::future::pending().await
 }
 
 fn tell(route: &str, outcome: &Outcome, metrics: &Metrics) {
