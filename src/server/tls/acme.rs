@@ -6,6 +6,7 @@
 //! have it so, to plain HTTP (RFC 8555 section 8.3). When something is done, `gateway`
 //! decides, which keeps the time; here is how. Called by `gateway`, `config` and `cli check`.
 
+mod board;
 mod challenge;
 mod fault;
 mod folder;

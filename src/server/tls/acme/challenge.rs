@@ -3,12 +3,11 @@
 //! The authority asks for the protocol `acme-tls/1` and nothing else, by the host's name, and is shown a certificate
 //! that nobody else would believe and that carries what the authority told us. Then the connection is closed: it
 //! never reaches HTTP, and no session, ticket or client certificate has to do with it. Asked in every handshake
-//! while something is pending, and not at all otherwise. With it is kept what plain HTTP is told (`token`). Called by `order` and by `server::handshake`.
+//! while something is pending, and not at all otherwise. With it is kept what plain HTTP is told (`token`). Called by
+//! `order` and by `server::handshake`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
@@ -16,6 +15,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::board::{Board, Entry};
 use super::token::Tokens;
 
 /// The protocol by which authorities ask (RFC 8737 section 6.2).
@@ -23,13 +23,13 @@ const PROTOCOL: &[u8] = b"acme-tls/1";
 
 /// What is to be shown to the authority at the moment, by name.
 pub struct Challenges {
-    pending: Arc<Pending>,
+    pending: Pending,
     config: Arc<ServerConfig>,
     pub(super) tokens: Tokens,
 }
 
-#[derive(Debug, Default)]
-struct Pending(ArcSwap<HashMap<String, Arc<CertifiedKey>>>);
+#[derive(Clone, Debug, Default)]
+struct Pending(Board<Arc<CertifiedKey>>);
 
 /// Why no answer could be made.
 #[derive(Debug, thiserror::Error)]
@@ -42,21 +42,15 @@ pub enum Unmade {
     Key(#[from] rustls::Error),
 }
 
-/// Shows an answer until it is dropped.
-pub(super) struct Shown {
-    pending: Arc<Pending>,
-    name: String,
-}
-
 impl Challenges {
     /// With nothing to show.
     pub(in crate::server::tls) fn new() -> Result<Self, rustls::Error> {
-        let pending = Arc::new(Pending::default());
+        let pending = Pending::default();
         // Whatever the door demands of browsers: authorities speak 1.2 "or higher", and have no certificates.
         let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::<Pending>::clone(&pending));
+            .with_cert_resolver(Arc::new(pending.clone()));
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -70,7 +64,7 @@ impl Challenges {
 
     /// Whether somebody may come and ask.
     pub(in crate::server) fn are_pending(&self) -> bool {
-        !self.pending.0.load().is_empty()
+        !self.pending.0.is_empty()
     }
 
     /// What is spoken with whoever says this hello, when it asks for a proof.
@@ -81,8 +75,8 @@ impl Challenges {
         asked.then(|| Arc::clone(&self.config))
     }
 
-    /// Shows `digest`, the hash of the key authorization, to whoever asks for `name`.
-    pub(super) fn show(&self, name: &str, digest: [u8; 32]) -> Result<Shown, Unmade> {
+    /// Shows `digest`, the hash of the key authorization, to whoever asks for `name`, until the entry is dropped.
+    pub(super) fn show(&self, name: &str, digest: [u8; 32]) -> Result<Entry<Arc<CertifiedKey>>, Unmade> {
         let key = KeyPair::generate()?;
         let mut wishes = CertificateParams::new([name.to_owned()])?;
         wishes.distinguished_name = DistinguishedName::new();
@@ -91,29 +85,13 @@ impl Challenges {
         let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
         // Not by its `from_der`, which reads the certificate and knows no such extension.
         let key = aws_lc_rs::default_provider().key_provider.load_private_key(key)?;
-        let key = Arc::new(CertifiedKey::new(chain, key));
-        self.pending.0.rcu(|pending| {
-            let mut pending = HashMap::clone(pending);
-            pending.insert(name.to_owned(), Arc::clone(&key));
-            pending
-        });
-        Ok(Shown { pending: Arc::clone(&self.pending), name: name.to_owned() })
+        Ok(self.pending.0.put(name, &Arc::new(CertifiedKey::new(chain, key))))
     }
 }
 
 impl ResolvesServerCert for Pending {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.load().get(hello.server_name()?).cloned()
-    }
-}
-
-impl Drop for Shown {
-    fn drop(&mut self) {
-        self.pending.0.rcu(|pending| {
-            let mut pending = HashMap::clone(pending);
-            pending.remove(&self.name);
-            pending
-        });
+        self.0.get(hello.server_name()?)
     }
 }
 

@@ -4,58 +4,31 @@
 //! thumbprint of our account's key. Nothing of it is secret, but only what is being proved is told: to any other path,
 //! and for any other host, nothing here has an answer. Shown by `order`, asked by `gateway::redirect`.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use arc_swap::ArcSwap;
+use super::board::{Board, Entry};
 
 /// Where authorities ask.
 const PREFIX: &str = "/.well-known/acme-challenge/";
 
 /// What is to be told at the moment, by token.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tokens(Arc<ArcSwap<HashMap<String, Answer>>>);
+pub(super) struct Tokens(Board<Answer>);
 
 #[derive(Clone, Debug)]
-struct Answer {
+pub(super) struct Answer {
     host: String,
     authorization: String,
 }
 
-/// Tells an answer until it is dropped.
-pub(super) struct Told {
-    tokens: Tokens,
-    token: String,
-}
-
 impl Tokens {
-    /// Tells whoever asks for `token` at `host` this authorization.
-    pub(super) fn tell(&self, host: &str, token: &str, authorization: &str) -> Told {
-        let answer = Answer { host: host.to_owned(), authorization: authorization.to_owned() };
-        self.0.rcu(|answers| {
-            let mut answers = HashMap::clone(answers);
-            answers.insert(token.to_owned(), answer.clone());
-            answers
-        });
-        Told { tokens: self.clone(), token: token.to_owned() }
+    /// Tells whoever asks for `token` at `host` this authorization, until the entry is dropped.
+    pub(super) fn tell(&self, host: &str, token: &str, authorization: &str) -> Entry<Answer> {
+        self.0.put(token, &Answer { host: host.to_owned(), authorization: authorization.to_owned() })
     }
 
     /// What is told to whoever asks that host for that path.
     pub(super) fn answer(&self, host: &str, path: &str) -> Option<String> {
-        let token = path.strip_prefix(PREFIX)?;
-        let answers = self.0.load();
-        let answer = answers.get(token).filter(|answer| answer.host.eq_ignore_ascii_case(host))?;
-        Some(answer.authorization.clone())
-    }
-}
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        self.tokens.0.rcu(|answers| {
-            let mut answers = HashMap::clone(answers);
-            answers.remove(&self.token);
-            answers
-        });
+        let answer = self.0.get(path.strip_prefix(PREFIX)?)?;
+        answer.host.eq_ignore_ascii_case(host).then_some(answer.authorization)
     }
 }
 
@@ -88,6 +61,6 @@ mod tests {
         assert_eq!(ask("a.example.com", path), None);
         assert!(ask("b.example.com", "/.well-known/acme-challenge/other").is_some());
         drop(other);
-        assert!(tokens.0.load().is_empty());
+        assert!(tokens.0.is_empty());
     }
 }
