@@ -5,22 +5,15 @@
 //! judges at all. So this reads the fields that are needed (RFC 5280 section 4.1), strictly, and nothing else.
 //! Called by `server::tls`, also for `cli check`, by `identity::xmldsig`, and by `proxy::introduce` for clients'.
 
+pub(crate) mod der;
 mod name;
 pub mod revocation;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use time::PrimitiveDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
 
+use self::der::{BOOLEAN, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, element, moment, take};
 use crate::clock::Timestamp;
 
-/// The tag of a `SEQUENCE`.
-pub(crate) const SEQUENCE: u8 = 0x30;
-const INTEGER: u8 = 0x02;
-const BOOLEAN: u8 = 0x01;
-const OCTET_STRING: u8 = 0x04;
-const OBJECT_IDENTIFIER: u8 = 0x06;
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 const KEY_IDENTIFIER: u8 = 0x80;
@@ -28,10 +21,6 @@ const KEY_IDENTIFIER: u8 = 0x80;
 const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x23];
 /// The name of the subject's alternative names (RFC 5280 section 4.2.1.6): 2.5.29.17.
 const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
-
-const DIGITS: &[BorrowedFormatItem<'_>] = format_description!("[year][month][day][hour][minute][second]Z");
 
 /// The span in which a certificate is valid, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,44 +158,6 @@ pub fn read(certificate: &[u8]) -> Option<Fields<'_>> {
         subject,
         rest,
     })
-}
-
-/// The contents of the element at the beginning, when it has that tag, and what follows it.
-pub(crate) fn take(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (found, content, rest) = element(der)?;
-    (found == tag).then_some((content, rest))
-}
-
-/// The tag and the contents of the element at the beginning, and what follows it.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&found, rest) = der.split_first()?;
-    let (&length, rest) = rest.split_first()?;
-    let (length, rest) = match length {
-        0..=0x7f => (usize::from(length), rest),
-        // Certificates are shorter than 16 MiB.
-        0x81..=0x83 => {
-            let (bytes, rest) = rest.split_at_checked(usize::from(length - 0x80))?;
-            (bytes.iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte)), rest)
-        }
-        _ => return None,
-    };
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((found, content, rest))
-}
-
-fn moment(der: &[u8]) -> Option<(Timestamp, &[u8])> {
-    let (text, rest) = if let Some((digits, rest)) = take(der, UTC_TIME) {
-        let digits = std::str::from_utf8(digits).ok()?;
-        // RFC 5280 section 4.1.2.5.1: two digits of 50 and above are of the last century.
-        let century = if digits.get(..2)? < "50" { "20" } else { "19" };
-        (format!("{century}{digits}"), rest)
-    } else {
-        let (digits, rest) = take(der, GENERALIZED_TIME)?;
-        (std::str::from_utf8(digits).ok()?.to_owned(), rest)
-    };
-    let moment = PrimitiveDateTime::parse(&text, DIGITS).ok()?.assume_utc().unix_timestamp();
-    // Before 1970 is as expired as 1970.
-    Some((Timestamp(u64::try_from(moment).unwrap_or(0)), rest))
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 //! Two names that differ never read the same: what has a meaning in the text is escaped, and what is no text, or of a
 //! kind that nobody named, is written as the bytes that it is. Called by `x509`.
 
-use super::{OBJECT_IDENTIFIER, SEQUENCE, element, take};
+use super::der::{OBJECT_IDENTIFIER, SEQUENCE, element, take};
 
 const SET: u8 = 0x31;
+
+// How its text is written.
 const UTF8: u8 = 0x0c;
 const NUMERIC: u8 = 0x12;
 const PRINTABLE: u8 = 0x13;

@@ -3,7 +3,8 @@
 //! Which certificates it names, and whether it was signed by whom it says, is webpki's to judge in each handshake.
 //! Called by `server::tls::revocation`.
 
-use super::{INTEGER, SEQUENCE, moment, name, take};
+use super::der::{INTEGER, SEQUENCE, moment, take};
+use super::name;
 use crate::clock::Timestamp;
 
 /// The fields of a revocation list that somebody here needs.

@@ -13,6 +13,7 @@ use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::x509::der::{OBJECT_IDENTIFIER, SEQUENCE, take};
 use crate::x509::{self, Validity};
 
 /// Why a certificate cannot be believed.
@@ -54,17 +55,16 @@ pub struct Certificate {
     validity: Validity,
 }
 
-const OBJECT_IDENTIFIER: u8 = 0x06;
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 const ELLIPTIC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
 
 fn kind_of(public_key: &[u8]) -> Option<KeyKind> {
-    let (body, _) = x509::take(public_key, x509::SEQUENCE)?;
-    let (algorithm, _) = x509::take(body, x509::SEQUENCE)?;
-    let (family, parameters) = x509::take(algorithm, OBJECT_IDENTIFIER)?;
-    let curve = || x509::take(parameters, OBJECT_IDENTIFIER).map(|(curve, _)| curve);
+    let (body, _) = take(public_key, SEQUENCE)?;
+    let (algorithm, _) = take(body, SEQUENCE)?;
+    let (family, parameters) = take(algorithm, OBJECT_IDENTIFIER)?;
+    let curve = || take(parameters, OBJECT_IDENTIFIER).map(|(curve, _)| curve);
     match family {
         RSA => Some(KeyKind::Rsa),
         ELLIPTIC if curve()? == P256 => Some(KeyKind::P256),
