@@ -9,17 +9,18 @@ use hyper::Request;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rcgen::ExtendedKeyUsagePurpose::ClientAuth;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::authority::Authority;
 use crate::browser::Browser;
 use crate::check::{Bench, PROGRAM, Process};
+use crate::gullible::{Gullible, SCHEMES};
 use crate::listeners::exchange;
 use crate::pebble::Pebble;
 use crate::stage::{PATIENCE, soon, until};
@@ -95,47 +96,20 @@ fn believing(roots: &RootCertStore) -> ClientConfig {
 
 /// Believes anybody, as authorities do, and asks for these protocols.
 fn asking(protocols: &[&str]) -> ClientConfig {
-    let mut client = builder().dangerous().with_custom_certificate_verifier(Arc::new(Gullible)).with_no_client_auth();
+    let verifier = Arc::new(Gullible(SCHEMES.to_vec()));
+    let mut client = builder().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     client.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     client
 }
 
-#[derive(Debug)]
-struct Gullible;
-
-impl ServerCertVerifier for Gullible {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256]
-    }
+/// Takes the authority's further questions to the gateway: it may look more than once.
+fn passed_on(between: TcpListener, port: u16) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        while let Ok((mut question, _)) = between.accept().await {
+            let mut gateway = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            _ = tokio::io::copy_bidirectional(&mut question, &mut gateway).await;
+        }
+    })
 }
 
 /// How often the process has said that.
@@ -390,14 +364,7 @@ async fn who_asks_for_a_proof_is_shown_it_and_nothing_else() {
 
     let mut gateway = TcpStream::connect(("127.0.0.1", site.port)).await.unwrap();
     _ = soon("the proof", tokio::io::copy_bidirectional(&mut question, &mut gateway)).await;
-    // It may look more than once.
-    let port = site.port;
-    let forward = tokio::spawn(async move {
-        while let Ok((mut question, _)) = between.accept().await {
-            let mut gateway = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-            _ = tokio::io::copy_bidirectional(&mut question, &mut gateway).await;
-        }
-    });
+    let forward = passed_on(between, site.port);
     issued(&process, 1).await;
     forward.abort();
     assert!(site.meet(asking(&["acme-tls/1"]), HOST).await.is_err(), "nothing is left to prove");
@@ -444,13 +411,7 @@ async fn a_proof_by_plain_http_is_told_to_who_asks_for_it_and_nothing_else_is() 
 
     question.write_all(say(asked).await.as_bytes()).await.unwrap();
     drop(question);
-    // It may look more than once.
-    let forward = tokio::spawn(async move {
-        while let Ok((mut question, _)) = between.accept().await {
-            let mut gateway = TcpStream::connect(("127.0.0.1", redirect)).await.unwrap();
-            _ = tokio::io::copy_bidirectional(&mut question, &mut gateway).await;
-        }
-    });
+    let forward = passed_on(between, redirect);
     issued(&process, 1).await;
     forward.abort();
     assert!(say(get(HOST, &path)).await.starts_with("HTTP/1.1 308 "), "nothing is left to prove");

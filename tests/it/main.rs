@@ -7,6 +7,7 @@ mod app;
 mod attacks;
 mod authority;
 mod browser;
+mod gullible;
 mod pebble;
 mod replica;
 mod stage;
