@@ -1,4 +1,4 @@
-//! Requests whose bodies are let go of late, or cannot be read: what becomes of them and of what follows.
+//! Requests that cannot be read, or whose bodies are let go of late: what becomes of them and of what follows.
 
 use http_body_util::Collected;
 use hyper::HeaderMap;
@@ -121,5 +121,84 @@ async fn trailers_that_came_behind_an_answer_make_no_other_body_whole() {
         read_until(&mut client, "hello").await;
         drop(client);
         assert_eq!(in_time(told.recv()).await, Some(None), "{framing}: {body:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_behind_a_body_is_read_as_strictly_as_any_other() {
+    let world = World::open(Limits::default(), None, hello);
+    for first in [
+        "content-length: 5\r\n\r\nhello",
+        "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "upgrade: x\r\n\r\n",
+    ] {
+        let mut stream = world.connect().await;
+        let wire = format!("POST / HTTP/1.1\r\nhost: a\r\n{first}GET / HTTP/1.1\nhost: a\r\n\r\n");
+        stream.write_all(wire.as_bytes()).await.unwrap();
+        let answers = read_all(&mut stream).await;
+        let statuses: Vec<&str> = answers.matches("HTTP/1.1 200 OK").chain(answers.matches("HTTP/1.1 400 ")).collect();
+        assert_eq!(statuses, ["HTTP/1.1 200 OK", "HTTP/1.1 400 "], "{first}: {answers}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_read_behind_a_request_that_ends_nobody_knows_where() {
+    let world = World::open(Limits::default(), None, hello);
+    for framing in [
+        "content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "content-length: 0, 0\r\n\r\n",
+    ] {
+        let mut stream = world.connect().await;
+        let wire = format!("POST / HTTP/1.1\r\nhost: a\r\n{framing}GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        stream.write_all(wire.as_bytes()).await.unwrap();
+        let answers = read_all(&mut stream).await;
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{framing}: {answers}");
+        assert!(answers.starts_with("HTTP/1.1 400 "), "{framing}: {answers}");
+    }
+}
+
+#[tokio::test]
+async fn too_many_header_fields_get_431() {
+    for limit in [10, Limits::default().headers] {
+        let mut world = World::open(Limits { headers: limit, ..Limits::default() }, None, hello);
+        for (count, status) in [(limit, "200"), (limit + 1, "431")] {
+            let mut stream = world.connect().await;
+            let fields: String = (1..count).map(|n| format!("x-{n}: 1\r\n")).collect();
+            let head = format!("GET / HTTP/1.1\r\nconnection: close\r\n{fields}\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let answer = read_all(&mut stream).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{limit}: {answer}");
+        }
+        world.event("headers_too_large").await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_beyond_its_size_gets_431_and_one_below_passes() {
+    let mut world = World::open(Limits { header_size: 8192, ..Limits::default() }, None, hello);
+    for (length, status) in [(6000, "200"), (9000, "431")] {
+        let mut stream = world.connect().await;
+        let field = "a".repeat(length);
+        let head = format!("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx: {field}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let answer = read_all(&mut stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    world.event("headers_too_large").await;
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_malformed() {
+    for nonsense in
+        ["\x16\x03\x01\x02\r\n\r\n", "GET / HTTP/1.1\r\nbad name: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
+    {
+        let mut world = World::open(Limits::default(), None, |_, _| async { unreachable!("nothing to handle") });
+        let mut stream = world.connect().await;
+        stream.write_all(nonsense.as_bytes()).await.unwrap();
+        let answer = read_all(&mut stream).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        world.event("malformed").await;
     }
 }
