@@ -183,7 +183,10 @@ impl Proxy {
             cookie::drop_impostors(&mut head.headers);
             let app = match body {
                 AppBody::Tunnel(stream) => Promise::Kept(stream),
-                body => Promise::Upgrade(hyper::upgrade::on(hyper::Response::from_parts(head.clone(), body))),
+                body => {
+                    let answer = hyper::Response::from_parts(head.clone(), body);
+                    Promise::Upgrade(hyper::upgrade::on(answer), upstream::UNWRAP)
+                }
             };
             let status = opening.clone().accept(&mut head.headers, named);
             let bounds = Bounds {

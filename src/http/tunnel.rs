@@ -1,14 +1,16 @@
 //! The sides of a tunnel: promised with the request, there when the answer that agrees to it has gone out.
 //!
 //! In HTTP/1.1 a side is the whole connection, which hyper lets go of after a 101; in HTTP/2 it is one stream (RFC
-//! 8441), which the door hands over after its 200. Whoever carries bytes need not know which. Made by `server` for
-//! clients and by `proxy` for apps, joined by `proxy::upgrade`.
+//! 8441), which the door hands over after its 200. Whoever carries bytes need not know which. What hyper and its
+//! adapters cost each piece is taken off a connection again: whoever gave it to hyper says how ([`Unwrap`]). Made by
+//! `server` for clients and by `proxy` for apps, joined by `proxy::upgrade`.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,16 +19,28 @@ use tokio::sync::oneshot;
 use super::duplex::Duplex;
 use super::{BodyError, Request};
 
+/// Both directions of a tunnel's side, whatever they go over.
+pub trait Carrier: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Carrier for T {}
+
+/// One side of a tunnel.
+pub type Side = Box<dyn Carrier>;
+
 /// One side of a tunnel that is to come.
 #[derive(Debug)]
 pub enum Promise {
     /// Of hyper.
-    Upgrade(OnUpgrade),
+    Upgrade(OnUpgrade, Unwrap),
     /// Of the door.
     Stream(oneshot::Receiver<Duplex>),
     /// There already.
     Kept(Box<Duplex>),
 }
+
+/// Has a connection back from hyper, as it was before.
+#[derive(Clone, Copy, Debug)]
+pub struct Unwrap(pub fn(Upgraded) -> Side);
 
 /// No tunnel came about: it was answered otherwise, or somebody left.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +74,13 @@ impl Promise {
     pub fn of(request: &mut Request) -> Self {
         let offered = request.extensions_mut().remove::<Offered>();
         let stream = offered.and_then(|Offered(promise)| promise.lock().unwrap_or_else(PoisonError::into_inner).take());
-        stream.map_or_else(|| Self::Upgrade(hyper::upgrade::on(request)), Self::Stream)
+        stream.map_or_else(
+            || {
+                let unwrap = request.extensions_mut().remove().unwrap_or_default();
+                Self::Upgrade(hyper::upgrade::on(request), unwrap)
+            },
+            Self::Stream,
+        )
     }
 
     /// The tunnel.
@@ -69,53 +89,69 @@ impl Promise {
     /// [`Broken`] when it does not come about.
     pub async fn kept(self) -> Result<Side, Broken> {
         match self {
-            Self::Upgrade(upgrade) => match upgrade.await {
-                Ok(connection) => Ok(Side::Connection(TokioIo::new(connection))),
+            Self::Upgrade(upgrade, Unwrap(unwrap)) => match upgrade.await {
+                Ok(connection) => Ok(unwrap(connection)),
                 Err(error) => Err(Broken(error.into())),
             },
-            Self::Kept(stream) => Ok(Side::Stream(*stream)),
-            Self::Stream(told) => told.await.map(Side::Stream).map_err(|error| Broken(error.into())),
+            Self::Kept(stream) => Ok(stream),
+            Self::Stream(told) => match told.await {
+                Ok(stream) => Ok(Box::new(stream)),
+                Err(error) => Err(Broken(error.into())),
+            },
         }
     }
 }
 
-/// One side of a tunnel.
-#[derive(Debug)]
-pub enum Side {
-    /// A connection.
-    Connection(TokioIo<Upgraded>),
-    /// One of its streams.
-    Stream(Duplex),
-}
-
-impl AsyncRead for Side {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Connection(connection) => Pin::new(connection).poll_read(cx, buffer),
-            Self::Stream(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
+impl Default for Unwrap {
+    /// Leaves it in hyper's hands.
+    fn default() -> Self {
+        Self(|connection| Box::new(TokioIo::new(connection)))
     }
 }
 
-impl AsyncWrite for Side {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Connection(connection) => Pin::new(connection).poll_write(cx, bytes),
-            Self::Stream(stream) => Pin::new(stream).poll_write(cx, bytes),
+/// Has a connection back that hyper was given as a `T`, and of that what is left when nobody but the tunnel uses it;
+/// as hyper's, should it be another.
+pub fn unwrap<T, S>(connection: Upgraded, rest: impl FnOnce(T) -> S) -> Side
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Carrier + 'static,
+{
+    match connection.downcast::<TokioIo<T>>() {
+        Ok(parts) => {
+            let stream = rest(parts.io.into_inner());
+            if parts.read_buf.is_empty() { Box::new(stream) } else { Box::new(Ahead { ahead: parts.read_buf, stream }) }
         }
+        Err(connection) => Box::new(TokioIo::new(connection)),
+    }
+}
+
+/// A connection of which something was read already, behind the head that made it a tunnel.
+struct Ahead<S> {
+    ahead: Bytes,
+    stream: S,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Ahead<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let length = self.ahead.len().min(buffer.remaining());
+        buffer.put_slice(&self.ahead.split_to(length));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Ahead<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Connection(connection) => Pin::new(connection).poll_flush(cx),
-            Self::Stream(stream) => Pin::new(stream).poll_flush(cx),
-        }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Connection(connection) => Pin::new(connection).poll_shutdown(cx),
-            Self::Stream(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

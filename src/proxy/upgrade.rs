@@ -6,22 +6,20 @@
 //! Called by `proxy`.
 
 pub mod connect;
+mod relay;
 
-use std::io;
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use hyper::{Method, StatusCode, Version};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::relay::{Relay, Traffic};
 use super::headers::upgrade_offer;
 use super::upstream::Lease;
 use crate::clock::Timestamp;
@@ -161,79 +159,24 @@ enum End {
     CutOff,
 }
 
-/// Copies until either side ends, or something else ends it. The copying is a task of its own: each message wakes that
+/// Carries until both sides have ended, or something else ends it. The relay is a task of its own: each piece wakes that
 /// one alone, and not whoever waits for the session, the clock or the shutdown as well.
-async fn carry(client: Side, mut app: Side, bounds: Bounds, cut: CancellationToken) -> End {
-    let activity = Arc::new(Activity { began: Instant::now(), last: AtomicU64::new(0) });
-    let mut client = Watched { io: client, activity: Arc::clone(&activity) };
-    let mut copying = JoinSet::new();
-    copying.spawn(async move { copy_bidirectional(&mut client, &mut app).await.is_ok() });
+async fn carry(client: Side, app: Side, bounds: Bounds, cut: CancellationToken) -> End {
+    let traffic = Arc::new(Traffic::default());
+    let mut relay = Relay::new(client, app, Arc::clone(&traffic));
+    let mut carrying = JoinSet::new();
+    carrying.spawn(async move { poll_fn(|cx| relay.poll(cx)).await.is_ok() });
     let lifetime = bounds.session.ends.since(bounds.now);
     let why = tokio::select! {
-        done = copying.join_next() => if matches!(done, Some(Ok(true))) { End::Closed } else { End::Broken },
+        done = carrying.join_next() => if matches!(done, Some(Ok(true))) { End::Closed } else { End::Broken },
         () = bounds.session.ended() => End::SessionEnded,
         () = sleep(lifetime) => End::SessionEnded,
-        () = activity.idle(bounds.idle_timeout) => End::Idle,
+        () = traffic.silence(bounds.idle_timeout) => End::Idle,
         () = cut.cancelled() => End::CutOff,
     };
     // Both connections are closed before anybody hears that the tunnel is.
-    copying.shutdown().await;
+    carrying.shutdown().await;
     why
-}
-
-/// When something last moved through a tunnel, in either direction.
-struct Activity {
-    began: Instant,
-    /// Milliseconds after `began`.
-    last: AtomicU64,
-}
-
-impl Activity {
-    fn note(&self) {
-        let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last.store(elapsed, Ordering::Relaxed);
-    }
-
-    async fn idle(&self, limit: Duration) {
-        loop {
-            let last = self.began + Duration::from_millis(self.last.load(Ordering::Relaxed));
-            let deadline = last + limit;
-            if Instant::now() >= deadline {
-                return;
-            }
-            tokio::time::sleep_until(deadline).await;
-        }
-    }
-}
-
-/// The client's side, with its movements noted: what is read goes up, what is written came down.
-struct Watched {
-    io: Side,
-    activity: Arc<Activity>,
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
-        self.activity.note();
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
-        self.activity.note();
-        Poll::Ready(Ok(written))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ use connection::{Connection, Failed, Why};
 use dial::{DialFault, Offer, Stream, dial};
 
 pub use body::AppBody;
+pub use connection::UNWRAP;
 pub use fault::{Unanswered, UpstreamFault};
 pub use limit::{Limit, Source};
 pub use line::{Line, Lines};

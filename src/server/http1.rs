@@ -26,6 +26,7 @@ use super::service::{BUFFER, Service, has_stalled, report};
 use super::signal::{Signal, Stage, next_signal};
 use super::streams::Activity;
 use crate::http::interim::Outlet;
+use crate::http::tunnel::{self, Unwrap};
 use crate::http::{Arrival, Peer, Remote, Reply};
 
 /// How many fields hyper takes in HTTP/1.1 when it is told nothing.
@@ -138,7 +139,8 @@ where
         let outlet = Arc::new(Outlet::default());
         let stream = Interspersed::new(stream, Arc::clone(&outlet));
         let (shared_too, activity_too) = (Arc::clone(shared), Arc::clone(activity));
-        let service = Service { shared: shared_too, peer: self.peer.clone(), activity: activity_too, outlet };
+        let unwrap = Unwrap(|connection| tunnel::unwrap(connection, Interspersed::<Fenced<S>>::into_inner));
+        let service = Service { shared: shared_too, peer: self.peer.clone(), activity: activity_too, outlet, unwrap };
         let mut connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut signal = pin!(next_signal(&shared.drain, activity, self.stage));
         let mut signal = Quiet::new(signal.as_mut());

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
+use hyper::upgrade::OnUpgrade;
 use hyper::{StatusCode, Version, header};
 
 use super::body;
@@ -22,6 +23,7 @@ use super::event::{Event, Events};
 use super::streams::{Activity, Running, Sent};
 use super::wire::WriteStalled;
 use crate::http::interim::Outlet;
+use crate::http::tunnel::Unwrap;
 use crate::http::{Arrival, Peer, Remote, Reply, Response};
 
 /// How much of a response hyper may hold for a client that reads slowly, and of a request for a handler that does.
@@ -62,6 +64,8 @@ pub(super) struct Service<H> {
     pub(super) activity: Arc<Activity>,
     /// Where interim answers go out.
     pub(super) outlet: Arc<Outlet>,
+    /// How a tunnel has the connection back from hyper.
+    pub(super) unwrap: Unwrap,
 }
 
 impl<H, F> hyper::service::Service<hyper::Request<Incoming>> for Service<H>
@@ -90,7 +94,10 @@ where
             activity: &self.activity,
             asked: asked.as_ref(),
         };
-        let request = request.map(|incoming| watcher.watch(incoming));
+        let mut request = request.map(|incoming| watcher.watch(incoming));
+        if request.extensions().get::<OnUpgrade>().is_some() {
+            request.extensions_mut().insert(self.unwrap);
+        }
         let peer = Peer { interim: outlet.as_ref().map(Outlet::open), ..self.peer.clone() };
         let answer = Answer::Handled(Box::pin((shared.handler)(request.into(), peer)));
         Coming { answer, outlet, running: Some(running), asked }

@@ -19,6 +19,7 @@ use super::dial::Stream;
 use super::lean::Violation;
 use super::pool::Kept;
 use super::tls::alert_in;
+use crate::http::tunnel::{self, Unwrap};
 use crate::http::{Body, BodyFault, Request};
 
 /// How long a connection that was given back may take to be ready.
@@ -29,6 +30,9 @@ pub(super) enum Connection {
     /// hyper speaks, in a task of its own, and hears what is [`Checked`].
     Hyper(http1::SendRequest<Body>, Legacy, Notes),
 }
+
+/// How a tunnel has an app's connection back that hyper spoke on.
+pub const UNWRAP: Unwrap = Unwrap(|connection| tunnel::unwrap(connection, |stream: Stream| stream));
 
 /// What is kept for as long as a connection is spoken on, whoever has left it.
 type Legacy = Arc<Mutex<Option<Box<dyn Send>>>>;
