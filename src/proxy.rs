@@ -189,11 +189,7 @@ impl Proxy {
                 }
             };
             let status = opening.clone().accept(&mut head.headers, named);
-            let bounds = Bounds {
-                session: Arc::clone(session),
-                idle_timeout: group.settings().tunnel_idle_timeout.value,
-                now: context.now,
-            };
+            let bounds = Bounds { session: Arc::clone(session), id: context.id, now: context.now };
             self.tunnels.join(client, app, bounds, lease);
             head.status = status;
             return Ok(answer(None, head, Body::Empty));

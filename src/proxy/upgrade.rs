@@ -26,6 +26,7 @@ use crate::clock::Timestamp;
 use crate::http::Request;
 use crate::http::tunnel::{Promise, Side};
 use crate::session::Session;
+use crate::telemetry::RequestId;
 
 /// How a tunnel is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,8 +123,8 @@ pub struct Tunnels {
 pub struct Bounds {
     /// Whose it is.
     pub session: Arc<Session>,
-    /// How long both directions may be silent.
-    pub idle_timeout: Duration,
+    /// What the log calls the request that opened it.
+    pub id: RequestId,
     /// The moment that it was opened.
     pub now: Timestamp,
 }
@@ -135,7 +136,6 @@ impl Tunnels {
     pub fn join(&self, client: Promise, app: Promise, bounds: Bounds, lease: Lease) {
         let cut = self.cut.clone();
         self.tracker.spawn(async move {
-            let _held = lease;
             let (client, app) = match tokio::try_join!(client.kept(), app.kept()) {
                 Ok(sides) => sides,
                 Err(error) => {
@@ -143,8 +143,15 @@ impl Tunnels {
                     return;
                 }
             };
-            let why = carry(client, app, bounds, cut).await;
-            tracing::debug!(?why, "a tunnel ended");
+            let id = bounds.id;
+            let request_id = id.as_str();
+            let (address, limit) = (lease.address(), lease.tunnel_idle_timeout());
+            match carry(client, app, bounds, limit.value, cut).await {
+                End::Idle => {
+                    tracing::info!(request_id, %address, %limit, "a tunnel was silent for too long and was closed");
+                }
+                why => tracing::debug!(request_id, %address, ?why, "a tunnel ended"),
+            }
         });
     }
 }
@@ -161,7 +168,7 @@ enum End {
 
 /// Carries until both sides have ended, or something else ends it. The relay is a task of its own: each piece wakes that
 /// one alone, and not whoever waits for the session, the clock or the shutdown as well.
-async fn carry(client: Side, app: Side, bounds: Bounds, cut: CancellationToken) -> End {
+async fn carry(client: Side, app: Side, bounds: Bounds, idle_timeout: Duration, cut: CancellationToken) -> End {
     let traffic = Arc::new(Traffic::default());
     let mut relay = Relay::new(client, app, Arc::clone(&traffic));
     let mut carrying = JoinSet::new();
@@ -171,7 +178,7 @@ async fn carry(client: Side, app: Side, bounds: Bounds, cut: CancellationToken) 
         done = carrying.join_next() => if matches!(done, Some(Ok(true))) { End::Closed } else { End::Broken },
         () = bounds.session.ended() => End::SessionEnded,
         () = sleep(lifetime) => End::SessionEnded,
-        () = traffic.silence(bounds.idle_timeout) => End::Idle,
+        () = traffic.silence(idle_timeout) => End::Idle,
         () = cut.cancelled() => End::CutOff,
     };
     // Both connections are closed before anybody hears that the tunnel is.

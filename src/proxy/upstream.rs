@@ -96,6 +96,11 @@ impl Lease {
         &self.place.0.settings.idle_timeout
     }
 
+    /// How long a tunnel over it may be silent.
+    pub fn tunnel_idle_timeout(&self) -> &Limit<Duration> {
+        &self.place.0.settings.tunnel_idle_timeout
+    }
+
     /// Who answers.
     pub fn address(&self) -> &Address {
         &self.place.0.line.address

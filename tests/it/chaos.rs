@@ -3,9 +3,11 @@
 
 use std::process::{Command, Stdio};
 
+use portcullis::emulator::people;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::browser::Browser;
 use crate::check::{Bench, PROGRAM, Process};
 use crate::listeners::exchange;
 use crate::replica::{Replica, route};
@@ -146,4 +148,29 @@ async fn an_operator_reads_once_that_an_address_went_out_and_once_that_it_came_b
     assert!(line.contains(&b.address()) && line.contains("left alone for 50ms") && line.contains("\"app\""), "{line}");
     let chosen = format!("\"address\":\"{}\"", b.address());
     until("the access log", || async { process.output().contains(&chosen) }).await;
+}
+
+#[tokio::test]
+async fn an_operator_reads_which_limit_ended_a_silent_tunnel() {
+    let app = Stage::play(|mut line: Line, _| async move {
+        line.head().await;
+        line.send("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n").await;
+        line.rest().await;
+    });
+    let (bench, app) = (Bench::new().await, app.await);
+    let routes = format!("[[route]]\nname = \"app\"\nupstream = \"http://{}\"\n", app.authority);
+    let process = start(&bench, &format!("{routes}tunnel_idle_timeout = \"300ms\"\n")).await;
+    let mut browser = Browser::new();
+    let callback = browser.sign_in_until_callback(&format!("{}/", bench.url), people::STANDARD.username).await;
+    assert_eq!(browser.get(callback).await.status, 303);
+    let ticket = browser.cookie("localhost", "portcullis").unwrap();
+    let offer = format!("cookie: portcullis={ticket}\r\nconnection: upgrade\r\nupgrade: echo\r\n");
+    let heard = exchange(connect(&bench).await, request(&bench, "GET /tunnel", &offer)).await;
+    assert!(heard.starts_with("HTTP/1.1 101 ") && heard.ends_with("\r\n\r\n"), "{heard}");
+    until("a word about it", || async { process.errors().contains("a tunnel was silent") }).await;
+    let errors = process.errors();
+    let line = errors.lines().find(|line| line.contains("a tunnel was silent")).unwrap();
+    for words in ["route.app.tunnel_idle_timeout (300ms)", &app.authority, "request_id"] {
+        assert!(line.contains(words), "{words}: {line}");
+    }
 }
