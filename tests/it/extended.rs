@@ -498,6 +498,28 @@ async fn a_client_that_goes_away_ends_its_stream_alone() {
 }
 
 #[tokio::test]
+async fn a_tunnel_to_an_app_of_http2_counts_as_a_connection_until_it_ends() {
+    let (stage, mut told) = agreeing().await;
+    let world = World::with().routes(&routes(&stage)).start().await;
+    let ticket = world.ticket().await;
+    let counted = |open| {
+        let world = &world;
+        until("the connections", move || async move { world.metric("portcullis_connections").await == open })
+    };
+    counted(0).await;
+    let (one, mut other) = (opened(&world, &ticket).await, opened(&world, &ticket).await);
+    let (mut mine, mut its) = (told.recv().await.unwrap(), told.recv().await.unwrap());
+    counted(2).await;
+    drop(one);
+    assert!(mine.data().await.is_none(), "END_STREAM");
+    mine.to_client.send_data(Bytes::new(), true).unwrap();
+    counted(1).await;
+    its.to_client.send_reset(Reason::INTERNAL_ERROR);
+    assert_eq!(other.rest().await, b"");
+    counted(0).await;
+}
+
+#[tokio::test]
 async fn a_tunnel_over_http2_ends_at_the_sign_out_of_its_person_alone() {
     let (stage, mut told) = agreeing().await;
     let world = World::with().routes(&routes(&stage)).start().await;
