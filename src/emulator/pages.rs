@@ -33,6 +33,7 @@ impl Pages {
     /// When one of them cannot be read, which a test would have found.
     pub(super) fn new() -> Result<Self, minijinja::Error> {
         let mut templates = Environment::new();
+        templates.add_template("layout.html", include_str!("pages/layout.html"))?;
         templates.add_template("sign_in.html", include_str!("pages/sign_in.html"))?;
         templates.add_template("approve.html", include_str!("pages/approve.html"))?;
         templates.add_template("notice.html", include_str!("pages/notice.html"))?;
@@ -52,47 +53,44 @@ impl Pages {
         let page = context! {
             base => base.path.as_str(), host => base.url.as_str(), onward, hint, sorry, people, password => PASSWORD,
         };
-        self.show(status, "sign_in.html", page)
+        self.frame(status, base, "Sign in", "sign_in.html", page)
     }
 
     /// The approval page.
     pub(super) fn approve(&self, base: &Base, person: &Person, scopes: &[String], source: &str) -> Response {
         let scopes: Vec<String> = scopes.iter().map(|scope| in_words(scope).to_owned()).collect();
         let page = context! { base => base.path.as_str(), host => base.url.as_str(), person => describe(person), scopes, source };
-        self.show(StatusCode::OK, "approve.html", page)
+        self.frame(StatusCode::OK, base, "Allow access?", "approve.html", page)
     }
 
     /// Somebody is signed in here and wants nothing in particular.
     pub(super) fn home(&self, base: &Base, person: &Person) -> Response {
         let text = format!("You are signed in at the pretend org as {}. There is nothing else here.", person.name());
         let page = context! { base => base.path.as_str(), title => "Pretend org", text, sign_out => true };
-        self.show(StatusCode::OK, "notice.html", page)
+        self.frame(StatusCode::OK, base, "Pretend org", "notice.html", page)
     }
 
     /// The browser is signed out here.
     pub(super) fn signed_out(&self, base: &Base) -> Response {
         let text = "You are signed out of the pretend org. Apps that you signed in to are not told.";
-        self.show(StatusCode::OK, "notice.html", context! { base => base.path.as_str(), title => "Signed out", text })
+        self.notice(StatusCode::OK, base, "Signed out", text, None)
     }
 
     /// The approval page was left open too long, or answered before.
     pub(super) fn stale(&self, base: &Base) -> Response {
         let text = "You didn't complete the approval process before it expired. Go back to the app and try again.";
-        let page = context! { base => base.path.as_str(), title => "OAuth error", text, code => "OAuth 1800" };
-        self.show(StatusCode::BAD_REQUEST, "notice.html", page)
+        self.notice(StatusCode::BAD_REQUEST, base, "OAuth error", text, Some("OAuth 1800"))
     }
 
     /// An error of the authorize endpoint that is shown here (behaviour 11).
     pub(super) fn error(&self, base: &Base, complaint: Complaint) -> Response {
         let text = "The app sent you here with a request that this org does not accept, so it is not told either.";
-        let page =
-            context! { base => base.path.as_str(), title => "OAuth error", text, code => wire::shown(complaint) };
-        self.show(StatusCode::BAD_REQUEST, "notice.html", page)
+        self.notice(StatusCode::BAD_REQUEST, base, "OAuth error", text, Some(&wire::shown(complaint)))
     }
 
     /// A page that leads on by script, as Salesforce does where others redirect (behaviour 10).
     pub(super) fn onward(&self, location: &str) -> Response {
-        let mut response = self.show(StatusCode::OK, "onward.html", context! { location });
+        let mut response = show(StatusCode::OK, self.render("onward.html", context! { location }));
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(SCRIPTED));
         response
     }
@@ -100,32 +98,45 @@ impl Pages {
     /// A form that posts itself, as SAML's answers travel (behaviour 29).
     pub(super) fn post(&self, action: &str, fields: &[(&str, String)]) -> Response {
         let fields: Vec<Value> = fields.iter().map(|(name, value)| context! { name => *name, value }).collect();
-        let mut response = self.show(StatusCode::OK, "post.html", context! { action, fields });
+        let mut response = show(StatusCode::OK, self.render("post.html", context! { action, fields }));
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(SCRIPTED));
         response
     }
 
     /// An error of the SAML identity provider, which is shown here (behaviour 30).
     pub(super) fn event(&self, base: &Base, event: Event) -> Response {
-        let page = context! {
-            base => base.path.as_str(), title => "Single sign-on error", text => event.words(), code => event.code(),
-        };
-        self.show(event.status(), "notice.html", page)
+        self.notice(event.status(), base, "Single sign-on error", event.words(), Some(event.code()))
     }
 
-    fn show(&self, status: StatusCode, name: &str, page: Value) -> Response {
-        let rendered = self.templates.get_template(name).and_then(|template| template.render(page));
-        let Ok(html) = rendered else {
-            return http::text(StatusCode::INTERNAL_SERVER_ERROR, "the pretend org cannot draw this page");
-        };
-        let mut response = http::answer(status, "text/html; charset=utf-8", html);
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-        headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        response
+    fn notice(&self, status: StatusCode, base: &Base, title: &str, text: &str, code: Option<&str>) -> Response {
+        self.frame(status, base, title, "notice.html", context! { title, text, code })
     }
+
+    /// A page for people, in the frame that says where they are.
+    fn frame(&self, status: StatusCode, base: &Base, title: &str, name: &str, page: Value) -> Response {
+        let framed = self.render(name, page).and_then(|body| {
+            let body = Value::from_safe_string(body);
+            self.render("layout.html", context! { base => base.path.as_str(), title, body })
+        });
+        show(status, framed)
+    }
+
+    fn render(&self, name: &str, page: Value) -> Result<String, minijinja::Error> {
+        self.templates.get_template(name)?.render(page)
+    }
+}
+
+fn show(status: StatusCode, rendered: Result<String, minijinja::Error>) -> Response {
+    let Ok(html) = rendered else {
+        return http::text(StatusCode::INTERNAL_SERVER_ERROR, "the pretend org cannot draw this page");
+    };
+    let mut response = http::answer(status, "text/html; charset=utf-8", html);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
 }
 
 fn describe(person: &Person) -> Value {
