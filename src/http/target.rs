@@ -58,7 +58,8 @@ impl Target {
         if !whole.as_str().bytes().fold(true, |graphic, byte| graphic & byte.is_ascii_graphic()) {
             return Err(BadTarget::ForbiddenCharacter);
         }
-        if is_plain(whole.path()) {
+        // The path of `http://host?query` is the root: "the client MUST send "/" as the path" (RFC 9112 section 3.2.1).
+        if is_plain(whole.path()) && whole.as_str().starts_with('/') {
             return Ok(Self { path_and_query: whole.clone(), second_reading: None });
         }
         let path = canonical(whole.path())?;
@@ -327,6 +328,15 @@ mod tests {
         assert_eq!(parse("/pub%EF%BC%8Fadmin").unwrap().second_reading(), Some("/pub/admin"));
         assert_eq!(parse("/admin%20/x").unwrap().second_reading(), Some("/admin/x"));
         assert_eq!(parse("/%2525252561").unwrap_err(), BadTarget::Ambiguous);
+    }
+
+    #[test]
+    fn an_address_without_a_path_is_that_of_the_root() {
+        for (target, canonical) in
+            [("http://a.example", "/"), ("http://a.example?x=1", "/?x=1"), ("http://a.example?", "/?")]
+        {
+            assert_eq!(parse(target).unwrap().path_and_query().as_str(), canonical, "{target}");
+        }
     }
 
     #[test]

@@ -167,6 +167,10 @@ where
         // What follows a CONNECT is no body: "malformed" (RFC 9113 section 8.5).
         return respond.send_reset(Reason::PROTOCOL_ERROR);
     }
+    if request.uri().path_and_query().is_some_and(|path| path.as_str().starts_with('?')) {
+        // A path "MUST include a value of '/'" where there is none (RFC 9113 section 8.3.1).
+        return respond.send_reset(Reason::PROTOCOL_ERROR);
+    }
     let outlet = Arc::new(Outlet::default());
     let mut exchange =
         Exchange::new(respond, Arc::clone(line), Arc::clone(&outlet), request.method(), activity.begin());

@@ -18,6 +18,7 @@ mod paths;
 mod redirects;
 mod sessions;
 mod startup;
+mod targets;
 mod tunnels;
 
 use std::time::Duration;

@@ -19,6 +19,7 @@ mod certificates;
 mod chaos;
 mod check;
 mod client_certificates;
+mod crossings;
 mod drain;
 mod extended;
 mod first_visit;

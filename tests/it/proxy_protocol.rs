@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy_bidirectional, duplex};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::listeners::exchange;
@@ -92,6 +92,87 @@ async fn the_header_comes_before_tls() {
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         assert_eq!(came_from(&world), "203.0.113.9");
     }
+}
+
+/// A stream whose first bytes go out behind `before`: all in one piece, or each by itself.
+fn behind_bytes(mut stream: TcpStream, before: Vec<u8>, in_pieces: bool) -> DuplexStream {
+    let (near, mut far) = duplex(64 * 1024);
+    tokio::spawn(async move {
+        let mut first = vec![0; 16 * 1024];
+        let length = far.read(&mut first).await.unwrap();
+        let all = [&before[..], &first[..length]].concat();
+        for piece in all.chunks(if in_pieces { 1 } else { all.len() }) {
+            // Whoever is refused is not listened to.
+            if stream.write_all(piece).await.is_err() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        _ = copy_bidirectional(&mut far, &mut stream).await;
+    });
+    near
+}
+
+/// Additions as balancers make them, and as they never do: a certificate that nobody showed, one that is longer than all.
+fn lies() -> Vec<u8> {
+    let shown = [&[0x20, 0, 18, 7, 0, 0, 0, 0, 0x22, 0, 10][..], b"ada@evil.x"].concat();
+    let mut header = four();
+    header.extend(shown);
+    header.extend([0x02, 0xff, 0xff, b'x']);
+    let length = u16::try_from(header.len() - 16).unwrap().to_be_bytes();
+    header[14..16].copy_from_slice(&length);
+    header
+}
+
+#[tokio::test]
+async fn the_handshake_may_come_with_the_header_in_one_piece_or_in_any() {
+    let world = behind("\"127.0.0.1\"").tls().start().await;
+    let connector = tokio_rustls::TlsConnector::from(world.tls());
+    for header in [LINE.as_bytes().to_vec(), four(), lies()] {
+        for in_pieces in [false, true] {
+            let stream = TcpStream::connect(world.gateway.address).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let stream = behind_bytes(stream, header.clone(), in_pieces);
+            let stream = connector.connect("localhost".try_into().unwrap(), stream);
+            let stream = soon("a handshake", stream).await.unwrap();
+            let answer = exchange(stream, request(&world, "")).await;
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            assert_eq!(came_from(&world), "203.0.113.9");
+            assert!(!format!("{:?}", world.app.last()).contains("evil"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_behind_anything_but_one_header_fails() {
+    let world = behind("\"127.0.0.1\"").tls().start().await;
+    let connector = tokio_rustls::TlsConnector::from(world.tls());
+    // One that says it is longer than it is takes what follows for its own.
+    let mut greedy = four();
+    greedy[15] += 50;
+    let twice = |header: &[u8]| header.repeat(2);
+    for before in [
+        twice(LINE.as_bytes()),
+        twice(&four()),
+        [LINE.as_bytes(), &four()].concat(),
+        [&b"\r\n"[..], LINE.as_bytes()].concat(),
+        greedy,
+        LINE.as_bytes()[..LINE.len() - 2].to_vec(),
+        LINE.replace("\r\n", "\n").into_bytes(),
+        Vec::new(),
+    ] {
+        for in_pieces in [false, true] {
+            let stream = TcpStream::connect(world.gateway.address).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let stream = behind_bytes(stream, before.clone(), in_pieces);
+            let stream = connector.connect("localhost".try_into().unwrap(), stream);
+            assert!(soon("its failure", stream).await.is_err(), "{}", before.escape_ascii());
+        }
+    }
+    assert_eq!(world.app.hits(), 0);
+    let stream = behind_bytes(TcpStream::connect(world.gateway.address).await.unwrap(), four(), false);
+    let stream = soon("a handshake", connector.connect("localhost".try_into().unwrap(), stream)).await.unwrap();
+    assert!(exchange(stream, request(&world, "")).await.starts_with("HTTP/1.1 200 "), "it goes on");
 }
 
 #[tokio::test]

@@ -7,19 +7,21 @@ use tokio_rustls::client::TlsStream;
 use super::*;
 
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(super) const HEADERS: u8 = 1;
 const RESET: u8 = 3;
+const PRIORITY: u8 = 2;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
 
-type Field<'a> = (&'a str, &'a [u8]);
+pub(super) type Field<'a> = (&'a str, &'a [u8]);
 
 /// Fields as HPACK literals without indexing or Huffman coding (RFC 7541 section 6.2.2).
-fn block(fields: &[Field<'_>]) -> Vec<u8> {
+pub(super) fn block(fields: &[Field<'_>]) -> Vec<u8> {
     fn text(out: &mut Vec<u8>, bytes: &[u8]) {
         if bytes.len() < 127 {
             out.push(bytes.len() as u8);
@@ -43,7 +45,7 @@ fn block(fields: &[Field<'_>]) -> Vec<u8> {
     out
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
     out.extend_from_slice(&[kind, flags]);
     out.extend_from_slice(&stream.to_be_bytes());
@@ -53,15 +55,15 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// What came of one connection.
 #[derive(Debug, Default)]
-struct Outcome {
+pub(super) struct Outcome {
     /// Statuses by stream; 0 for one that could not be read.
-    statuses: Vec<(u32, u16)>,
-    resets: Vec<u32>,
-    gone: bool,
+    pub(super) statuses: Vec<(u32, u16)>,
+    pub(super) resets: Vec<u32>,
+    pub(super) gone: bool,
 }
 
 impl Outcome {
-    fn status(&self, stream: u32) -> Option<u16> {
+    pub(super) fn status(&self, stream: u32) -> Option<u16> {
         self.statuses.iter().find(|(theirs, _)| *theirs == stream).map(|(_, status)| *status)
     }
 }
@@ -118,7 +120,7 @@ async fn connect(world: &World) -> TlsStream<TcpStream> {
 }
 
 /// Sends frames and reads until the other side closes or falls silent.
-async fn play(world: &World, frames: &[u8]) -> Outcome {
+pub(super) async fn play(world: &World, frames: &[u8]) -> Outcome {
     exchange(world, frames, SILENCE).await
 }
 
@@ -157,7 +159,7 @@ async fn exchange(world: &World, frames: &[u8], silence: Duration) -> Outcome {
 }
 
 /// The four pseudo fields of an ordinary request.
-fn ordinary<'a>(authority: &'a str, path: &'a str) -> Vec<Field<'a>> {
+pub(super) fn ordinary<'a>(authority: &'a str, path: &'a str) -> Vec<Field<'a>> {
     vec![(":method", b"GET"), (":scheme", b"https"), (":authority", authority.as_bytes()), (":path", path.as_bytes())]
 }
 
@@ -388,16 +390,36 @@ async fn h2_floods_end_with_their_connection() {
     entry.extend_from_slice(&block(&[("x", &[b'a'; 3000])])[1..]);
     entry.extend(vec![0xbe; 12_000]);
     bomb.extend(frame(CONTINUATION, END_HEADERS, 1, &entry));
+    // CVE-2025-8671: a client that makes the server reset its streams, which costs as much as to reset them itself.
+    let provoked = |wrong: &dyn Fn(u32) -> Vec<u8>| {
+        let streams = (0..1500_u32).map(|number| number * 2 + 1);
+        streams.flat_map(|stream| [ask(stream, END_HEADERS | END_STREAM), wrong(stream)].concat()).collect::<Vec<u8>>()
+    };
+    let no_windows = provoked(&|stream| frame(WINDOW_UPDATE, 0, stream, &[0; 4]));
+    let overflows = provoked(&|stream| frame(WINDOW_UPDATE, 0, stream, &[0x7f, 0xff, 0xff, 0xff]));
+    let on_closed = provoked(&|stream| frame(DATA, 0, stream, b"hello"));
+    let on_itself = provoked(&|stream| frame(PRIORITY, 0, stream, &[&stream.to_be_bytes()[..], &[0]].concat()));
+    let priorities = frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 0]).repeat(20_000);
+    let windows = frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]).repeat(20_000);
+    let no_window = frame(WINDOW_UPDATE, 0, 0, &[0; 4]);
+    let tables = [0, 0x7fff_ffff_u32].map(|size| frame(SETTINGS, 0, 0, &[&[0, 1][..], &size.to_be_bytes()].concat()));
+    let tables = tables.concat().repeat(3000);
+    let resets_of_nothing = frame(RESET, 0, 99, &[0, 0, 0, 8]);
+    let unknown = frame(0xbe, 0, 0, b"hello").repeat(20_000);
     let wrong_size = frame(PING, 0, 0, &[0; 9]);
     let huge = [0xff, 0xff, 0xff, HEADERS, 0, 0, 0, 0, 1].to_vec();
     let on_nothing = frame(DATA, 0, 7, b"hello");
     let backwards = [ask(9, END_HEADERS | END_STREAM), ask(3, END_HEADERS | END_STREAM)].concat();
-    for (what, frames) in [
+    let costly = [
         ("rapid reset", rapid_reset),
         ("resets of open streams", resets_of_open),
+        ("windows of nothing for each stream", no_windows),
+        ("windows without end for each stream", overflows),
+        ("data on ended streams", on_closed),
+        ("streams that wait for themselves", on_itself),
+        ("a window of nothing", no_window),
+        ("a reset of nothing", resets_of_nothing),
         ("streams", many),
-        ("pings", pings),
-        ("settings", settings),
         ("empty data", empty_data),
         ("continuations", continuations),
         ("a table bomb", bomb),
@@ -405,13 +427,42 @@ async fn h2_floods_end_with_their_connection() {
         ("a huge frame", huge),
         ("data on no stream", on_nothing),
         ("streams backwards", backwards),
-    ] {
+    ];
+    // Each of these costs next to nothing but the bytes that it is made of.
+    let cheap = [
+        ("priorities", priorities),
+        ("windows", windows),
+        ("tables of other sizes", tables),
+        ("unknown frames", unknown),
+        ("pings", pings),
+        ("settings", settings),
+    ];
+    let ends = |(what, frames)| (what, frames, true);
+    let goes_on = |(what, frames)| (what, frames, false);
+    for (what, frames, ends) in costly.into_iter().map(ends).chain(cheap.into_iter().map(goes_on)) {
         let outcome = tokio::time::timeout(Duration::from_secs(8), play(&world, &frames)).await;
         let outcome = outcome.unwrap_or_else(|_| panic!("{what} goes on"));
         let answered = outcome.statuses.iter().filter(|(_, status)| *status != 401 && *status != 431).count();
-        assert_eq!(answered, 0, "{what}: {outcome:?}");
+        assert_eq!((answered, outcome.gone), (0, ends), "{what}: {outcome:?}");
         still_standing(&world).await;
     }
+}
+
+// CVE-2023-44487 was felt by the apps: each request that was taken back had been passed on by then.
+#[tokio::test]
+async fn a_rapid_reset_is_no_flood_for_the_app() {
+    let world = secure().await;
+    let authority = host(&world);
+    let fields = block(&ordinary(&authority, "/pub/x"));
+    let mut frames = Vec::new();
+    for stream in (1..6000).step_by(2) {
+        frames.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, &fields));
+        frames.extend(frame(RESET, 0, stream, &[0, 0, 0, 8]));
+    }
+    let outcome = play(&world, &frames).await;
+    assert!(outcome.gone, "{outcome:?}");
+    assert!(world.app.hits() <= 200, "{}", world.app.hits());
+    still_standing(&world).await;
 }
 
 // In HTTP/2 a client may go on uploading after the answer, and hold the app's connection by it.
