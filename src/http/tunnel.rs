@@ -126,9 +126,11 @@ where
 }
 
 /// A connection of which something was read already, behind the head that made it a tunnel.
-struct Ahead<S> {
-    ahead: Bytes,
-    stream: S,
+pub struct Ahead<S> {
+    /// It comes first.
+    pub ahead: Bytes,
+    /// The rest.
+    pub stream: S,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Ahead<S> {

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::lean::Violation;
 use super::lean::head::{self, Afterwards, Framing, Read};
 use crate::http::chunks::Chunks;
+use crate::http::tunnel::Ahead;
 
 /// How much is read at once of a head.
 const PIECE: usize = 8 * 1024;
@@ -95,6 +96,16 @@ impl<S> Checked<S> {
     pub(super) fn new(stream: S, notes: Notes) -> Self {
         let (received, good) = (BytesMut::new(), Bytes::new());
         Self { stream, notes, phase: Phase::Between, afterwards: Afterwards::Keep, received, good }
+    }
+
+    /// The stream, when it has become a tunnel.
+    pub(super) fn into_inner(self) -> Ahead<S> {
+        let ahead = if self.good.is_empty() {
+            self.received.freeze()
+        } else {
+            [self.good, self.received.freeze()].concat().into()
+        };
+        Ahead { ahead, stream: self.stream }
     }
 
     /// A request goes out, or more of one.
@@ -335,7 +346,14 @@ mod tests {
         let switch = "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n";
         let (mut stream, mut app, _) = asked(Method::GET, Switch::Offered).await;
         app.write_all(format!("{switch}\n\0").as_bytes()).await.unwrap();
-        assert_eq!(read(&mut stream).unwrap(), format!("{switch}\n\0"));
+        let mut head = vec![0; switch.len()];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(head, switch.as_bytes());
+        let mut tunnel = stream.into_inner();
+        drop(app);
+        let mut behind = Vec::new();
+        tunnel.read_to_end(&mut behind).await.unwrap();
+        assert_eq!(behind, b"\n\0", "what came with the head is the tunnel's");
         let (mut stream, mut app, _) = asked(Method::GET, Switch::Unasked).await;
         app.write_all(switch.as_bytes()).await.unwrap();
         assert_eq!(read(&mut stream).unwrap_err(), Violation::Switched.to_string());

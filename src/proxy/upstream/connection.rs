@@ -32,7 +32,7 @@ pub(super) enum Connection {
 }
 
 /// How a tunnel has an app's connection back that hyper spoke on.
-pub const UNWRAP: Unwrap = Unwrap(|connection| tunnel::unwrap(connection, |stream: Stream| stream));
+pub const UNWRAP: Unwrap = Unwrap(|connection| tunnel::unwrap(connection, Checked::<Stream>::into_inner));
 
 /// What is kept for as long as a connection is spoken on, whoever has left it.
 type Legacy = Arc<Mutex<Option<Box<dyn Send>>>>;
@@ -146,4 +146,32 @@ fn why(error: &hyper::Error) -> Why {
     };
     let cause = source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
     if error.is_incomplete_message() || source.is_some_and(ended) { Why::Ended(cause) } else { Why::Misbehaved(cause) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    // Were it another type, tunnels would go through hyper, and nobody would notice but by the time that they take.
+    #[tokio::test]
+    async fn what_hyper_gives_back_is_what_a_tunnel_unwraps() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut app, _) = listener.accept().await.unwrap();
+        let mut connection = Connection::open(Stream::Tcp(stream)).await.unwrap();
+        let mut request = Request::new(Body::Empty);
+        request.headers_mut().insert(UPGRADE, "x".parse().unwrap());
+        let answer = async {
+            app.read_u8().await.unwrap();
+            let switch = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\nhello";
+            app.write_all(switch).await.unwrap();
+        };
+        let (answered, ()) = tokio::join!(connection.send(request), answer);
+        let upgraded = hyper::upgrade::on(answered.unwrap()).await.unwrap();
+        let parts = upgraded.downcast::<TokioIo<Checked<Stream>>>().unwrap();
+        assert!(parts.read_buf.is_empty());
+        assert_eq!(parts.io.into_inner().into_inner().ahead, "hello");
+    }
 }
