@@ -103,3 +103,21 @@ async fn an_operator_who_wants_no_listener_has_none() {
     assert_eq!(reply.status, 401);
     crate::stage::soon("the end", world.gateway.shutdown()).await;
 }
+
+#[test]
+fn every_event_of_a_door_is_explained() {
+    let table = std::fs::read_to_string("docs/endpoints.md").unwrap();
+    let rows: String =
+        table.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split('|').nth(1)).collect();
+    let mut names = 0;
+    for file in ["src/server/event.rs", "src/server/tls/client.rs"] {
+        let source = std::fs::read_to_string(file).unwrap();
+        let (_, named) = source.split_once("pub fn name(").unwrap();
+        let (named, _) = named.split_once("\n    }\n").unwrap();
+        for name in named.split('"').skip(1).step_by(2) {
+            assert!(rows.contains(&format!("`{name}`")), "{name} of {file} is not in docs/endpoints.md");
+            names += 1;
+        }
+    }
+    assert!(names > 25, "{names}");
+}
