@@ -70,7 +70,10 @@ impl Gateway {
                 Err(declined) => self.decline(declined, now, &mut record).into(),
             };
             self.transport.harden(&peer, &mut reply);
-            record.close(reply.status());
+            // Left open, the record says that the client went away.
+            if !reply.is_unsaid() {
+                record.close(reply.status());
+            }
             reply
         }
     }
@@ -185,10 +188,10 @@ impl Gateway {
         // What was done before takes no time worth another look at the clock.
         record.upstream = Some(answered.saturating_duration_since(context.began));
         record.answered = Some(answered);
-        answer.map_err(|fault| {
-            let refusal = upstream_refusal(fault);
+        answer.or_else(|fault| {
+            let Some(refusal) = upstream_refusal(fault) else { return Ok(Reply::unsaid()) };
             self.metrics.upstream_event(refusal.code());
-            refusal.into()
+            Err(refusal.into())
         })
     }
 
@@ -355,10 +358,12 @@ fn bad_target(bad: BadTarget) -> Refusal {
     }
 }
 
+/// What a client is told of a fault, if there is one to be told.
 #[deny(clippy::wildcard_enum_match_arm)]
-fn upstream_refusal(fault: UpstreamFault) -> Refusal {
+fn upstream_refusal(fault: UpstreamFault) -> Option<Refusal> {
     let cause = fault.to_string();
-    match fault {
+    Some(match fault {
+        UpstreamFault::Left { .. } => return None,
         UpstreamFault::Unreachable { .. } | UpstreamFault::NoAddress => Refusal::UpstreamUnreachable { cause },
         UpstreamFault::Certificate { .. } => Refusal::UpstreamCertificate { cause },
         UpstreamFault::Handshake { .. } | UpstreamFault::NoProtocol { .. } => Refusal::UpstreamHandshake { cause },
@@ -369,7 +374,7 @@ fn upstream_refusal(fault: UpstreamFault) -> Refusal {
         UpstreamFault::BadHandshake(why) => Refusal::BadRequest(why),
         UpstreamFault::Busy { .. } => Refusal::UpstreamBusy { cause },
         UpstreamFault::ClientBody { cause } => cause.into(),
-    }
+    })
 }
 
 #[cfg(test)]

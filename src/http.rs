@@ -31,7 +31,7 @@ use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{HeaderMap, StatusCode};
 
-pub use arrival::{Arrival, Reply};
+pub use arrival::{Arrival, Reply, Unsaid};
 pub use certificate::ClientCertificate;
 pub use fault::BodyFault;
 pub use peer::{Neighbour, Neighbours, Peer, Remote, Shown};

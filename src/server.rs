@@ -13,6 +13,7 @@ mod entry;
 mod event;
 mod fence;
 mod handshake;
+mod hang_up;
 mod http1;
 mod http2;
 mod interim;

@@ -101,6 +101,27 @@ impl<B> From<hyper::Response<B>> for Reply<B> {
     }
 }
 
+/// No answer is given, and the connection is closed.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("for the app, the client is gone")]
+pub struct Unsaid;
+
+impl Reply {
+    /// None: its app would have closed the connection without one. For a client that has ended its side; should any
+    /// other come to see it, it is a 502.
+    pub fn unsaid() -> Self {
+        let mut response = hyper::Response::new(Body::Empty);
+        *response.status_mut() = StatusCode::BAD_GATEWAY;
+        response.extensions_mut().insert(Unsaid);
+        response.into()
+    }
+
+    /// Whether it is none.
+    pub fn is_unsaid(&self) -> bool {
+        self.response.extensions().get::<Unsaid>().is_some()
+    }
+}
+
 impl<B> Reply<B> {
     /// One whose fields are as an app wrote them.
     pub fn plain(status: StatusCode, lines: Received, body: B) -> Self {

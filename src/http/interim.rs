@@ -3,7 +3,8 @@
 //! "A proxy MUST forward 1xx responses unless the proxy itself requested the generation of the 1xx response." They
 //! come while a request's handler still waits for the answer itself, so the door hands it a [`Sender`] with the
 //! request's peer and looks into the [`Outlet`] whenever the handler has had its turn. Nothing wakes the
-//! door: an interim answer is sent from within the handler's own future. Used by `server` and `proxy`.
+//! door: an interim answer is sent from within the handler's own future. The other way the door tells that its client
+//! has ended its side of the connection, and lets the handler have a turn. Used by `server` and `proxy`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +36,8 @@ pub struct Outlet {
     turn: AtomicU64,
     has_waiting: AtomicBool,
     waiting: Mutex<Waiting>,
+    /// Behind the request that is served nothing more comes, and its client waits.
+    has_ended: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +47,9 @@ struct Waiting {
     size: usize,
     heads: Vec<Head>,
 }
+
+/// No request's turn.
+const NOBODYS: u64 = u64::MAX;
 
 /// Sends interim answers to one request, until its answer begins.
 #[derive(Clone, Debug)]
@@ -58,6 +64,21 @@ impl Outlet {
         let turn = (self.turn.load(Ordering::Acquire) + 1) | 1;
         self.turn.store(turn, Ordering::Release);
         Sender { outlet: Arc::clone(self), turn }
+    }
+
+    /// The same for a client that takes no interim answers: none is sent.
+    pub fn open_mute(self: &Arc<Self>) -> Sender {
+        Sender { outlet: Arc::clone(self), turn: NOBODYS }
+    }
+
+    /// The client has ended its side, and waits for its answer.
+    pub fn note_end(&self) {
+        self.has_ended.store(true, Ordering::Release);
+    }
+
+    /// Whether it has.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
     }
 
     /// Its answer begins: nothing may be written before it any more.
@@ -115,6 +136,11 @@ impl Sender {
         waiting.size = size;
         waiting.count += 1;
         self.outlet.has_waiting.store(true, Ordering::Release);
+    }
+
+    /// Whether the client has ended its side of the connection.
+    pub fn has_ended(&self) -> bool {
+        self.outlet.has_ended()
     }
 
     /// Whether the client was sent any: it would be confused by those of another attempt.
@@ -207,6 +233,16 @@ mod tests {
         let _third = outlet.open();
         second.send(StatusCode::PROCESSING, HeaderMap::new());
         assert!(!outlet.has_waiting(), "an answer that was never closed is no door to the next request");
+    }
+
+    #[test]
+    fn a_client_that_takes_none_gets_none_and_its_end_is_told() {
+        let outlet = Arc::new(Outlet::default());
+        let mute = outlet.open_mute();
+        mute.send(StatusCode::EARLY_HINTS, link("</a.css>"));
+        assert!(!outlet.has_waiting() && !mute.has_sent() && !mute.has_ended());
+        outlet.note_end();
+        assert!(mute.has_ended() && outlet.open().has_ended());
     }
 
     #[test]

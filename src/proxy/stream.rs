@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::headers::clean_trailers;
 use super::inject::Managed;
+use super::upstream::lean::BrokeOff;
 use super::upstream::{AppBody, Lease};
 use crate::http::{Body, BodyError};
 use crate::session::Session;
@@ -232,7 +233,9 @@ impl http_body::Body for ResponseBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                if let Some(lease) = self.lease.take() {
+                if let Some(lease) = self.lease.take()
+                    && !error.is::<BrokeOff>()
+                {
                     let request_id = self.id.as_ref().map(RequestId::as_str);
                     tracing::warn!(request_id, address = %lease.address(), %error, "an app broke off in the middle of an answer");
                 }

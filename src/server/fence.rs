@@ -5,6 +5,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,9 +14,11 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::hang_up::{HangUp, HangsUp};
 use super::lean::head::End;
 use super::streams::{Activity, Late};
 use crate::http::chunks::{Chunks, Malformed};
+use crate::http::interim::Outlet;
 
 /// How much is read at once before it is known who reads it.
 const PIECE: usize = 8 * 1024;
@@ -25,6 +28,8 @@ pub(super) struct Fenced<S> {
     unread: Bytes,
     stream: S,
     fence: Option<Fence>,
+    /// The client has ended its side behind a request, and whether it is still there.
+    ended: Option<Box<HangUp>>,
 }
 
 /// Where a reader has to stop.
@@ -40,12 +45,14 @@ struct Fence {
     late: Option<Late>,
     /// Tells when nobody has to stop any more: the connection has become a tunnel.
     activity: Arc<Activity>,
+    /// Tells the handler that the client sends nothing more.
+    outlet: Arc<Outlet>,
 }
 
 impl<S> Fenced<S> {
     /// Nothing was read yet, and there is no fence.
     pub(super) fn new(stream: S) -> Self {
-        Self { unread: Bytes::new(), stream, fence: None }
+        Self { unread: Bytes::new(), stream, fence: None, ended: None }
     }
 
     /// What was read and not used.
@@ -55,7 +62,7 @@ impl<S> Fenced<S> {
 
     /// Lets nobody read beyond this end, unless the connection switches to another protocol. One that is not known is
     /// where the head ends.
-    pub(super) fn set_fence(&mut self, end: End, activity: &Arc<Activity>) {
+    pub(super) fn set_fence(&mut self, end: End, activity: &Arc<Activity>, outlet: &Arc<Outlet>) {
         let (left, chunks) = match end {
             End::After(left) | End::Unknown(left) => (left, None),
             End::Chunks(head) => (head, Some(Box::default())),
@@ -63,7 +70,13 @@ impl<S> Fenced<S> {
         let late = chunks.is_some().then(Late::default);
         activity.note_drained(false);
         activity.expect_late(late.clone());
-        self.fence = Some(Fence { left, chunks, trailers: None, late, activity: Arc::clone(activity) });
+        let (activity, outlet) = (Arc::clone(activity), Arc::clone(outlet));
+        self.fence = Some(Fence { left, chunks, trailers: None, late, activity, outlet });
+    }
+
+    /// Whether the client is known to send nothing more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_some()
     }
 
     /// Takes the fence away: whether everything before it was read.
@@ -106,6 +119,10 @@ impl Fence {
 impl<S: AsyncRead + Unpin> Fenced<S> {
     /// Waits for more to become unread: at least a byte, or false when none will come.
     pub(super) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.poll_piece(cx).map(|read| read.unwrap_or(false))
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         // On the stack, so that a connection takes no room while nothing comes.
         let mut room = [const { MaybeUninit::uninit() }; PIECE];
         let mut piece = ReadBuf::uninit(&mut room);
@@ -115,13 +132,7 @@ impl<S: AsyncRead + Unpin> Fenced<S> {
             true => with_room(piece),
             false => [&self.unread, piece].concat().into(),
         };
-        Poll::Ready(read.is_ok() && !piece.is_empty())
-    }
-
-    /// Ready when the client will send nothing more; what it sends meanwhile is kept, up to a bound.
-    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // What is known to follow has to be answered first: its end is then seen in its turn.
-        if !self.unread.is_empty() || ready!(self.poll_more(cx)) { Poll::Pending } else { Poll::Ready(()) }
+        Poll::Ready(read.map(|()| !piece.is_empty()))
     }
 
     /// Reads and throws away, whatever the fence: how much, or nothing at the end.
@@ -147,13 +158,44 @@ impl<S: AsyncRead + Unpin> Fenced<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Fenced<S> {
+impl<S: AsyncRead + HangsUp + Unpin> Fenced<S> {
+    /// What a request is to know of its client that waits: it goes on when that has just ended its side, which `outlet`
+    /// tells, and breaks off when it is gone.
+    pub(super) fn poll_client(&mut self, cx: &mut Context<'_>, outlet: &Outlet) -> Poll<ControlFlow<()>> {
+        let knew = self.has_ended();
+        let gone = self.poll_gone(cx).map(ControlFlow::Break);
+        if gone.is_pending() && !knew && self.has_ended() {
+            outlet.note_end();
+            return Poll::Ready(ControlFlow::Continue(()));
+        }
+        gone
+    }
+
+    /// Ready when the client is gone. One that merely ended its side waits for its answer ([`Self::has_ended`]); what it
+    /// sends meanwhile is kept, up to a bound.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // What is known to follow has to be answered first: its end is then seen in its turn.
+        if !self.unread.is_empty() {
+            return Poll::Pending;
+        }
+        if self.ended.is_none() {
+            match ready!(self.poll_piece(cx)) {
+                Ok(true) => return Poll::Pending,
+                Ok(false) => {}
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        self.ended.get_or_insert_with(|| Box::new(self.stream.hang_up())).poll(cx)
+    }
+}
+
+impl<S: AsyncRead + HangsUp + Unpin> AsyncRead for Fenced<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let Some(fence) = &mut this.fence else { return this.poll_read_ahead(cx, buf) };
         if fence.is_reached() {
             if fence.activity.has_switched() {
-                this.fence = None;
+                (this.fence, this.ended) = (None, None);
                 return this.poll_read_ahead(cx, buf);
             }
             // Whoever wants to read on has taken apart what there was.
@@ -161,7 +203,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Fenced<S> {
             if let (Some(late), Some(trailers)) = (&fence.late, fence.trailers.take()) {
                 _ = late.set(trailers);
             }
-            return this.poll_gone(cx).map(Ok);
+            let knew = this.has_ended();
+            let gone = this.poll_gone(cx);
+            if let (Some(fence), false, true) = (&this.fence, knew, this.has_ended()) {
+                fence.outlet.note_end();
+                // The handler has its turn before this.
+                cx.waker().wake_by_ref();
+            }
+            return gone.map(Ok);
         }
         let before = buf.filled().len();
         ready!(this.poll_read_ahead(cx, buf))?;
@@ -239,7 +288,7 @@ mod tests {
             let all = b"POST one two";
             *fenced.unread() = Bytes::copy_from_slice(&all[..at_hand]);
             far.write_all(&all[at_hand..]).await.unwrap();
-            fenced.set_fence(End::After(8), &activity);
+            fenced.set_fence(End::After(8), &activity, &Arc::default());
             let mut before = [0; 8];
             fenced.read_exact(&mut before).await.unwrap();
             assert_eq!(&before, b"POST one");
@@ -265,7 +314,7 @@ mod tests {
         let (near, mut far) = tokio::io::duplex(64);
         let mut fenced = Fenced::new(near);
         far.write_all(&[body, &b"GET"[..]].concat()).await.unwrap();
-        fenced.set_fence(End::Chunks(6), &Arc::new(Activity::new()));
+        fenced.set_fence(End::Chunks(6), &Arc::new(Activity::new()), &Arc::default());
         let mut read = vec![0; 64];
         assert_eq!(fenced.read(&mut read).await.unwrap(), 6, "the head goes alone");
         assert_eq!(fenced.read(&mut read).await.unwrap(), body.len() - 6);
@@ -277,23 +326,26 @@ mod tests {
             let (near, mut far) = tokio::io::duplex(64);
             let mut fenced = Fenced::new(near);
             far.write_all(&[b"POST\r\n", body.as_bytes()].concat()).await.unwrap();
-            fenced.set_fence(End::Chunks(6), &Arc::new(Activity::new()));
+            fenced.set_fence(End::Chunks(6), &Arc::new(Activity::new()), &Arc::default());
             assert_eq!(fenced.read(&mut read).await.unwrap(), 6);
             assert_eq!(fenced.read(&mut read).await.unwrap_err().kind(), io::ErrorKind::InvalidData, "{body:?}");
         }
     }
 
     #[tokio::test]
-    async fn a_client_that_leaves_is_seen_to_leave_at_a_fence() {
+    async fn a_client_that_ends_its_side_is_no_end_at_a_fence_and_told_to_the_handler() {
         let (near, mut far) = tokio::io::duplex(64);
-        let mut fenced = Fenced::new(near);
+        let (mut fenced, outlet) = (Fenced::new(near), Arc::<Outlet>::default());
+        let sender = outlet.open();
         far.write_all(b"POST one").await.unwrap();
-        fenced.set_fence(End::After(8), &Arc::new(Activity::new()));
+        fenced.set_fence(End::After(8), &Arc::new(Activity::new()), &outlet);
         let mut all = [0; 16];
         assert_eq!(fenced.read(&mut all).await.unwrap(), 8);
         assert!(fenced.read(&mut all).now_or_never().is_none());
-        drop(far);
-        assert_eq!(fenced.read(&mut all).await.unwrap(), 0);
+        assert!(!fenced.has_ended() && !sender.has_ended());
+        far.shutdown().await.unwrap();
+        assert!(fenced.read(&mut all).now_or_never().is_none());
+        assert!(fenced.has_ended() && sender.has_ended());
         assert!(fenced.take_fence());
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::connection::{Shared, jittered};
 use super::event::{Event, Events};
 use super::fence::Fenced;
+use super::hang_up::HangsUp;
 use super::interim::Interspersed;
 use super::lean::head::{Bounds, End, Violation};
 use super::lean::{Lean, Turn};
@@ -46,7 +47,7 @@ pub(super) async fn speak_http1<H, F, S>(shared: &Arc<Shared<H>>, stream: S, pee
 where
     H: Fn(Arrival, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output: Into<Reply>> + Send + 'static,
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + HangsUp + Unpin + Send + 'static,
 {
     let limits = &shared.limits;
     let bounds = Bounds { size: limits.header_size, fields: limits.headers };
@@ -124,7 +125,7 @@ where
     /// Has hyper serve one request, and gives back a connection that may have another.
     async fn serve_by_hyper<S>(&mut self, mut stream: Fenced<S>, end: End) -> Option<Fenced<S>>
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + HangsUp + Unpin + Send + 'static,
     {
         let (shared, activity) = (self.shared, self.activity);
         let limits = &shared.limits;
@@ -134,9 +135,9 @@ where
         if limits.headers != HYPERS_HEADERS {
             builder.max_headers(limits.headers);
         }
-        stream.set_fence(end, activity);
-        let before = activity.served();
         let outlet = Arc::new(Outlet::default());
+        stream.set_fence(end, activity, &outlet);
+        let before = activity.served();
         let stream = Interspersed::new(stream, Arc::clone(&outlet));
         let (shared_too, activity_too) = (Arc::clone(shared), Arc::clone(activity));
         let unwrap = Unwrap(|connection| tunnel::unwrap(connection, Interspersed::<Fenced<S>>::into_inner));

@@ -29,6 +29,7 @@ use self::date::Date;
 use self::head::{Asked, Bounds, End, Read, Violation};
 use self::outgoing::Outgoing;
 use super::fence::Fenced;
+use super::hang_up::HangsUp;
 use super::streams::{Activity, Running};
 use crate::http::interim::{Outlet, Sender};
 use crate::http::{Arrival, Body, Reply, Response};
@@ -44,7 +45,7 @@ pub(super) enum Turn {
     Refused(Violation),
     /// Its next request is hyper's, and ends there.
     Foreign(End),
-    /// The client took nothing, or went away in the middle.
+    /// The client took nothing, or was gone in the middle.
     Broken(io::Error),
 }
 
@@ -120,7 +121,7 @@ enum Ending {
 
 impl<S, F> Lean<S, F>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + HangsUp + Unpin,
     F: Future<Output: Into<Reply>>,
 {
     /// Over a stream of which nothing was read, or what nobody else will.
@@ -168,8 +169,7 @@ where
                     Ok(Some(Read::Part) | None) => self.state = State::Closing(Parting::Expected),
                     Err(violation) => {
                         self.wished = Afterwards::Close;
-                        let refused = refusal(violation.status()).into();
-                        self.answer(refused, Asked::default(), Outgoing::default(), None);
+                        self.answer(refusal(violation.status()).into(), Asked::default(), Outgoing::default(), None);
                         if let State::Answering(answering) = &mut self.state {
                             answering.parting = Parting::Sudden;
                         }
@@ -199,8 +199,9 @@ where
                             return Poll::Ready(Turn::Broken(error));
                         }
                     }
-                    ready!(self.stream.poll_gone(cx));
-                    return Poll::Ready(Turn::Ended);
+                    if ready!(self.stream.poll_client(cx, &self.outlet)).is_break() {
+                        return Poll::Ready(Turn::Ended);
+                    }
                 }
                 State::Answering(answering) => match answering.poll(cx, &mut self.stream) {
                     Poll::Ready(Ok(afterwards)) => {
@@ -218,8 +219,9 @@ where
                     Poll::Ready(Err(Cut::Io(error))) => return Poll::Ready(Turn::Broken(error)),
                     Poll::Pending => {
                         answering.at = None;
-                        ready!(self.stream.poll_gone(cx));
-                        return Poll::Ready(Turn::Ended);
+                        if ready!(self.stream.poll_client(cx, &self.outlet)).is_break() {
+                            return Poll::Ready(Turn::Ended);
+                        }
                     }
                 },
                 State::Closing(parting) => {
@@ -235,13 +237,15 @@ where
     }
 
     fn answer(&mut self, reply: Reply, asked: Asked, mut outgoing: Outgoing, running: Option<Running>) {
-        let wished = if asked.close { Afterwards::Close } else { self.wished };
+        let wished = if asked.close || self.stream.has_ended() { Afterwards::Close } else { self.wished };
+        if self.stream.has_ended() && reply.is_unsaid() {
+            return self.state = State::Closing(Parting::Expected);
+        }
         // One that is merely asked to end between two requests was told so in time, as a rule.
         let parting = if wished == Afterwards::Close { Parting::Expected } else { Parting::Sudden };
         let (lines, head, body) = reply.into_parts();
-        let now = Instant::now();
+        let (now, begin) = (Instant::now(), outgoing.text().len());
         let date = self.date.at(now);
-        let begin = outgoing.text().len();
         let written = answer::write_head(lines.as_ref(), &head, &body, asked, wished, date, outgoing.text());
         let (body, left, afterwards) = match written {
             Ok((left, afterwards)) => (body, left, afterwards),

@@ -2,7 +2,6 @@
 //!
 //! Called by `server::http1`.
 
-use std::convert::Infallible;
 use std::error::Error as _;
 use std::future::Future;
 use std::io;
@@ -24,7 +23,7 @@ use super::streams::{Activity, Running, Sent};
 use super::wire::WriteStalled;
 use crate::http::interim::Outlet;
 use crate::http::tunnel::Unwrap;
-use crate::http::{Arrival, Peer, Remote, Reply, Response};
+use crate::http::{Arrival, Peer, Remote, Reply, Response, Unsaid};
 
 /// How much of a response hyper may hold for a client that reads slowly, and of a request for a handler that does.
 pub(super) const BUFFER: usize = 64 * 1024;
@@ -74,7 +73,7 @@ where
     F: Future<Output: Into<Reply>> + Send + 'static,
 {
     type Response = hyper::Response<Sent>;
-    type Error = Infallible;
+    type Error = Unsaid;
     type Future = Coming<F>;
 
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
@@ -82,7 +81,8 @@ where
         let shared = &self.shared;
         let running = self.activity.begin();
         // "A server MUST NOT send a 1xx response to an HTTP/1.0 client" (RFC 9110 section 15.2).
-        let outlet = Some(&self.outlet).filter(|_| request.version() == Version::HTTP_11).cloned();
+        let takes_interim = request.version() == Version::HTTP_11;
+        let interim = if takes_interim { self.outlet.open() } else { self.outlet.open_mute() };
         // hyper says 100 when the body is first asked for.
         let waits = request.headers().contains_key(header::EXPECT) && !request.body().is_end_stream();
         let asked = waits.then(Arc::<AtomicBool>::default);
@@ -98,16 +98,16 @@ where
         if request.extensions().get::<OnUpgrade>().is_some() {
             request.extensions_mut().insert(self.unwrap);
         }
-        let peer = Peer { interim: outlet.as_ref().map(Outlet::open), ..self.peer.clone() };
+        let peer = Peer { interim: Some(interim), ..self.peer.clone() };
         let answer = Answer::Handled(Box::pin((shared.handler)(request.into(), peer)));
-        Coming { answer, outlet, running: Some(running), asked }
+        Coming { answer, outlet: Arc::clone(&self.outlet), running: Some(running), asked }
     }
 }
 
 /// What hyper waits for.
 pub(super) struct Coming<F> {
     answer: Answer<F>,
-    outlet: Option<Arc<Outlet>>,
+    outlet: Arc<Outlet>,
     running: Option<Running>,
     /// Whether somebody has asked for the body that its client holds back.
     asked: Option<Arc<AtomicBool>>,
@@ -123,14 +123,18 @@ enum Answer<F> {
 }
 
 impl<F: Future<Output: Into<Reply>>> Future for Coming<F> {
-    type Output = Result<hyper::Response<Sent>, Infallible>;
+    type Output = Result<hyper::Response<Sent>, Unsaid>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut answer = match &mut self.answer {
             Answer::Made(answer) => answer.take().unwrap_or_default(),
             Answer::Handled(handler) => {
-                let answer = ready!(handler.as_mut().poll(cx)).into().into_response();
-                if self.outlet.as_ref().is_some_and(|outlet| outlet.has_waiting()) {
+                let reply = ready!(handler.as_mut().poll(cx)).into();
+                if self.outlet.has_ended() && reply.is_unsaid() {
+                    return Poll::Ready(Err(Unsaid));
+                }
+                let answer = reply.into_response();
+                if self.outlet.has_waiting() {
                     // It comes behind them, once hyper has flushed.
                     self.answer = Answer::Made(Some(answer));
                     cx.waker().wake_by_ref();
@@ -139,16 +143,15 @@ impl<F: Future<Output: Into<Reply>>> Future for Coming<F> {
                 answer
             }
         };
-        if let Some(outlet) = &self.outlet {
-            outlet.close();
-        }
+        self.outlet.close();
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(running)) = (answer.status(), &self.running) {
             running.activity().note_switch();
         }
         // Its client may go on with the body or with another request, and nothing tells which of them it is (RFC 9110
-        // section 10.1.1): nothing behind such an answer is read.
+        // section 10.1.1): nothing behind such an answer is read. Of a client that has ended its side nothing can
+        // come.
         let unasked = self.asked.as_ref().is_some_and(|asked| !asked.load(Ordering::Relaxed));
-        if unasked && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        if (unasked || self.outlet.has_ended()) && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Poll::Ready(Ok(answer.map(|body| Sent::new(body, self.running.take()))))

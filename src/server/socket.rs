@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::listen;
@@ -68,9 +68,46 @@ enum Stream {
     Unix(UnixStream),
 }
 
+#[cfg(test)]
+impl From<UnixStream> for Socket {
+    fn from(stream: UnixStream) -> Self {
+        Self::new(Stream::Unix(stream))
+    }
+}
+
 impl Socket {
     fn new(stream: Stream) -> Self {
         Self { stream, ahead: None }
+    }
+
+    /// The same connection by another descriptor, whose readiness is its own.
+    pub(super) fn again(&self) -> io::Result<Self> {
+        let again = self.as_ref().try_clone()?;
+        Ok(Self::new(match self.stream {
+            Stream::Tcp(_) => Stream::Tcp(TcpStream::from_std(again.into())?),
+            Stream::Unix(_) => Stream::Unix(UnixStream::from_std(again.into())?),
+        }))
+    }
+
+    /// Waits for the end of both directions. Nothing can be written by this descriptor from then on, nor before: it
+    /// takes "there is room" for no news.
+    pub(super) async fn closed(self) {
+        let no_news = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        loop {
+            let ready = match &self.stream {
+                Stream::Tcp(stream) => stream.ready(Interest::WRITABLE).await,
+                Stream::Unix(stream) => stream.ready(Interest::WRITABLE).await,
+            };
+            match ready {
+                Ok(ready) if !ready.is_write_closed() => {}
+                // The runtime ends.
+                Ok(_) | Err(_) => return,
+            }
+            _ = match &self.stream {
+                Stream::Tcp(stream) => stream.try_io(Interest::WRITABLE, no_news),
+                Stream::Unix(stream) => stream.try_io(Interest::WRITABLE, no_news),
+            };
+        }
     }
 
     /// The socket itself, for what does not wait.

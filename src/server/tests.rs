@@ -22,6 +22,7 @@ use crate::http::{Body, Request, Response, Scheme, text};
 mod deadlines;
 mod drain;
 mod framing;
+mod half_closed;
 mod http2;
 mod parting;
 
@@ -296,53 +297,6 @@ async fn whoever_asks_without_reading_is_asked_to_wait_and_answered_in_order() {
         all.lines().filter(|line| line.starts_with('/')).map(|line| line[1..].trim_end_matches('x')).collect();
     assert_eq!(answered, (0..ALL).map(|number| number.to_string()).collect::<Vec<_>>());
     drop(writing.await);
-}
-
-#[tokio::test]
-async fn a_client_that_closes_its_side_or_resets_is_gone() {
-    for way in ["half", "reset"] {
-        let (tell, mut told) = mpsc::unbounded_channel();
-        let mut world = World::open(Limits::default(), None, move |_, _| {
-            let tell = tell.clone();
-            async move {
-                tell.send(()).unwrap();
-                std::future::pending().await
-            }
-        });
-        let mut stream = world.connect().await;
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-        in_time(told.recv()).await.unwrap();
-        if way == "half" {
-            stream.shutdown().await.unwrap();
-        } else {
-            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
-        }
-        let _kept = (way == "half").then_some(stream);
-        world.event("closed").await;
-    }
-}
-
-#[tokio::test]
-async fn a_client_that_hangs_up_drops_its_handler() {
-    struct Told(mpsc::UnboundedSender<()>);
-    impl Drop for Told {
-        fn drop(&mut self) {
-            let _ = self.0.send(());
-        }
-    }
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let world = World::open(Limits::default(), None, move |_, _| {
-        let told = Told(tell.clone());
-        async move {
-            told.0.send(()).unwrap();
-            std::future::pending().await
-        }
-    });
-    let mut stream = world.connect().await;
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-    in_time(told.recv()).await.unwrap();
-    drop(stream);
-    in_time(told.recv()).await.unwrap();
 }
 
 #[tokio::test]

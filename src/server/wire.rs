@@ -122,6 +122,11 @@ impl<S> Wire<S> {
         Self { socket, patience: Patience::new(limit), activity, _permit: permit }
     }
 
+    /// What is wrapped.
+    pub(super) fn socket(&self) -> &S {
+        &self.socket
+    }
+
     fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         self.activity.note_write(written.is_pending());
         if written.is_ready() {

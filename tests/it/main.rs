@@ -24,6 +24,7 @@ mod drain;
 mod extended;
 mod first_visit;
 mod fuzz;
+mod half_closed;
 mod headers;
 mod interim;
 mod limits;

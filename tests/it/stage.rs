@@ -57,6 +57,11 @@ impl Line {
         soon("the other side's taking of bytes", self.stream.get_mut().write_all(bytes.as_ref())).await.is_ok()
     }
 
+    /// Sends no more, and may still be sent to.
+    pub async fn end(&mut self) {
+        _ = soon("the end of what is sent", self.stream.get_mut().shutdown()).await;
+    }
+
     /// Sends without a deadline, for what must be blocked.
     pub async fn push(&mut self, bytes: &[u8]) -> bool {
         self.stream.get_mut().write_all(bytes).await.is_ok()

@@ -65,6 +65,13 @@ pub enum UpstreamFault {
         /// Why.
         cause: String,
     },
+    /// It ended the connection without an answer, having been told that the client had ended its own: for the app that
+    /// client is gone. Nobody is at fault, and nobody to be told.
+    #[error("{address} ended the connection of a client that had ended its side")]
+    Left {
+        /// Where.
+        address: Address,
+    },
     /// It answered something that is not HTTP, or broke off within the head.
     #[error("{address} broke off or did not speak HTTP: {cause}")]
     Misbehaved {

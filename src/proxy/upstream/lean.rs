@@ -28,9 +28,10 @@ use super::super::interim;
 use super::tls::alert_in;
 use crate::http::chunks::{Chunks, Malformed};
 use crate::http::fields::Received;
+use crate::http::interim::Sender;
 use crate::proxy::outgoing::Outgoing;
 
-pub use self::body::Incoming;
+pub use self::body::{BrokeOff, Incoming};
 pub use self::head::is_plain;
 
 /// How much room there is for what an answer begins with. Memory that nothing was written to costs nothing.
@@ -122,6 +123,10 @@ pub enum Fault {
     /// It ended before a byte of an answer, so that the app may have been closing it all along.
     #[error("it closed the connection without an answer")]
     Unanswered,
+    /// The same after it was told that the client had ended its side: it takes that for a client that is gone, as many
+    /// do. To every other it would have answered.
+    #[error("the client ended its side of the connection, and the app closed its own without an answer")]
+    Left,
     /// The deadline passed.
     #[error("the deadline passed")]
     Late,
@@ -160,12 +165,22 @@ pub struct Connection<T> {
     head: Vec<u8>,
     /// One for all exchanges: most end long before it goes off, and need not touch it.
     timer: Option<Pin<Box<Sleep>>>,
+    farewell: Farewell,
+}
+
+/// Whether the app was told that nothing more will be sent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Farewell {
+    Unsaid,
+    /// As far as it went at once.
+    Begun,
+    Said,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// Over a stream that is connected.
     pub fn new(io: T) -> Box<Self> {
-        Box::new(Self { io, space: BytesMut::new(), head: Vec::new(), timer: None })
+        Box::new(Self { io, space: BytesMut::new(), head: Vec::new(), timer: None, farewell: Farewell::Unsaid })
     }
 
     /// Ready when it was closed, by an alert of TLS perhaps, or something came on it unasked: what comes before its
@@ -189,13 +204,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     pub async fn exchange(mut self: Box<Self>, request: &mut Outgoing<'_>, until: Instant) -> Result<Answer<T>, Fault> {
         head::write(request, &mut self.head);
         self.send(until).await?;
-        let mut received = self.receive_first(until).await?;
+        let client = request.interim();
+        let mut received = self.receive_first(client, until).await?;
         let mut count = 0;
         let head = loop {
             match head::read(&received, request.method())? {
                 Read::Whole(head) => break head,
                 Read::Part => {
-                    received = self.receive_line(&received, until).await?;
+                    received = self.receive_line(&received, client, until).await?;
                 }
                 Read::Switched(_) => return Err(Violation::Switched.into()),
                 Read::Interim(length, status, fields) => {
@@ -203,17 +219,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                     if count > interim::MOST {
                         return Err(Violation::TooManyInterim.into());
                     }
-                    interim::pass(request.interim(), status, fields);
+                    interim::pass(client, status, fields);
                     received.advance(length);
                 }
             }
         };
         received.advance(head.length);
         let (status, lines) = (head.status, head.lines);
-        Ok(Answer { status, lines, body: self.body(received, head.framing, head.afterwards) })
+        Ok(Answer { status, lines, body: self.body(received, head.framing, head.afterwards, client) })
     }
 
-    fn body(self: Box<Self>, mut received: Bytes, framing: Framing, afterwards: Afterwards) -> Body<T> {
+    fn body(
+        self: Box<Self>,
+        mut received: Bytes,
+        framing: Framing,
+        afterwards: Afterwards,
+        client: Option<&Sender>,
+    ) -> Body<T> {
         let at_hand = received.len();
         let left = match framing {
             Framing::None => Left::Nothing,
@@ -224,10 +246,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         let whole = match left {
             Left::Nothing => 0,
             Left::Length(length) if length <= at_hand as u64 => usize::try_from(length).unwrap_or(at_hand),
-            _ => return Body::Streamed(Incoming::new(self, received, left, afterwards)),
+            _ => return Body::Streamed(Incoming::new(self, received, left, afterwards, client.cloned())),
         };
         let bytes = received.split_to(whole);
-        let fit = received.is_empty() && afterwards == Afterwards::Keep;
+        let fit = received.is_empty() && afterwards == Afterwards::Keep && self.farewell == Farewell::Unsaid;
         Body::Whole(bytes, fit.then_some(self))
     }
 
@@ -269,20 +291,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     }
 
     /// What an answer begins with.
-    async fn receive_first(&mut self, until: Instant) -> Result<Bytes, Fault> {
-        let received = self.receive(until).await.map_err(|fault| match fault {
-            Fault::Broken(error) => broken(error),
-            other => other,
-        })?;
-        if received.is_empty() { Err(Fault::Unanswered) } else { Ok(received) }
+    async fn receive_first(&mut self, client: Option<&Sender>, until: Instant) -> Result<Bytes, Fault> {
+        let received = match self.receive(client, until).await {
+            Ok(received) if received.is_empty() => Err(Fault::Unanswered),
+            Err(Fault::Broken(error)) => Err(broken(error)),
+            received => received,
+        };
+        match received {
+            Err(Fault::Unanswered) if self.farewell != Farewell::Unsaid => Err(Fault::Left),
+            received => received,
+        }
     }
 
     /// What was received, and then some: at least to the end of another line, so that a head that trickles in is
     /// not read anew for each byte.
-    async fn receive_line(&mut self, received: &[u8], until: Instant) -> Result<Bytes, Fault> {
+    async fn receive_line(&mut self, received: &[u8], client: Option<&Sender>, until: Instant) -> Result<Bytes, Fault> {
         let mut all = BytesMut::from(received);
         loop {
-            let more = self.receive(until).await?;
+            let more = self.receive(client, until).await?;
             if more.is_empty() {
                 return Err(Violation::Truncated.into());
             }
@@ -293,12 +319,26 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         }
     }
 
-    async fn receive(&mut self, until: Instant) -> Result<Bytes, Fault> {
+    async fn receive(&mut self, client: Option<&Sender>, until: Instant) -> Result<Bytes, Fault> {
         poll_fn(|cx| match self.poll_read(cx, FIRST_PIECE, FIRST_PIECE) {
             Poll::Ready(received) => Poll::Ready(received.map_err(Fault::Broken)),
-            Poll::Pending => self.poll_late(cx, until).map(Err),
+            Poll::Pending => {
+                self.pass_end(cx, client);
+                self.poll_late(cx, until).map(Err)
+            }
         })
         .await
+    }
+
+    /// Ends our side if the client has ended its own: an app that watches for that stops what nobody waits for, and one
+    /// that does not answers, both as they would without us. Nobody else's request can follow.
+    fn pass_end(&mut self, cx: &mut Context<'_>, client: Option<&Sender>) {
+        if self.farewell == Farewell::Said || !client.is_some_and(Sender::has_ended) {
+            return;
+        }
+        // One that does not take it has other troubles, and is read from all the same.
+        let said = Pin::new(&mut self.io).poll_shutdown(cx).is_ready();
+        self.farewell = if said { Farewell::Said } else { Farewell::Begun };
     }
 
     /// Reads what is there; nothing at the connection's end. When there is less room than `least`, `room` is made.

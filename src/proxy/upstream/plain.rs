@@ -65,6 +65,7 @@ impl Upstream {
         match fault {
             Fault::Late => self.first_byte_timeout(),
             Fault::Alert(cause) | Fault::Unsent(Some(cause)) => UpstreamFault::Handshake { address, cause },
+            Fault::Left => UpstreamFault::Left { address },
             Fault::Unsent(None) | Fault::Unanswered => UpstreamFault::Ended { address, cause: fault.to_string() },
             Fault::Broken(_) | Fault::Misbehaved(_) => UpstreamFault::Misbehaved { address, cause: fault.to_string() },
         }

@@ -11,9 +11,10 @@ use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::head::Afterwards;
-use super::{Connection, Violation};
+use super::{Connection, Farewell, Violation};
 use crate::http::BodyError;
 use crate::http::chunks::{Chunks, Next};
+use crate::http::interim::Sender;
 
 /// How much is read at once of a body whose length is unknown.
 const PIECE: usize = 32 * 1024;
@@ -33,6 +34,11 @@ pub(super) enum Left {
     Nothing,
 }
 
+/// An app stopped its answer to a client that had ended its side, which is no fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the client ended its side of the connection, and the app broke off its answer")]
+pub struct BrokeOff;
+
 /// A body on its way.
 pub struct Incoming<T> {
     /// Until the body broke off, or somebody took it.
@@ -40,14 +46,22 @@ pub struct Incoming<T> {
     unread: Bytes,
     left: Left,
     afterwards: Afterwards,
+    /// Who may end its side of the connection meanwhile.
+    client: Option<Sender>,
     /// Why it broke off, to be told.
     broken: Option<BodyError>,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Incoming<T> {
     /// A body of which `unread` is at hand.
-    pub(super) fn new(connection: Box<Connection<T>>, unread: Bytes, left: Left, afterwards: Afterwards) -> Self {
-        Self { connection: Some(connection), unread, left, afterwards, broken: None }
+    pub(super) fn new(
+        connection: Box<Connection<T>>,
+        unread: Bytes,
+        left: Left,
+        afterwards: Afterwards,
+        client: Option<Sender>,
+    ) -> Self {
+        Self { connection: Some(connection), unread, left, afterwards, client, broken: None }
     }
 
     /// The connection, when the body is at its end and the connection fit for another request.
@@ -55,7 +69,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Incoming<T> {
         let connection = self.connection.take()?;
         // Bytes behind an answer are an answer to nothing that was asked.
         let fit = self.has_ended() && self.unread.is_empty() && self.afterwards == Afterwards::Keep;
-        fit.then_some(connection)
+        (fit && connection.farewell == Farewell::Unsaid).then_some(connection)
     }
 
     fn has_ended(&self) -> bool {
@@ -110,10 +124,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Incoming<T> {
                 _ => PIECE,
             };
             let Some(connection) = &mut self.connection else { return Poll::Ready(Err(Violation::Truncated.into())) };
-            self.unread = ready!(connection.poll_read(cx, LEAST, room))?;
+            let read = connection.poll_read(cx, LEAST, room);
+            if read.is_pending() {
+                connection.pass_end(cx, self.client.as_ref());
+            }
+            let parted = connection.farewell != Farewell::Unsaid;
+            self.unread = match ready!(read) {
+                Err(_) if parted => return Poll::Ready(Err(BrokeOff.into())),
+                read => read?,
+            };
             if self.unread.is_empty() {
                 match self.left {
                     Left::UntilClose => self.left = Left::Nothing,
+                    _ if parted => return Poll::Ready(Err(BrokeOff.into())),
                     _ => return Poll::Ready(Err(Violation::Truncated.into())),
                 }
             }
