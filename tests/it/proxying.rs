@@ -18,6 +18,9 @@ use crate::browser::name;
 use crate::stage::{Line, Stage, field, length, soon};
 use crate::world::{World, free_port};
 
+mod multiplexed;
+mod trouble;
+
 fn head(world: &World, ticket: &str, line: &str, more: &str) -> String {
     format!("{line} HTTP/1.1\r\nhost: {}\r\ncookie: {ticket}\r\n{more}\r\n", world.authority())
 }
@@ -244,151 +247,23 @@ async fn forgetful() -> Stage {
     .await
 }
 
-#[tokio::test]
-async fn a_safe_request_on_a_connection_that_just_closed_is_sent_again() {
+/// What comes of a second request there, and over how many connections.
+async fn second(method: hyper::Method) -> ((u16, String), usize) {
     let stage = forgetful().await;
     let (world, ticket) = world_of(&stage).await;
     assert_eq!(ask(&world, &ticket, hyper::Method::GET).await.0, 200);
     tokio::time::sleep(Duration::from_millis(700)).await;
-    assert_eq!(ask(&world, &ticket, hyper::Method::GET).await, (200, "ok".to_owned()));
-    assert_eq!(stage.connections(), 2);
+    (ask(&world, &ticket, method).await, stage.connections())
+}
+
+#[tokio::test]
+async fn a_safe_request_on_a_connection_that_just_closed_is_sent_again() {
+    assert_eq!(second(hyper::Method::GET).await, ((200, "ok".to_owned()), 2));
 }
 
 #[tokio::test]
 async fn a_request_that_changes_something_is_never_sent_twice() {
-    let stage = forgetful().await;
-    let (world, ticket) = world_of(&stage).await;
-    assert_eq!(ask(&world, &ticket, hyper::Method::GET).await.0, 200);
-    tokio::time::sleep(Duration::from_millis(700)).await;
-    assert_eq!(ask(&world, &ticket, hyper::Method::DELETE).await, (502, "upstream_misbehaved".to_owned()));
-    assert_eq!(stage.connections(), 1);
-}
-
-// An app that is not there, or not well.
-
-#[tokio::test]
-async fn an_app_that_is_down_is_a_502() {
-    let world =
-        World::with().routes(&format!("[[route]]\nupstream = \"http://127.0.0.1:{}\"", free_port())).start().await;
-    let ticket = world.ticket().await;
-    assert_eq!(ask(&world, &ticket, hyper::Method::GET).await, (502, "upstream_unreachable".to_owned()));
-}
-
-#[tokio::test]
-async fn an_app_that_does_not_answer_is_a_504() {
-    let stage = Stage::play(|mut line: Line, _| async move {
-        line.rest().await;
-    })
-    .await;
-    let world = World::with().routes(&stage.route()).table("[upstream]\nfirst_byte_timeout = \"200ms\"").start().await;
-    let ticket = world.ticket().await;
-    let patience = soon("a page", ask(&world, &ticket, hyper::Method::GET)).await;
-    assert_eq!(patience, (504, "upstream_first_byte_timeout".to_owned()));
-}
-
-#[tokio::test]
-async fn an_app_that_does_not_accept_is_a_504() {
-    // A listener whose queue is full drops whoever knocks.
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
-    socket.listen(0).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    let mut waiting = Vec::new();
-    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
-        waiting.push(stream);
-    }
-    let routes = format!("[[route]]\nupstream = \"http://{address}\"");
-    let world = World::with().routes(&routes).table("[upstream]\nconnect_timeout = \"200ms\"").start().await;
-    let ticket = world.ticket().await;
-    let answer = soon("a page", ask(&world, &ticket, hyper::Method::GET)).await;
-    assert_eq!(answer, (504, "upstream_connect_timeout".to_owned()));
-}
-
-#[tokio::test]
-async fn an_app_that_answers_nonsense_is_a_502() {
-    for nonsense in
-        ["", "SSH-2.0-OpenSSH_9.6\r\n", "HTTP/1.1 banana\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"]
-    {
-        let stage = Stage::play(move |mut line: Line, _| async move {
-            line.head().await;
-            line.send(nonsense).await;
-        })
-        .await;
-        let (world, ticket) = world_of(&stage).await;
-        let answer = ask(&world, &ticket, hyper::Method::GET).await;
-        assert_eq!(answer, (502, "upstream_misbehaved".to_owned()), "{nonsense:?}");
-    }
-}
-
-#[tokio::test]
-async fn an_answer_that_breaks_off_is_not_made_whole() {
-    for (start, whole) in [
-        ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello", "hellohello"),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", "0\r\n\r\n"),
-    ] {
-        let stage = Stage::play(move |mut line: Line, _| async move {
-            line.head().await;
-            line.send(start).await;
-        })
-        .await;
-        let (world, ticket) = world_of(&stage).await;
-        let mut line = Line::to(world.authority()).await;
-        line.send(head(&world, &ticket, "GET /", "")).await;
-        assert!(line.head().await.unwrap().starts_with("http/1.1 200 "));
-        let body = String::from_utf8(line.rest().await).unwrap();
-        assert!(body.contains("hello") && !body.ends_with(whole), "{body:?}");
-    }
-}
-
-#[tokio::test]
-async fn an_answer_that_stalls_is_broken_off() {
-    let stage = Stage::play(|mut line: Line, _| async move {
-        line.head().await;
-        line.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello").await;
-        line.rest().await;
-    })
-    .await;
-    let world = World::with().routes(&stage.route()).table("[upstream]\nidle_timeout = \"200ms\"").start().await;
-    let ticket = world.ticket().await;
-    let mut line = Line::to(world.authority()).await;
-    line.send(head(&world, &ticket, "GET /", "")).await;
-    assert_eq!(length(&line.head().await.unwrap()), 10);
-    assert_eq!(line.rest().await, b"hello");
-}
-
-#[tokio::test]
-async fn a_full_app_is_a_503_and_nobody_queues() {
-    let stage = Stage::play(|mut line: Line, _| async move {
-        line.head().await;
-        line.rest().await;
-    })
-    .await;
-    let world = World::with().routes(&stage.route()).table("[upstream]\nconnections = 1").start().await;
-    let ticket = world.ticket().await;
-    let mut line = Line::to(world.authority()).await;
-    line.send(head(&world, &ticket, "GET /", "")).await;
-    crate::stage::until("the app's first connection", || async { stage.connections() == 1 }).await;
-    assert_eq!(ask(&world, &ticket, hyper::Method::GET).await, (503, "upstream_busy".to_owned()));
-    assert_eq!(stage.connections(), 1);
-}
-
-#[tokio::test]
-async fn a_client_that_goes_away_leaves_the_app_usable() {
-    let stage = Stage::play(|mut line: Line, number| async move {
-        line.head().await;
-        if number == 0 {
-            line.rest().await;
-        }
-        line.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
-    })
-    .await;
-    let world = World::with().routes(&stage.route()).table("[upstream]\nconnections = 1").start().await;
-    let ticket = world.ticket().await;
-    let mut line = Line::to(world.authority()).await;
-    line.send(head(&world, &ticket, "GET /", "")).await;
-    crate::stage::until("the app's first connection", || async { stage.connections() == 1 }).await;
-    drop(line);
-    crate::stage::until("a free place", || async { ask(&world, &ticket, hyper::Method::GET).await.0 == 200 }).await;
+    assert_eq!(second(hyper::Method::DELETE).await, ((502, "upstream_misbehaved".to_owned()), 1));
 }
 
 // HTTP/2, and TLS.
@@ -412,156 +287,4 @@ where
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     sender
-}
-
-#[tokio::test]
-async fn http2_carries_many_requests_at_once() {
-    let world = World::with().tls().start().await;
-    let ticket = world.ticket().await;
-    let mut sender = speak_http2(&world).await;
-    let mut answers = tokio::task::JoinSet::new();
-    for number in 0..50 {
-        let body = Full::new(Bytes::from(vec![b'x'; number * 100]));
-        let request = Request::post(world.at("/upload")).header("cookie", &ticket).body(body).unwrap();
-        soon("readiness", sender.ready()).await.unwrap();
-        let answer = sender.send_request(request);
-        answers.spawn(async move {
-            let answer = answer.await.unwrap();
-            assert_eq!(answer.status(), 200);
-            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), (number * 100).to_string());
-        });
-    }
-    while let Some(answer) = soon("the answers", answers.join_next()).await {
-        answer.unwrap();
-    }
-    let seen = world.app.last();
-    assert_eq!(seen.one("host").as_deref(), Some(world.authority()), ":authority is the app's Host");
-    assert_eq!(seen.one("x-forwarded-proto").as_deref(), Some("https"));
-    assert!(seen.one("x-salesforce-user-id").is_some());
-}
-
-#[tokio::test]
-async fn cookies_that_http2_splits_are_joined_for_the_app() {
-    let world = World::with().tls().start().await;
-    let ticket = world.ticket().await;
-    let mut sender = speak_http2::<Full<Bytes>>(&world).await;
-    let request = Request::get(world.at("/"))
-        .header("cookie", "a=1")
-        .header("cookie", &ticket)
-        .header("cookie", "b=2")
-        .body(Full::default())
-        .unwrap();
-    assert_eq!(soon("an answer", sender.send_request(request)).await.unwrap().status(), 200);
-    assert_eq!(world.app.last().one("cookie").as_deref(), Some("a=1; b=2"));
-}
-
-#[tokio::test]
-async fn trailers_pass_through_http2_both_ways() {
-    let stage = Stage::play(|mut line: Line, _| async move {
-        line.head().await;
-        assert_eq!(line.chunk().await, b"hello");
-        assert_eq!(line.chunk().await, b"");
-        let trailers = line.head().await.unwrap();
-        let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-back\r\n\r\n2\r\nok\r\n0\r\n";
-        line.send(format!("{answer}x-back: {}\r\n\r\n", trailers.trim().replace(": ", "="))).await;
-    })
-    .await;
-    let world = World::with().tls().routes(&stage.route()).start().await;
-    let ticket = world.ticket().await;
-    let mut sender = speak_http2(&world).await;
-    let trailers = HeaderMap::from_iter([(name("x-there"), HeaderValue::from_static("42"))]);
-    let frames = [Frame::data(Bytes::from_static(b"hello")), Frame::trailers(trailers)];
-    let body = StreamBody::new(futures_util::stream::iter(frames.map(Ok::<_, std::convert::Infallible>)));
-    let request = Request::post(world.at("/"))
-        .header("cookie", &ticket)
-        .header("te", "trailers")
-        .header("trailer", "x-there")
-        .body(body)
-        .unwrap();
-    let answer = soon("an answer", sender.send_request(request)).await.unwrap();
-    assert_eq!(answer.status(), 200);
-    let collected = soon("a body", answer.into_body().collect()).await.unwrap();
-    let back = collected.trailers().and_then(|trailers| trailers.get("x-back")).cloned();
-    assert_eq!(back, Some(HeaderValue::from_static("x-there=42")));
-}
-
-#[tokio::test]
-async fn an_http2_upload_is_slowed_down_by_an_app_that_does_not_read() {
-    const PIECE: usize = 64 << 10;
-    const PIECES: usize = 1024;
-    let stage = Stage::play(|mut line: Line, _| async move {
-        line.head().await;
-        std::future::pending::<()>().await;
-    })
-    .await;
-    let world = World::with().tls().routes(&stage.route()).start().await;
-    let ticket = world.ticket().await;
-    let mut sender = speak_http2(&world).await;
-    let given = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&given);
-    let body = StreamBody::new(futures_util::stream::iter((0..PIECES).map(move |_| {
-        counter.fetch_add(1, Ordering::SeqCst);
-        Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from_static(&[0; PIECE])))
-    })));
-    let request = Request::post(world.at("/upload")).header("cookie", &ticket).body(body).unwrap();
-    let answer = tokio::spawn(sender.send_request(request));
-    let mut before = 0;
-    soon("a blocked upload", async {
-        while before == 0 || before != given.load(Ordering::SeqCst) {
-            before = given.load(Ordering::SeqCst);
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
-    })
-    .await;
-    assert!(before < PIECES / 4 * 3, "{before} of {PIECES} pieces were taken although nobody read them");
-    answer.abort();
-}
-
-#[tokio::test]
-async fn an_http2_stranger_touches_no_app() {
-    let world = World::with().tls().start().await;
-    let mut sender = speak_http2::<Full<Bytes>>(&world).await;
-    let request = Request::get(world.at("/")).body(Full::default()).unwrap();
-    assert_eq!(sender.send_request(request).await.unwrap().status(), 401);
-    let request = Request::get("https://evil.example/").body(Full::default()).unwrap();
-    assert_eq!(sender.send_request(request).await.unwrap().status(), 421);
-    assert_eq!(world.app.hits(), 0);
-}
-
-#[tokio::test]
-async fn an_answer_that_breaks_off_resets_its_http2_stream_alone() {
-    let stage = Stage::play(|mut line: Line, number| async move {
-        line.head().await;
-        if number == 0 {
-            line.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello").await;
-        } else {
-            line.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
-        }
-    })
-    .await;
-    let world = World::with().tls().routes(&stage.route()).start().await;
-    let ticket = world.ticket().await;
-    let mut sender = speak_http2::<Full<Bytes>>(&world).await;
-    let request = || Request::get(world.at("/")).header("cookie", &ticket).body(Full::default()).unwrap();
-    let broken = soon("an answer", sender.send_request(request())).await.unwrap();
-    assert!(soon("an end", broken.into_body().collect()).await.is_err());
-    let good = soon("an answer", sender.send_request(request())).await.unwrap();
-    assert_eq!(good.into_body().collect().await.unwrap().to_bytes(), "ok");
-}
-
-#[tokio::test]
-async fn tls_speaks_http1_with_whoever_does_not_know_better() {
-    let world = World::with().tls().start().await;
-    let ticket = world.ticket().await;
-    let stream = secured(&world, b"http/1.1").await;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    for _ in 0..2 {
-        let request = Request::get("/page").header("host", world.authority()).header("cookie", &ticket);
-        let answer = sender.send_request(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
-        assert_eq!(answer.status(), 200);
-        answer.into_body().collect().await.unwrap();
-        sender.ready().await.unwrap();
-    }
-    assert_eq!(world.app.hits(), 2);
 }

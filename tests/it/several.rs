@@ -14,6 +14,9 @@ use crate::replica::{Replica, route};
 use crate::stage::{Line, Stage, length, soon, until};
 use crate::world::World;
 
+mod again;
+mod health;
+
 /// Back soon, so that nobody waits for it here.
 const SOON: &str = "slow_start = \"0s\"\n[route.ejection]\npause = \"50ms\"\nlongest_pause = \"100ms\"\n";
 
@@ -321,141 +324,6 @@ async fn no_request_is_lost_while_an_address_stops_and_starts_under_load() {
     over.store(true, Ordering::SeqCst);
     while let Some(done) = soon("the end of the load", visitors.join_next()).await {
         done.unwrap();
-    }
-}
-
-// Health checks.
-
-#[tokio::test]
-async fn an_unhealthy_address_gets_no_traffic_until_it_is_well() {
-    let (a, b) = (Replica::start("a"), Replica::start("b"));
-    let health = "slow_start = \"0s\"\n[route.health]\npath = \"/healthz?x=1\"\ninterval = \"50ms\"\n";
-    let world = world(&[&a, &b], health).await;
-    let mut browser = world.signed_in().await;
-    assert_eq!(spread(&mut browser, &world, 10).await, shares(&[("a", 5), ("b", 5)]));
-    b.answer_checks(503);
-    until_up(&world, &b, 0).await;
-    assert_eq!(spread(&mut browser, &world, 10).await, shares(&[("a", 10)]));
-    a.answer_checks(500);
-    until_up(&world, &a, 0).await;
-    assert_eq!(spread(&mut browser, &world, 10).await, shares(&[("a", 5), ("b", 5)]), "all out: all are tried");
-    b.answer_checks(204);
-    until_up(&world, &b, 1).await;
-    assert_eq!(spread(&mut browser, &world, 10).await, shares(&[("b", 10)]));
-    assert_eq!(counted(&world, "ejections_total", &b.address()).await, 0, "health checks eject nobody");
-}
-
-#[tokio::test]
-async fn health_checks_are_nobodys_and_end_with_the_gateway() {
-    let a = Replica::start("a");
-    let world = world(&[&a], "[route.health]\npath = \"/healthz\"\ninterval = \"20ms\"\n").await;
-    let _browser = world.signed_in().await;
-    until("health checks", || async { a.checks().len() >= 5 }).await;
-    for check in a.checks() {
-        let names: Vec<_> = check.keys().map(|name| name.as_str()).collect();
-        assert_eq!(names, ["host", "user-agent", "accept", "x-forwarded-proto"]);
-        assert_eq!(check["host"], world.authority());
-    }
-    a.answer_checks(500);
-    until_up(&world, &a, 0).await;
-    let mut browser = world.signed_in().await;
-    assert_eq!(browser.get(world.at("/")).await.body, "a", "the only address is asked however it is");
-    let World { gateway, .. } = world;
-    soon("the end of the gateway", gateway.shutdown()).await;
-    let checks = a.checks().len();
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(a.checks().len(), checks);
-}
-
-#[tokio::test]
-async fn without_the_table_nobody_asks_after_anybodys_health() {
-    let (a, b) = (Replica::start("a"), Replica::start("b"));
-    let world = world(&[&a, &b], "").await;
-    let mut browser = world.signed_in().await;
-    spread(&mut browser, &world, 4).await;
-    assert!(a.checks().is_empty() && b.checks().is_empty());
-}
-
-// What is sent again, and what never is.
-
-#[tokio::test]
-async fn what_may_have_been_acted_on_is_never_sent_twice() {
-    let (a, b) = (mute().await, mute().await);
-    let world = World::with().routes(&stages(&[&a, &b], "")).start().await;
-    let ticket = world.ticket().await;
-    let methods = [(Method::POST, "once"), (Method::PUT, "once"), (Method::POST, ""), (Method::DELETE, "")];
-    for (sent, (method, body)) in methods.into_iter().enumerate() {
-        let reply = ask(&world, &ticket, method.clone(), "/", body).await;
-        assert_eq!(code(&reply), (502, "upstream_misbehaved".to_owned()), "{method}");
-        assert_eq!(a.connections() + b.connections(), sent + 1, "{method} {body:?}");
-    }
-}
-
-#[tokio::test]
-async fn what_only_asks_is_answered_by_another_address() {
-    let (mute, good) = (mute().await, Replica::start("good"));
-    let addresses = format!("\"http://{}\", \"{}\"", mute.authority, good.address());
-    let world =
-        World::with().routes(&format!("[[route]]\nname = \"app\"\nupstream = [{addresses}]\n{FOR_LONG}")).start().await;
-    let ticket = world.ticket().await;
-    for method in [Method::GET, Method::OPTIONS] {
-        for _ in 0..2 {
-            assert_eq!(ask(&world, &ticket, method.clone(), "/", "").await.body, "good", "{method}");
-        }
-    }
-    assert_eq!(mute.connections(), 1, "it was asked once, and is out");
-    assert_eq!(counted(&world, "retries_total", &good.address()).await, 1);
-    assert_eq!(counted(&world, "retries_total", &format!("http://{}", mute.authority)).await, 0);
-}
-
-#[tokio::test]
-async fn a_body_that_was_not_begun_goes_whole_to_another_address() {
-    let absent = Replica::absent("absent");
-    let world = World::with()
-        .routes(&format!("[[route]]\nupstream = [\"{}\", \"http://{{app}}\"]\n", absent.address()))
-        .start()
-        .await;
-    let ticket = world.ticket().await;
-    for _ in 0..4 {
-        assert_eq!(ask(&world, &ticket, Method::POST, "/upload", "all of it").await.body, "9");
-    }
-    assert_eq!(world.app.hits(), 4);
-}
-
-#[tokio::test]
-async fn one_request_is_offered_to_three_addresses_at_most() {
-    let apps = [mute().await, mute().await, mute().await, mute().await, mute().await];
-    let world = World::with().routes(&stages(&apps.each_ref(), "")).start().await;
-    let ticket = world.ticket().await;
-    let reply = ask(&world, &ticket, Method::GET, "/", "").await;
-    assert_eq!(code(&reply), (502, "upstream_misbehaved".to_owned()));
-    let counts: Vec<_> = apps.iter().map(Stage::connections).collect();
-    assert_eq!((counts.iter().sum::<usize>(), counts.iter().max()), (3, Some(&1)), "{counts:?}");
-}
-
-#[tokio::test]
-async fn a_tunnel_goes_where_somebody_answers() {
-    let absent = Replica::absent("absent");
-    let echo = Stage::play(|mut line: Line, _| async move {
-        line.head().await;
-        line.send("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n").await;
-        let word = line.take(4).await;
-        line.send(word).await;
-    })
-    .await;
-    let addresses = format!("\"{}\", \"http://{}\"", absent.address(), echo.authority);
-    let world = World::with().routes(&format!("[[route]]\nupstream = [{addresses}]\n")).start().await;
-    let ticket = world.ticket().await;
-    for _ in 0..2 {
-        let mut line = Line::to(world.authority()).await;
-        let host = world.authority();
-        let head = format!(
-            "GET / HTTP/1.1\r\nhost: {host}\r\ncookie: {ticket}\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n"
-        );
-        line.send(head).await;
-        assert!(line.head().await.unwrap().starts_with("http/1.1 101 "));
-        line.send("word").await;
-        assert_eq!(line.take(4).await, b"word");
     }
 }
 

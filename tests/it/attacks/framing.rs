@@ -2,6 +2,10 @@
 
 use super::*;
 
+mod answers;
+mod chunks;
+mod lines;
+
 /// What an attacker wants the app to read as a request of its own.
 fn smuggled(world: &World) -> String {
     head(world, "GET /smuggled HTTP/1.1", "X-Salesforce-User-Id: evil-identity\r\n")
@@ -147,51 +151,6 @@ async fn lengths_that_readers_count_differently_are_refused() {
     .await;
 }
 
-#[tokio::test]
-async fn field_lines_that_readers_split_differently_are_refused() {
-    refused(&[
-        "Content-Length : 0\r\n",
-        "Transfer-Encoding : chunked\r\n",
-        "Content-Length: 0\r\nX: a\r\n Transfer-Encoding: chunked\r\n",
-        "X: a\r\n\tTransfer-Encoding: chunked\r\n",
-        " Content-Length: 0\r\n",
-        "X: a\rTransfer-Encoding: chunked\r\n",
-        "X: a\r\r\nTransfer-Encoding: chunked\r\n",
-        "X\0: a\r\n",
-        "X: \0\r\n",
-        ": a\r\n",
-        "X Y: a\r\n",
-        "no colon at all\r\n",
-        "X(: a\r\n",
-        "\u{7f}: a\r\n",
-    ])
-    .await;
-}
-
-// RFC 9112 section 2.2 lets a reader take a bare LF for a line's end, and the next one need not.
-#[tokio::test]
-async fn a_line_that_ends_with_a_line_feed_alone_is_refused_wherever_it_is() {
-    let world = half_open().await;
-    let smuggled = smuggled(&world);
-    for head in [
-        head(&world, "POST /pub/x HTTP/1.1", "Content-Length: 5\r\nX: a\r\n"),
-        head(&world, "GET /pub/x HTTP/1.1", "X: a\r\n"),
-    ] {
-        for (at, _) in head.match_indices("\r\n") {
-            let bare = format!("{}{}", &head[..at], &head[at + 1..]);
-            // First on its connection, and behind others of both kinds.
-            for before in ["", &self::head(&world, "GET /pub/a HTTP/1.1", ""), &upload(&world)] {
-                let hits = world.app.hits();
-                let heard = say(&world, format!("{before}{bare}hello{smuggled}")).await;
-                let expected = if before.is_empty() { vec![400] } else { vec![200, 400] };
-                assert!(heard.statuses() == expected && heard.closed, "{bare:?}: {}", heard.text());
-                assert_eq!(world.app.hits() - hits, expected.len() - 1, "{bare:?}");
-            }
-        }
-    }
-    still_standing(&world).await;
-}
-
 fn upload(world: &World) -> String {
     head(world, "POST /pub/b HTTP/1.1", "Transfer-Encoding: chunked\r\n") + "5\r\nhello\r\n0\r\n\r\n"
 }
@@ -256,66 +215,6 @@ async fn what_follows_a_plain_request_is_judged_by_itself() {
     still_standing(&world).await;
 }
 
-/// Bodies that are said to come in chunks, and do not.
-const BROKEN_CHUNKS: [&str; 17] = [
-    "5\r\nhelloX0\r\n\r\n",
-    "G\r\nhello\r\n0\r\n\r\n",
-    "-5\r\nhello\r\n0\r\n\r\n",
-    "+5\r\nhello\r\n0\r\n\r\n",
-    "0x5\r\nhello\r\n0\r\n\r\n",
-    "5 5\r\nhello\r\n0\r\n\r\n",
-    "5 \r\nhello\r\n0\r\n\r\n",
-    " 5\r\nhello\r\n0\r\n\r\n",
-    "\r\n5\r\nhello\r\n0\r\n\r\n",
-    "10000000000000005\r\nhello\r\n0\r\n\r\n",
-    "FFFFFFFFFFFFFFFFF\r\nhello\r\n0\r\n\r\n",
-    "5\rhello\r\n0\r\n\r\n",
-    "5\nhello\r\n0\r\n\r\n",
-    "5;a\nb\r\nhello\r\n0\r\n\r\n",
-    "5\r\nhello0\r\n\r\n",
-    "5\r\nhello\n0\r\n\r\n",
-    "5\r\nhello\r\n0\r\nX : y\r\n\r\n",
-];
-
-#[tokio::test]
-async fn broken_chunks_are_their_senders_fault_and_never_passed_on_as_whole() {
-    let world = half_open().await;
-    let ours = format!("POST {}/sign-out HTTP/1.1", "/.portcullis");
-    for line in ["POST /pub/x HTTP/1.1", &ours] {
-        let more = format!("Accept: application/json\r\nOrigin: {}\r\nTransfer-Encoding: chunked\r\n", world.url);
-        for chunks in BROKEN_CHUNKS {
-            let heard = say(&world, head(&world, line, &more) + chunks + &smuggled(&world)).await;
-            assert!(heard.statuses() == [400] && heard.closed, "{line} {chunks:?}: {}", heard.text());
-            assert!(heard.text().contains("\"body_malformed\""), "{line} {chunks:?}: {}", heard.text());
-            assert!(!world.app.everything().iter().any(|seen| seen.target == "/pub/x"), "{chunks:?}");
-        }
-    }
-    let count = 2 * BROKEN_CHUNKS.len() as u64;
-    assert_eq!(world.metric("portcullis_server_events_total{event=\"malformed\"}").await, count);
-    still_standing(&world).await;
-}
-
-// A body that is read when its answer has begun can no longer be refused: its connection ends, and nothing behind it
-// is read.
-#[tokio::test]
-async fn broken_chunks_behind_the_beginning_of_an_answer_end_the_connection() {
-    let (authority, heard_by_app) = scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
-    let world = World::with().routes(&TWO_ROUTES.replace("{app}", &authority)).start().await;
-    for chunks in BROKEN_CHUNKS {
-        let mut stream = TcpStream::connect(world.gateway.address).await.unwrap();
-        let head = head(&world, "POST /pub/x HTTP/1.1", "Transfer-Encoding: chunked\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let heard = listen(&mut stream).await;
-        assert!(heard.statuses() == [200] && !heard.closed, "{chunks:?}: {}", heard.text());
-        stream.write_all((chunks.to_owned() + &smuggled(&world)).as_bytes()).await.unwrap();
-        let mut rest = Vec::new();
-        _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await.expect("it is closed");
-        assert!(rest.is_empty(), "{chunks:?}: {}", String::from_utf8_lossy(&rest));
-    }
-    let heard = String::from_utf8_lossy(&heard_by_app.lock().unwrap()).into_owned();
-    assert!(!heard.contains("smuggled") && !heard.contains("\r\n0\r\n\r\n"), "{heard}");
-}
-
 // For whoever makes environment variables of fields, or folds their names, these are the others.
 #[tokio::test]
 async fn a_framing_spelt_otherwise_does_not_reach_the_app() {
@@ -366,23 +265,6 @@ async fn behind_an_expectation_that_is_declined_nothing_is_read() {
 }
 
 #[tokio::test]
-async fn chunk_extensions_are_dropped() {
-    let world = half_open().await;
-    let chunks = "5;evil=\"GET /smuggled HTTP/1.1\"\r\nhello\r\n0;x=y\r\n\r\n";
-    let heard =
-        say(&world, format!("{}{chunks}", head(&world, "POST /pub/upload HTTP/1.1", "Transfer-Encoding: chunked\r\n")))
-            .await;
-    assert_eq!(heard.statuses(), [200], "{}", heard.text());
-    assert_eq!(world.app.last().body, "hello");
-    let endless = format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(100_000));
-    let heard =
-        say(&world, format!("{}{endless}", head(&world, "POST /pub/x HTTP/1.1", "Transfer-Encoding: chunked\r\n")))
-            .await;
-    assert!(heard.closed);
-    still_standing(&world).await;
-}
-
-#[tokio::test]
 async fn a_request_after_a_refused_one_is_judged_by_itself() {
     let world = half_open().await;
     let cookie = session_of(&world).await;
@@ -399,153 +281,6 @@ async fn a_request_after_a_refused_one_is_judged_by_itself() {
     assert_eq!(heard.statuses()[0], 401, "{}", heard.text());
     assert!(heard.statuses().len() <= 2, "{}", heard.text());
     still_standing(&world).await;
-}
-
-#[tokio::test]
-async fn http_1_0_cannot_send_chunks() {
-    let world = half_open().await;
-    for line in
-        ["POST /pub/x HTTP/1.0", "POST /pub/x HTTP/1.9", "POST /pub/x HTTP/2.0", "POST /pub/x HTTP/0.9", "POST /pub/x"]
-    {
-        let chunked = format!(
-            "{}0\r\n\r\n{}",
-            head(&world, line, "Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n"),
-            smuggled(&world)
-        );
-        let heard = say(&world, chunked).await;
-        assert!(heard.statuses().iter().all(|status| (400..=505).contains(status)), "{line}: {}", heard.text());
-        assert!(heard.statuses().len() <= 1 && heard.closed, "{line}: {}", heard.text());
-    }
-    assert_eq!(world.app.hits(), 0);
-    still_standing(&world).await;
-}
-
-#[tokio::test]
-async fn request_lines_that_readers_split_differently_are_refused() {
-    let world = half_open().await;
-    for line in [
-        "GET /pub/x HTTP/1.1 HTTP/1.1",
-        "GET  /pub/x HTTP/1.1",
-        "GET\t/pub/x\tHTTP/1.1",
-        "GET /pub/x  HTTP/1.1",
-        "GET /pub/ /closed HTTP/1.1",
-        "GET /pub/\r/smuggled HTTP/1.1",
-        "GET /pub/\0 HTTP/1.1",
-        "GET /pub/x\x0bHTTP/1.1",
-        "GET pub/x HTTP/1.1",
-        "GET ?/pub HTTP/1.1",
-        "GET * HTTP/1.1",
-        "OPTIONS * HTTP/1.1",
-        "CONNECT localhost:80 HTTP/1.1",
-        "CONNECT /pub/x HTTP/1.1",
-        "G(T /pub/x HTTP/1.1",
-        " GET /pub/x HTTP/1.1",
-        "GET /pub/x http/1.1",
-        "PRI * HTTP/2.0",
-    ] {
-        let heard = say(&world, head(&world, line, "")).await;
-        let statuses = heard.statuses();
-        assert!(
-            statuses.len() <= 1 && statuses.iter().all(|status| (400..=505).contains(status)),
-            "{line:?}: {}",
-            heard.text()
-        );
-    }
-    assert_eq!(world.app.hits(), 0);
-    still_standing(&world).await;
-}
-
-#[tokio::test]
-async fn http_2_is_not_guessed_on_a_plain_socket() {
-    let world = half_open().await;
-    let heard = say(&world, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
-    assert!(heard.closed && !heard.statuses().contains(&200));
-    let offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";
-    let heard = say(&world, head(&world, "GET /pub/x HTTP/1.1", offer)).await;
-    assert_eq!(heard.statuses(), [200], "h2c is ignored: {}", heard.text());
-    let seen = world.app.last();
-    for name in ["upgrade", "http2-settings", "connection"] {
-        assert!(seen.all(name).is_empty(), "{name}");
-    }
-    still_standing(&world).await;
-}
-
-#[tokio::test]
-async fn a_target_with_another_host_is_refused() {
-    let world = half_open().await;
-    let again = format!("Host: {}\r\n", host(&world));
-    for (line, more) in [
-        ("GET http://evil.example/pub/x HTTP/1.1", ""),
-        ("GET http://evil@localhost/pub/x HTTP/1.1", ""),
-        ("GET http:///pub/x HTTP/1.1", ""),
-        ("GET http:pub/x HTTP/1.1", ""),
-        ("GET /pub/x HTTP/1.1", "Host: evil.example\r\n"),
-        ("GET /pub/x HTTP/1.1", "Host:\r\n"),
-        ("GET /pub/x HTTP/1.1", &again),
-        ("GET /pub/x HTTP/1.0", &again),
-    ] {
-        let heard = say(&world, head(&world, line, more) + &smuggled(&world)).await;
-        assert!(heard.statuses() == [400] && heard.closed, "{line} {more}: {}", heard.text());
-    }
-    let heard = say(&world, head(&world, "GET //evil.example/pub/x HTTP/1.1", "")).await;
-    assert!(heard.statuses().iter().all(|status| (300..500).contains(status)), "{}", heard.text());
-    for lines in [
-        "",
-        "Host: \r\n",
-        "Host: a b\r\n",
-        "Host: localhost/pub\r\n",
-        "Host: localhost,evil.example\r\n",
-        "Host: evil@localhost\r\n",
-    ] {
-        for version in ["1.0", "1.1"] {
-            let smuggled = smuggled(&world);
-            let heard = say(&world, format!("GET /pub/x HTTP/{version}\r\n{lines}\r\n{smuggled}")).await;
-            assert!(heard.statuses() == [400] && heard.closed, "{lines:?}: {}", heard.text());
-        }
-    }
-    assert_eq!(world.app.hits(), 0);
-    // The form itself is lawful when it says the same.
-    let heard = say(&world, head(&world, &format!("GET {} HTTP/1.1", world.at("/pub/x")), "")).await;
-    assert_eq!(heard.statuses(), [200], "{}", heard.text());
-    assert_eq!(world.app.last().target, "/pub/x");
-    still_standing(&world).await;
-}
-
-// CVE-2026-2833's neighbours: what an app answers beside its answer is nobody's.
-#[tokio::test]
-async fn an_app_that_answers_twice_does_not_answer_the_next_visitor() {
-    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
-    let (authority, _heads) = scripted(answer).await;
-    let world = World::with().routes(&TWO_ROUTES.replace("{app}", &authority)).start().await;
-    for _ in 0..4 {
-        let reply = world.browser().fetch(hyper::Method::GET, world.at("/pub/x"), &[], "").await;
-        assert!(reply.body == "ok" || reply.status == 502, "{} {}", reply.status, reply.body);
-    }
-}
-
-#[tokio::test]
-async fn an_apps_ambiguous_answer_is_a_502_of_one_framing() {
-    for answer in [
-        &b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"[..],
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 30\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\nokevilevi",
-        b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok",
-        b"HTTP/1.1 200 OK\r\nX: a\r\n Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\nok",
-        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nevil",
-        b"HTTP/1.1 1000 OK\r\n\r\n",
-        b"evil\r\n\r\n",
-        b"",
-    ] {
-        let (authority, _heads) = scripted(answer).await;
-        let world = World::with().routes(&TWO_ROUTES.replace("{app}", &authority)).start().await;
-        let heard = say(&world, head(&world, "GET /pub/x HTTP/1.1", "")).await;
-        let text = heard.text();
-        assert_eq!(heard.statuses(), [502], "{answer:?}: {text}");
-        let lower = text.to_ascii_lowercase();
-        let framings = lower.matches("content-length:").count() + lower.matches("transfer-encoding:").count();
-        assert_eq!(framings, 1, "{text}");
-        assert!(!text.contains("evil"), "{text}");
-    }
 }
 
 /// An app that says the same to every connection's first request and records the heads.
@@ -572,20 +307,4 @@ pub async fn scripted(answer: &'static [u8]) -> (String, std::sync::Arc<std::syn
         }
     });
     (authority, heads)
-}
-
-#[tokio::test]
-async fn what_the_app_receives_is_framed_in_one_way() {
-    let (authority, heads) = scripted(b"HTTP/1.1 204 No Content\r\n\r\n").await;
-    let world = World::with().routes(&TWO_ROUTES.replace("{app}", &authority)).start().await;
-    let lines = "Content-Length: 5\r\nConnection: close, Content-Length, Host, X-Forwarded-For, Via\r\nX: a\r\nKeep-Alive: 5\r\nTE: gzip\r\n";
-    say(&world, format!("{}hello", head(&world, "POST /pub/x HTTP/1.1", lines))).await;
-    let sent = String::from_utf8(heads.lock().unwrap().clone()).unwrap().to_ascii_lowercase();
-    assert_eq!(sent.matches(" http/1.1\r\n").count(), 1, "{sent}");
-    assert_eq!(sent.matches("content-length: 5\r\n").count(), 1, "{sent}");
-    assert_eq!(sent.matches("\r\nhost: ").count(), 1, "{sent}");
-    for gone in ["transfer-encoding", "keep-alive", "\r\nte:", "\r\nconnection:"] {
-        assert!(!sent.contains(gone), "{gone}: {sent}");
-    }
-    assert!(sent.ends_with("\r\n\r\nhello"), "{sent}");
 }

@@ -80,18 +80,22 @@ async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
     bytes
 }
 
+/// A stream that has begun, with the session of that id.
+async fn stream_of(world: &World, id: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(world.gateway.address).await.unwrap();
+    let head = head(world, "GET /stream HTTP/1.1", &format!("Cookie: portcullis={id}\r\n"));
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(listen_for(&mut stream, b"event").await, 200);
+    stream
+}
+
 // The idea behind peers.md 5.7: streams end with the session.
 #[tokio::test]
 async fn a_stream_ends_with_its_session() {
     let app = Stage::endless().await;
     let world = World::with().routes(&TWO_ROUTES.replace("{app}", &app.authority)).start().await;
     let (mut browser, id) = arrive(&world).await;
-    let mut stream = TcpStream::connect(world.gateway.address).await.unwrap();
-    stream
-        .write_all(head(&world, "GET /stream HTTP/1.1", &format!("Cookie: portcullis={id}\r\n")).as_bytes())
-        .await
-        .unwrap();
-    assert_eq!(listen_for(&mut stream, b"event").await, 200);
+    let mut stream = stream_of(&world, &id).await;
     let url = url::Url::parse(&world.at("/.portcullis/sign-out")).unwrap();
     browser.post(&url, &[]).await;
     let rest = read_to_end(&mut stream).await;
@@ -107,12 +111,7 @@ async fn a_stream_does_not_outlive_its_sessions_latest_end() {
         .start()
         .await;
     let (mut browser, id) = arrive(&world).await;
-    let mut stream = TcpStream::connect(world.gateway.address).await.unwrap();
-    stream
-        .write_all(head(&world, "GET /stream HTTP/1.1", &format!("Cookie: portcullis={id}\r\n")).as_bytes())
-        .await
-        .unwrap();
-    assert_eq!(listen_for(&mut stream, b"event").await, 200);
+    let mut stream = stream_of(&world, &id).await;
     let rest = read_to_end(&mut stream).await;
     assert!(!rest.ends_with(b"0\r\n\r\n"));
     assert_eq!(browser.fetch(Method::GET, world.at("/"), &[], "").await.status, 401);
