@@ -20,9 +20,9 @@
 //!
 //! # Which way imports point
 //!
-//! Words (`clock`, `http`, `secret`, `refusal`, `telemetry`, `x509`) know nothing of the rest; the domain is `identity`,
-//! `session`, `route`, `policy`, each knowing those before it; `proxy`, `pages` and `server` are mechanisms that
-//! do not know each other; `config` fills everybody's settings; `login`, `gateway` and `admin` tell the story;
+//! Words (`clock`, `http`, `secret`, `refusal`, `telemetry`, `x509`) know nothing of the rest; the domain is
+//! `identity`, `session`, `route`, `policy`, each knowing those before it; `proxy`, `pages` and `server` are mechanisms
+//! that do not know each other; `config` fills everybody's settings; `login`, `gateway` and `admin` tell the story;
 //! `cli`, `demo` and `emulator` are the edges. A test holds this.
 
 pub mod admin;

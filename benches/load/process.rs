@@ -115,7 +115,8 @@ impl Drop for Server {
     }
 }
 
-/// CPU time of a process. From the scheduler, in nanoseconds; from the coarser clock of `stat` where the kernel keeps no such figures.
+/// CPU time of a process. From the scheduler, in nanoseconds; from the coarser clock of `stat` where the kernel keeps
+/// no such figures.
 pub(crate) fn cpu_of(process: u32) -> anyhow::Result<Duration> {
     let mut total = Duration::ZERO;
     for task in fs::read_dir(format!("/proc/{process}/task"))? {

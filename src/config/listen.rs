@@ -1,5 +1,5 @@
-//! `listen`, `socket_mode`, `trusted_proxies`, `proxy_protocol`, `[redirect]`, `[operator]`: the places that connections come in through, and who
-//! stands in front of them.
+//! `listen`, `socket_mode`, `trusted_proxies`, `proxy_protocol`, `[redirect]`, `[operator]`: the places that
+//! connections come in through, and who stands in front of them.
 //!
 //! Called by `config::front`.
 

@@ -41,7 +41,7 @@ pub(super) fn read(
         root.complain(
             "route",
             "is missing: there is nothing to protect",
-            "write [[route]] with upstream = \"http://127.0.0.1:8080\" below",
+            "write [[route]] with upstream = \"http://127.0.0.1:3000\" below",
         );
     }
     let mut routes: Vec<Settings> = Vec::new();

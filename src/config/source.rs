@@ -282,7 +282,7 @@ fn dotted(line: &str) -> String {
     line.char_indices().map(hide).collect()
 }
 
-/// A list or table written in the environment as TOML: `[{ upstream = "http://127.0.0.1:8080" }]`.
+/// A list or table written in the environment as TOML: `[{ upstream = "http://127.0.0.1:3000" }]`.
 pub(super) fn parse_value(text: &str) -> Result<Value, Wrong> {
     let wrong = || Wrong::new("is not a TOML value", "write it as in the file: [\"one\", \"two\"]");
     let data = Figment::new().merge(Toml::string(&format!("value = {text}")));

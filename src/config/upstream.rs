@@ -20,7 +20,7 @@ pub(super) const DAY: Duration = Duration::from_secs(86_400);
 /// The shortest deadline that can be meant.
 pub(super) const MOMENT: Duration = Duration::from_millis(10);
 /// What to write where there is no address.
-pub(super) const EXAMPLE: &str = "write where the app listens: \"http://127.0.0.1:8080\"";
+pub(super) const EXAMPLE: &str = "write where the app listens: \"http://127.0.0.1:3000\"";
 /// What fits into `sockaddr_un`, less its end.
 const LONGEST_SOCKET: usize = 107;
 

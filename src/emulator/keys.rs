@@ -21,8 +21,8 @@ use super::saml::SamlKeys;
 use super::settings::KeySize;
 use crate::clock::Timestamp;
 
-/// One RSA key and what the key set says of it. It is kept as what signs: reading and checking an encoded one takes four
-/// times as long as a signature.
+/// One RSA key and what the key set says of it. It is kept as what signs: reading and checking an encoded one takes
+/// four times as long as a signature.
 #[derive(Clone)]
 pub struct Key {
     kid: String,

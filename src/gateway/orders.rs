@@ -16,7 +16,8 @@ use crate::server::tls::Pair;
 use crate::server::tls::acme::{Advice, Fault, Orders, Trouble, due};
 use crate::telemetry::Metrics;
 
-/// How often it is asked what is due: the wall clock may jump, and somebody else may have ordered, or removed something.
+/// How often it is asked what is due: the wall clock may jump, and somebody else may have ordered, or removed
+/// something.
 const LOOK: Duration = Duration::from_secs(30);
 
 /// How often an authority is asked when it would like a certificate to be renewed, if it does not say (RFC 9773

@@ -17,8 +17,8 @@ use crate::session::memory::Beginning;
 use crate::session::{SessionKey, SiteIndex};
 
 impl Login {
-    /// Lets somebody in whom the entrance's provider vouches for, if its rules do. `state` names the attempt, when there was
-    /// one, and `replaces` the session that the browser had when it began.
+    /// Lets somebody in whom the entrance's provider vouches for, if its rules do. `state` names the attempt, when
+    /// there was one, and `replaces` the session that the browser had when it began.
     pub(super) fn arrive(
         &self,
         entrance: &Entrance,

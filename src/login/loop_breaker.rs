@@ -4,7 +4,7 @@
 //! session does not hold, the provider signs in again without asking, and the browser gives up with words that
 //! name no cause. A short-lived cookie counts completed sign-ins; whoever has to sign in again after the third
 //! within a minute gets a page instead. It guards nobody but its bearer, so it is not sealed. Called by
-//! `login::start` and `login::callback`.
+//! `login::start`, by `login::arrival` and where people sign out.
 
 use hyper::HeaderMap;
 use hyper::header::HeaderValue;

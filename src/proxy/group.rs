@@ -221,8 +221,8 @@ impl Group {
         &self.roster
     }
 
-    /// Sends a request that is `visitor`'s (their key) and waits for the head of the answer; `asked` becomes the place of the
-    /// address that was asked last.
+    /// Sends a request that is `visitor`'s (their key) and waits for the head of the answer; `asked` becomes the place
+    /// of the address that was asked last.
     ///
     /// # Errors
     /// [`UpstreamFault`] of the last address that was asked.

@@ -1,6 +1,7 @@
 //! What is said about a kind of refusal, and what can be done next.
 //!
-//! Fixed text, so that nothing a stranger sent comes onto a page by it. Called by `refusal`, and by `pages` for the words.
+//! Fixed text, so that nothing a stranger sent comes onto a page by it. Called by `refusal`, and by `pages` for the
+//! words.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! One refusal of each kind.
 //!
-//! A list by hand: the compiler does not miss a kind here, but a test does, and another holds `docs/refusals.md` against
-//! their codes. Called by tests, and by whoever wants to look at every page.
+//! A list by hand: the compiler does not miss a kind here, but a test does, and another holds `docs/refusals.md`
+//! against their codes. Called by tests, and by whoever wants to look at every page.
 
 use super::{ProviderDoubt, Refusal, SalesforceError, SamlDoubt};
 

@@ -4,7 +4,7 @@
 //! open after 25 seconds), and whoever sends one byte every 29 seconds holds a connection, here and at the app, for
 //! as long as they like. Time counts only while somebody waits for the body, so an app that reads slowly is not held
 //! against the client, and a body that is at hand arms no timer. One that is malformed is told as such. Called by
-//! `server::connection`; whoever reads bodies can recognise [`Stalled`] and what [`BodyFault`] is made of.
+//! `server::service` and `server::http2`; whoever reads bodies can recognise [`Stalled`] and what [`BodyFault`] is made of.
 
 use std::error::Error;
 use std::pin::Pin;

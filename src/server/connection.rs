@@ -1,6 +1,7 @@
 //! One connection, from the accepted socket to its end.
 //!
-//! Its entry, its handshake under a deadline, and then its protocol, by ALPN: `http1` or `http2`. Spawned by `server::serve`.
+//! Its entry, its handshake under a deadline, and then its protocol, by ALPN: `http1` or `http2`. Spawned by
+//! `server::serve`.
 
 use std::future::Future;
 use std::sync::Arc;

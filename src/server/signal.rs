@@ -1,6 +1,6 @@
 //! What happens to a connection beside its requests: it gets old, it idles, the doors close.
 //!
-//! Called by `server::connection`, which waits for it beside hyper.
+//! Called by `server::http1` and `server::http2`, which wait for it beside the requests.
 
 use std::time::Duration;
 

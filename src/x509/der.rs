@@ -1,7 +1,7 @@
 //! DER (X.690), as far as certificates and keys are written in it: elements, each a tag, a length and contents.
 //!
-//! What an element means is for its readers to say: `x509`, its `name` and `revocation`, and `identity::xmldsig` for the
-//! kind of a public key.
+//! What an element means is for its readers to say: `x509`, its `name` and `revocation`, and `identity::xmldsig` for
+//! the kind of a public key.
 
 use time::PrimitiveDateTime;
 use time::format_description::BorrowedFormatItem;

@@ -1,5 +1,5 @@
-//! oauth2-proxy: signs in at the pretend org by itself, and keeps the session in its cookie, as it does by default, or in
-//! a Redis that is asked about each request.
+//! oauth2-proxy: signs in at the pretend org by itself, and keeps the session in its cookie, as it does by default, or
+//! in a Redis that is asked about each request.
 
 use std::fs::File;
 use std::net::SocketAddr;

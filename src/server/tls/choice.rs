@@ -4,8 +4,9 @@
 //! whose certificate it was shown, health checks by address go on, and HTTP answers such a host with 421 anyway.
 //! One name may have several certificates, of different kinds of keys; the first that the client can verify is
 //! taken. Whose certificate is still awaited is shown none, and the handshake fails: nothing else would be believed,
-//! and a stranger's would teach people to click warnings away. Also knows which hosts may be asked for over a connection, since certificates are chosen before requests
-//! come (RFC 9110 section 7.4). Called by rustls in every handshake and by `server::tls`.
+//! and a stranger's would teach people to click warnings away. Also knows which hosts may be asked for over a
+//! connection, since certificates are chosen before requests come (RFC 9110 section 7.4). Called by rustls in every
+//! handshake and by `server::tls`.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -105,7 +105,8 @@ fn lands_at(base: &str, location: &str) -> String {
     url::Url::parse(base).unwrap().join(location).unwrap().origin().ascii_serialization()
 }
 
-// T-REDIR-2, T-REDIR-5: GHSA-5m6c-jp6f-2vcv, GHSA-qqxw-m5fj-f7gv, CVE-2019-20479, CVE-2021-32786, CVE-2022-23527, CVE-2019-3877
+// T-REDIR-2, T-REDIR-5: GHSA-5m6c-jp6f-2vcv, GHSA-qqxw-m5fj-f7gv, CVE-2019-20479, CVE-2021-32786, CVE-2022-23527,
+// CVE-2019-3877
 #[tokio::test]
 async fn a_sign_in_never_begins_on_another_host() {
     let world = World::new().await;

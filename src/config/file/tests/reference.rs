@@ -75,7 +75,7 @@ fn the_reference_file_explains_every_key() {
 #[test]
 fn the_guide_names_no_unknown_key() {
     let guide = include_str!("../../../../docs/configuration.md");
-    let blocks: Vec<&str> = guide.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let blocks = blocks(guide);
     assert!(blocks.len() > 5);
     for block in blocks {
         let block = if block.starts_with("client_secret") { block.lines().next().unwrap_or_default() } else { block };
@@ -84,5 +84,25 @@ fn the_guide_names_no_unknown_key() {
         let problems = problems_with(&text, &[]);
         let unsound = |problem: &&Problem| problem.wrong.contains("known key") || problem.wrong.contains("TOML");
         assert_eq!(problems.0.iter().find(unsound), None, "{block}");
+    }
+}
+
+/// The blocks of TOML on a page.
+fn blocks(page: &str) -> Vec<&str> {
+    page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[test]
+fn the_smallest_files_that_people_copy_are_good() {
+    let folder = files_for("wiki.example.com");
+    let own = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(own("secret"), "abc").unwrap();
+    for page in [include_str!("../../../../README.md"), include_str!("../../../../docs/configuration.md")] {
+        let text = blocks(page)[0]
+            .replace("3MVG9...", "3MVG9abc")
+            .replace("/run/secrets/salesforce", &own("secret"))
+            .replace("/etc/portcullis/wiki.crt", &own("crt"))
+            .replace("/etc/portcullis/wiki.key", &own("key"));
+        good(&text);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! At two thirds of its life, as authorities advise, and a little before that by its own hash, so that what was
 //! ordered together is not renewed together. After a failure longer and longer, so that an authority's limits (five
-//! failures an hour for a host at Let's Encrypt) are not met by us. An authority may ask for less patience. Called by `gateway`, which keeps the time.
+//! failures an hour for a host at Let's Encrypt) are not met by us. An authority may ask for less patience. Called by
+//! `gateway`, which keeps the time.
 
 use std::time::Duration;
 
