@@ -21,7 +21,7 @@ use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http_body::Body as _;
-use hyper::header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::Extensions;
 use hyper::{Method, Response, StatusCode, Uri};
 use tokio::sync::Notify;
@@ -31,7 +31,9 @@ use super::super::interim;
 use super::body::AppBody;
 use super::connection::{Failed, Why};
 use super::dial::Stream;
+use super::lean::Violation;
 use crate::http::Request;
+use crate::http::strict::digits;
 use upload::Upload;
 
 pub(super) use body::SharedBody;
@@ -157,6 +159,8 @@ impl Ticket {
         let upload = (!is_whole).then(|| Upload::start(body, stream));
         match self.answer(&mut answer, &extensions).await {
             Ok(answer) => {
+                let why = |violation: Violation| Failed { unsent: None, why: Why::Misbehaved(violation.to_string()) };
+                one_length(answer.headers()).map_err(why)?;
                 let has_body =
                     !is_head && !matches!(answer.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
                 let (head, stream) = answer.into_parts();
@@ -186,7 +190,7 @@ impl Ticket {
 
     /// "An intermediary that forwards a request over HTTP/2 MUST construct an :authority pseudo-header field using
     /// the authority information from the control data of the original request" (section 8.3.1).
-    fn target(&self, uri: &Uri, headers: &hyper::HeaderMap) -> Option<Uri> {
+    fn target(&self, uri: &Uri, headers: &HeaderMap) -> Option<Uri> {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.connection.scheme.clone());
         parts.authority = Some(Authority::try_from(headers.get(HOST)?.as_bytes()).ok()?);
@@ -215,6 +219,16 @@ async fn final_answer(answer: &mut ResponseFuture, extensions: &Extensions) -> R
 
 fn unwritable() -> Failed {
     Failed { unsent: None, why: Why::Misbehaved("the request cannot be written in HTTP/2".to_owned()) }
+}
+
+/// Whether an answer says its length once at most, so that HTTP/1.1 can say it too. h2 holds the body to the first.
+fn one_length(headers: &HeaderMap) -> Result<(), Violation> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).into_iter();
+    match (lengths.next(), lengths.next()) {
+        (Some(_), Some(_)) => Err(Violation::RepeatedLength),
+        (Some(length), None) if digits(length.as_bytes()).is_none() => Err(Violation::Length),
+        _ => Ok(()),
+    }
 }
 
 fn failed(error: &h2::Error) -> Failed {

@@ -253,3 +253,41 @@ async fn a_request_that_announces_a_body_without_one_never_waits_for_the_next_pe
     }
     still_standing(&world).await;
 }
+
+// RFC 9113 sections 8.1.1 and 8.2.2: what would be malformed, or have two lengths once it is HTTP/1.1.
+#[tokio::test]
+async fn a_malformed_answer_by_http2_is_refused() {
+    let bad: [&[(&str, &str)]; 10] = [
+        &[("content-length", "5"), ("content-length", "9")],
+        &[("content-length", "9"), ("content-length", "5")],
+        &[("content-length", "5"), ("content-length", "5")],
+        &[("content-length", "5, 5")],
+        &[("content-length", "+5")],
+        &[("content-length", "")],
+        &[("content-length", "5"), ("content-length", "")],
+        &[("transfer-encoding", "chunked")],
+        &[("connection", "x-salesforce-user-id")],
+        &[("upgrade", "websocket")],
+    ];
+    for fields in bad {
+        let stage = crate::multiplexed::plain(::h2::server::Builder::new(), move |_, mut reply, _| async move {
+            let mut answer = hyper::Response::builder();
+            for (name, value) in fields {
+                answer = answer.header(*name, *value);
+            }
+            if let Ok(mut stream) = reply.send_response(answer.body(()).unwrap(), false) {
+                _ = stream.send_data("hello".into(), true);
+            }
+        })
+        .await;
+        let routes = TWO_ROUTES.replacen("http://{app}", &format!("h2c://{}", stage.authority), 1);
+        let world = World::with().routes(&routes).start().await;
+        for (method, more, body) in QUESTIONS {
+            let fields_of_ours = format!("Accept: application/json\r\n{more}");
+            let request = head(&world, &format!("{method} /pub HTTP/1.1"), &fields_of_ours) + body;
+            let heard = say(&world, request).await;
+            assert_eq!(heard.statuses(), [502], "{fields:?} {method}: {}", heard.text());
+            assert!(heard.text().contains("upstream_misbehaved"), "{}", heard.text());
+        }
+    }
+}
