@@ -8,8 +8,65 @@ mod app_answer;
 mod request_head;
 #[path = "../../fuzz/saml_response.rs"]
 mod saml_response;
+#[path = "../../src/http/spoil.rs"]
+mod spoil;
 
+use proptest::prelude::*;
 use saml_response::judge;
+
+const HEADS: [&str; 8] = [
+    "GET /a?b HTTP/1.1\r\nHost: wiki.example.com\r\nCookie: a=b; c\r\n\r\n",
+    "HEAD http://a/b?c HTTP/1.1\r\nhost:a\r\nConnection: close, x\r\n\r\n",
+    "DELETE / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nX-Empty:\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+    "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;x\r\nhello\r\n0\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+    "GET / HTTP/1.0\r\n\r\n",
+    "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n",
+];
+
+const ANSWERS: [&str; 6] = [
+    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+    "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nhi\r\n0\r\nX: y\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nto the end",
+    "HTTP/1.0 304 Not Modified\r\nETag: \"x\"\r\n\r\n",
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+];
+
+fn vectors() -> impl Strategy<Value = Vec<u8>> {
+    let files = fs::read_dir("tests/saml/vectors").unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|kind| kind == "xml")).collect();
+    files.sort();
+    prop::sample::select(files).prop_map(|path| fs::read(path).unwrap())
+}
+
+// Many changes at once, which no list of them reaches. More of them: PROPTEST_CASES.
+proptest! {
+    #[test]
+    fn a_head_of_many_ruins_has_one_reading(
+        head in prop::sample::select(&HEADS[..]),
+        changes in prop::collection::vec(spoil::change(b"\r\n\0\t :;,0123456789abfxH", 200), 0..8),
+    ) {
+        request_head::judge(&spoil::changed(head.as_bytes().to_vec(), &changes));
+    }
+
+    #[test]
+    fn an_answer_of_many_ruins_leaves_nothing(
+        answer in prop::sample::select(&ANSWERS[..]),
+        changes in prop::collection::vec(spoil::change(b"\r\n\0\t :;,0123456789abfxH", 200), 0..8),
+    ) {
+        app_answer::judge(&spoil::changed(answer.as_bytes().to_vec(), &changes));
+    }
+
+    #[test]
+    fn a_message_of_many_ruins_names_nobody_else(
+        message in vectors(),
+        changes in prop::collection::vec(spoil::change(b"<>/\"'&;# :=!-[]?", 8000), 0..4),
+    ) {
+        judge(&spoil::changed(message, &changes));
+    }
+}
 
 #[test]
 fn the_fuzz_target_lets_in_whom_the_vectors_say_and_their_ruins_crash_nothing() {
