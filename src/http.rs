@@ -4,6 +4,7 @@
 //! streamed body costs one allocation at most. Called by everything that touches a request.
 
 mod arrival;
+pub mod bell;
 mod certificate;
 pub mod chunks;
 pub mod client;

@@ -5,43 +5,26 @@
 //! was woken, which turns the rest into one atomic load. Called by `server::connection`.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll};
+
+use crate::http::bell::Bell;
 
 /// A pinned future that is polled only after it was woken.
 pub(super) struct Quiet<'a, F> {
     future: Pin<&'a mut F>,
-    bell: Option<(Arc<Bell>, Waker)>,
-}
-
-/// Remembers that it rang, and wakes the task.
-struct Bell {
-    rang: AtomicBool,
-    task: Waker,
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.rang.store(true, Ordering::Release);
-        self.task.wake_by_ref();
-    }
+    bell: Bell,
 }
 
 impl<'a, F: Future> Quiet<'a, F> {
     /// Wraps a future that has not been polled.
     pub(super) fn new(future: Pin<&'a mut F>) -> Self {
-        Self { future, bell: None }
+        Self { future, bell: Bell::default() }
     }
 
     /// Replaces the future, after it is done.
     pub(super) fn set(&mut self, future: F) {
         self.future.set(future);
-        self.bell = None;
+        self.bell = Bell::default();
     }
 }
 
@@ -50,28 +33,17 @@ impl<F: Future> Future for Quiet<'_, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
-        let (bell, waker) = match this.bell.take() {
-            Some(kept) if kept.0.task.will_wake(cx.waker()) => kept,
-            _ => {
-                let bell = Arc::new(Bell { rang: AtomicBool::new(true), task: cx.waker().clone() });
-                let waker = Waker::from(Arc::clone(&bell));
-                (bell, waker)
-            }
-        };
-        let polled = if bell.rang.swap(false, Ordering::AcqRel) {
-            this.future.as_mut().poll(&mut Context::from_waker(&waker))
-        } else {
-            Poll::Pending
-        };
-        this.bell = Some((bell, waker));
-        polled
+        if !this.bell.has_rung(cx) {
+            return Poll::Pending;
+        }
+        this.future.as_mut().poll(&mut this.bell.context(cx))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::sync::oneshot;
 
     #[tokio::test]
