@@ -13,16 +13,80 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 
 use super::duplex::Duplex;
 use super::{BodyError, Request};
 
 /// Both directions of a tunnel's side, whatever they go over.
-pub trait Carrier: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Carrier: AsyncRead + AsyncWrite + Send + Unpin {
+    /// The socket below, as long as what is read and written there is what would be here.
+    fn socket(&self) -> Option<Socket<'_>> {
+        None
+    }
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Carrier for T {}
+/// A socket, for what does not wait.
+#[derive(Clone, Copy, Debug)]
+pub enum Socket<'a> {
+    /// Over the network.
+    Tcp(&'a TcpStream),
+    /// Within this machine.
+    Unix(&'a UnixStream),
+}
+
+impl Socket<'_> {
+    /// Reads what there is: false when that is nothing. At the end, nothing is read and it is true.
+    ///
+    /// # Errors
+    /// As the socket says.
+    pub fn try_read(self, piece: &mut ReadBuf<'_>) -> io::Result<bool> {
+        let (before, room) = (piece.filled().len(), piece.remaining());
+        // Less than there was room for is all that there was: tokio is told so with the only word that it takes, and
+        // nobody asks the socket in vain.
+        let all = |read: io::Result<usize>| match read {
+            Ok(count) if 0 < count && count < room => Err(io::ErrorKind::WouldBlock.into()),
+            read => read.map(drop),
+        };
+        let read = match self {
+            Self::Tcp(stream) => stream.try_io(Interest::READABLE, || all(stream.try_read_buf(piece))),
+            Self::Unix(stream) => stream.try_io(Interest::READABLE, || all(stream.try_read_buf(piece))),
+        };
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(piece.filled().len() > before),
+            read => read.map(|()| true),
+        }
+    }
+
+    /// Writes what is taken at once, and says how much that was.
+    ///
+    /// # Errors
+    /// As the socket says.
+    pub fn try_write(self, bytes: &[u8]) -> io::Result<usize> {
+        let written = match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+        };
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            written => written,
+        }
+    }
+
+    /// Ready when there may be something to read.
+    pub fn poll_read_ready(self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+}
+
+impl Carrier for Duplex {}
+
+impl Carrier for TokioIo<Upgraded> {}
 
 /// One side of a tunnel.
 pub type Side = Box<dyn Carrier>;
@@ -40,7 +104,7 @@ pub enum Promise {
 
 /// Has a connection back from hyper, as it was before.
 #[derive(Clone, Copy, Debug)]
-pub struct Unwrap(pub fn(Upgraded) -> Side);
+pub struct Unwrap(pub fn(Upgraded) -> Result<Side, Broken>);
 
 /// No tunnel came about: it was answered otherwise, or somebody left.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +154,7 @@ impl Promise {
     pub async fn kept(self) -> Result<Side, Broken> {
         match self {
             Self::Upgrade(upgrade, Unwrap(unwrap)) => match upgrade.await {
-                Ok(connection) => Ok(unwrap(connection)),
+                Ok(connection) => unwrap(connection),
                 Err(error) => Err(Broken(error.into())),
             },
             Self::Kept(stream) => Ok(stream),
@@ -105,24 +169,22 @@ impl Promise {
 impl Default for Unwrap {
     /// Leaves it in hyper's hands.
     fn default() -> Self {
-        Self(|connection| Box::new(TokioIo::new(connection)))
+        Self(|connection| Ok(Box::new(TokioIo::new(connection))))
     }
 }
 
-/// Has a connection back that hyper was given as a `T`, and of that what is left when nobody but the tunnel uses it;
-/// as hyper's, should it be another.
-pub fn unwrap<T, S>(connection: Upgraded, rest: impl FnOnce(T) -> S) -> Side
+/// Has a connection back that hyper was given as a `T`. `rest` takes off it what a tunnel has no use for.
+///
+/// # Errors
+/// [`Broken`], should it be another.
+pub fn unwrap<T, S>(connection: Upgraded, rest: impl FnOnce(T) -> S) -> Result<Side, Broken>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Carrier + 'static,
 {
-    match connection.downcast::<TokioIo<T>>() {
-        Ok(parts) => {
-            let stream = rest(parts.io.into_inner());
-            if parts.read_buf.is_empty() { Box::new(stream) } else { Box::new(Ahead { ahead: parts.read_buf, stream }) }
-        }
-        Err(connection) => Box::new(TokioIo::new(connection)),
-    }
+    let parts = connection.downcast::<TokioIo<T>>().map_err(|_| Broken("hyper had another connection".into()))?;
+    let (ahead, stream) = (parts.read_buf, rest(parts.io.into_inner()));
+    Ok(if ahead.is_empty() { Box::new(stream) } else { Box::new(Ahead { ahead, stream }) })
 }
 
 /// A connection of which something was read already, behind the head that made it a tunnel.
@@ -131,6 +193,12 @@ pub struct Ahead<S> {
     pub ahead: Bytes,
     /// The rest.
     pub stream: S,
+}
+
+impl<S: Carrier> Carrier for Ahead<S> {
+    fn socket(&self) -> Option<Socket<'_>> {
+        if self.ahead.is_empty() { self.stream.socket() } else { None }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Ahead<S> {

@@ -19,6 +19,7 @@ use super::lean::head::End;
 use super::streams::{Activity, Late};
 use crate::http::chunks::{Chunks, Malformed};
 use crate::http::interim::Outlet;
+use crate::http::tunnel::{Carrier, Socket};
 
 /// How much is read at once before it is known who reads it.
 const PIECE: usize = 8 * 1024;
@@ -186,6 +187,13 @@ impl<S: AsyncRead + HangsUp + Unpin> Fenced<S> {
             }
         }
         self.ended.get_or_insert_with(|| Box::new(self.stream.hang_up())).poll(cx)
+    }
+}
+
+impl<S: Carrier + HangsUp> Carrier for Fenced<S> {
+    fn socket(&self) -> Option<Socket<'_>> {
+        let is_open = self.fence.is_none() && self.unread.is_empty() && self.ended.is_none();
+        if is_open { self.stream.socket() } else { None }
     }
 }
 

@@ -11,7 +11,6 @@ use std::task::Poll;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::connection::{Shared, jittered};
@@ -27,7 +26,7 @@ use super::service::{BUFFER, Service, has_stalled, report};
 use super::signal::{Signal, Stage, next_signal};
 use super::streams::Activity;
 use crate::http::interim::Outlet;
-use crate::http::tunnel::{self, Unwrap};
+use crate::http::tunnel::{self, Carrier, Unwrap};
 use crate::http::{Arrival, Peer, Remote, Reply};
 
 /// How many fields hyper takes in HTTP/1.1 when it is told nothing.
@@ -47,7 +46,7 @@ pub(super) async fn speak_http1<H, F, S>(shared: &Arc<Shared<H>>, stream: S, pee
 where
     H: Fn(Arrival, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output: Into<Reply>> + Send + 'static,
-    S: AsyncRead + AsyncWrite + HangsUp + Unpin + Send + 'static,
+    S: Carrier + HangsUp + 'static,
 {
     let limits = &shared.limits;
     let bounds = Bounds { size: limits.header_size, fields: limits.headers };
@@ -125,7 +124,7 @@ where
     /// Has hyper serve one request, and gives back a connection that may have another.
     async fn serve_by_hyper<S>(&mut self, mut stream: Fenced<S>, end: End) -> Option<Fenced<S>>
     where
-        S: AsyncRead + AsyncWrite + HangsUp + Unpin + Send + 'static,
+        S: Carrier + HangsUp + 'static,
     {
         let (shared, activity) = (self.shared, self.activity);
         let limits = &shared.limits;

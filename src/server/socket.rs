@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::listen;
 use crate::http::Remote;
+use crate::http::tunnel::{self, Carrier};
 
 /// A listener on the current runtime.
 pub(super) enum Listener {
@@ -135,6 +136,16 @@ impl Socket {
             self.ahead = None;
         }
         true
+    }
+}
+
+impl Carrier for Socket {
+    fn socket(&self) -> Option<tunnel::Socket<'_>> {
+        match &self.stream {
+            _ if self.ahead.is_some() => None,
+            Stream::Tcp(stream) => Some(tunnel::Socket::Tcp(stream)),
+            Stream::Unix(stream) => Some(tunnel::Socket::Unix(stream)),
+        }
     }
 }
 

@@ -13,10 +13,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
+use tokio_rustls::server::TlsStream;
 
 use super::entry::Seat;
 use super::event::{Event, Events};
 use super::streams::Activity;
+use crate::http::tunnel::{Carrier, Socket};
 
 /// How long a client may take nothing of what is written to it.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 60 });
@@ -136,6 +138,16 @@ impl<S> Wire<S> {
         self.patience.poll_end(cx).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, WriteStalled)))
     }
 }
+
+impl<S: Carrier> Carrier for Wire<S> {
+    /// Whoever writes there waits here when that is not taken.
+    fn socket(&self) -> Option<Socket<'_>> {
+        self.socket.socket()
+    }
+}
+
+/// What the socket has is not what is read and written.
+impl<S: Carrier> Carrier for TlsStream<S> {}
 
 impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -141,6 +141,29 @@ async fn any_protocol_passes_once_the_app_agrees() {
 }
 
 #[tokio::test]
+async fn what_either_side_says_at_once_is_not_lost() {
+    let stage = Stage::play(|mut line: Line, _| async move {
+        line.head().await.unwrap();
+        let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+        line.send(format!("{head}welcome\r\n\r\n")).await;
+        while let Some(words) = line.head().await {
+            line.send(words).await;
+        }
+    })
+    .await;
+    let world = World::with().routes(&stage.route()).start().await;
+    let ticket = world.ticket().await;
+    let mut line = Line::to(world.authority()).await;
+    line.send(format!("{}early\r\n\r\n", offer(&world, &ticket, "echo", ""))).await;
+    assert!(line.head().await.unwrap().starts_with("http/1.1 101 "));
+    for words in ["welcome", "early"] {
+        assert_eq!(line.head().await, Some(format!("{words}\r\n\r\n")));
+    }
+    line.send("late\r\n\r\n").await;
+    assert_eq!(line.head().await.as_deref(), Some("late\r\n\r\n"));
+}
+
+#[tokio::test]
 async fn a_tunnel_ends_at_the_sign_out_of_its_person_alone() {
     let stage = echo().await;
     let world = World::with().routes(&stage.route()).start().await;

@@ -16,10 +16,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep};
 
+use crate::http::bell::Bell;
 use crate::http::tunnel::Side;
 
 /// How much is read at once: a frame of HTTP/2, or a record of TLS.
 const PIECE: usize = 16 * 1024;
+
+/// How many pieces one direction may carry before others have their turn.
+const AT_ONCE: usize = 32;
 
 /// How often within its limit silence is listened for: it is found late by one such part at most, and never early.
 const PARTS: u32 = 20;
@@ -81,6 +85,12 @@ struct Flow {
     taken: usize,
     /// Whether it was given something that may be held back on the way.
     unflushed: bool,
+    /// Rings when there is more to read.
+    bell: Bell,
+    /// Whether the last piece was all that there was.
+    is_drained: bool,
+    /// Whether nothing but the bell is waited for.
+    listens: bool,
 }
 
 /// How far a direction has come.
@@ -101,14 +111,26 @@ impl Flow {
         to: &mut Side,
         traffic: &Traffic,
     ) -> Poll<io::Result<()>> {
+        if self.listens && !self.bell.has_rung(cx) {
+            return Poll::Pending;
+        }
+        self.listens = false;
+        let mut pieces = 0;
         while matches!(self.stage, Stage::Open) {
             ready!(self.poll_held(cx, to, traffic))?;
+            if pieces == AT_ONCE {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            pieces += 1;
             let mut room = [const { MaybeUninit::uninit() }; PIECE];
             let mut piece = ReadBuf::uninit(&mut room);
-            if Pin::new(&mut *from).poll_read(cx, &mut piece)?.is_pending() {
+            if self.poll_read(cx, from, &mut piece)?.is_pending() {
                 if self.unflushed {
+                    // Not the bell alone is waited for until that is done.
+                    let listens = std::mem::take(&mut self.listens);
                     ready!(Pin::new(to).poll_flush(cx))?;
-                    self.unflushed = false;
+                    (self.unflushed, self.listens) = (false, listens);
                 }
                 return Poll::Pending;
             }
@@ -118,18 +140,42 @@ impl Flow {
                 self.stage = Stage::Ending;
                 break;
             }
-            self.unflushed = true;
-            match poll_write(cx, to, piece)? {
-                Poll::Ready(taken) if taken == piece.len() => {}
-                Poll::Ready(taken) => self.held.extend_from_slice(piece.get(taken..).unwrap_or_default()),
-                Poll::Pending => self.held.extend_from_slice(piece),
-            }
+            let taken = self.write(cx, to, piece)?;
+            self.held.extend_from_slice(piece.get(taken..).unwrap_or_default());
         }
         if matches!(self.stage, Stage::Ending) {
             ready!(Pin::new(to).poll_shutdown(cx))?;
             self.stage = Stage::Ended;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Waits for a piece; an empty one is the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>, from: &mut Side, piece: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Some(socket) = from.socket() else { return Pin::new(from).poll_read(cx, piece) };
+        loop {
+            // To be asked in vain costs as much as to wait for it.
+            if !std::mem::take(&mut self.is_drained) && socket.try_read(piece)? {
+                self.is_drained = (1..PIECE).contains(&piece.filled().len());
+                return Poll::Ready(Ok(()));
+            }
+            if socket.poll_read_ready(&mut self.bell.context(cx))?.is_pending() {
+                self.listens = true;
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Writes what is taken at once. The rest is for [`Flow::poll_held`], which waits.
+    fn write(&mut self, cx: &mut Context<'_>, to: &mut Side, piece: &[u8]) -> io::Result<usize> {
+        if let Some(socket) = to.socket() {
+            return socket.try_write(piece);
+        }
+        self.unflushed = true;
+        match poll_write(cx, to, piece)? {
+            Poll::Ready(taken) => Ok(taken),
+            Poll::Pending => Ok(0),
+        }
     }
 
     /// Ready when the other side has taken all that it was to have.
@@ -157,80 +203,157 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
+    use crate::http::tunnel::{Carrier, Socket};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
     use tokio::task::JoinHandle;
 
-    /// A relay, what it notes, and its two ends, each with room for so many bytes on their way.
-    fn tunnel(room: usize) -> (DuplexStream, DuplexStream, Arc<Traffic>, JoinHandle<io::Result<()>>) {
-        let ((client, near), (app, far)) = (duplex(room), duplex(room));
+    impl Carrier for DuplexStream {}
+
+    impl Carrier for TcpStream {
+        fn socket(&self) -> Option<Socket<'_>> {
+            Some(Socket::Tcp(self))
+        }
+    }
+
+    impl Carrier for UnixStream {
+        fn socket(&self) -> Option<Socket<'_>> {
+            Some(Socket::Unix(self))
+        }
+    }
+
+    /// What both sides of a relay go over.
+    #[derive(Clone, Copy, Debug)]
+    enum Over {
+        /// Memory, with room for so many bytes on their way.
+        Memory(usize),
+        /// The sockets themselves.
+        Sockets,
+    }
+
+    /// A relay, what it notes, and its two ends.
+    async fn tunnel(over: Over) -> (Side, Side, Arc<Traffic>, JoinHandle<io::Result<()>>) {
+        let (client, near, app, far): (Side, Side, Side, Side) = match over {
+            Over::Memory(room) => {
+                let ((client, near), (app, far)) = (duplex(room), duplex(room));
+                (Box::new(client), Box::new(near), Box::new(app), Box::new(far))
+            }
+            Over::Sockets => {
+                let (client, near) = UnixStream::pair().unwrap();
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+                let (app, _) = listener.accept().await.unwrap();
+                (Box::new(client), Box::new(near), Box::new(app), Box::new(far))
+            }
+        };
         let traffic = Arc::new(Traffic::default());
-        let mut relay = Relay::new(Box::new(near), Box::new(far), Arc::clone(&traffic));
+        let mut relay = Relay::new(near, far, Arc::clone(&traffic));
         (client, app, traffic, tokio::spawn(async move { poll_fn(|cx| relay.poll(cx)).await }))
     }
 
     #[tokio::test]
     async fn each_side_ends_when_it_likes_and_the_other_goes_on() {
-        for client_first in [true, false] {
-            let (mut one, mut other, _, relay) = tunnel(64);
+        for (over, client_first) in
+            [Over::Memory(64), Over::Sockets].into_iter().flat_map(|over| [(over, true), (over, false)])
+        {
+            let (mut one, mut other, _, relay) = tunnel(over).await;
             if !client_first {
                 std::mem::swap(&mut one, &mut other);
             }
-            one.write_all(b"one, ").await.unwrap();
-            one.write_all(b"two").await.unwrap();
+            for words in ["one, ", "two"] {
+                one.write_all(words.as_bytes()).await.unwrap();
+                let mut heard = vec![0; words.len()];
+                other.read_exact(&mut heard).await.unwrap();
+                assert_eq!(heard, words.as_bytes(), "{over:?}");
+            }
+            one.write_all(b"and goodbye").await.unwrap();
             one.shutdown().await.unwrap();
             let mut heard = String::new();
             other.read_to_string(&mut heard).await.unwrap();
-            assert_eq!(heard, "one, two");
+            assert_eq!(heard, "and goodbye", "{over:?}");
             other.write_all(b"and an answer").await.unwrap();
-            assert!(!relay.is_finished());
+            assert!(!relay.is_finished(), "{over:?}");
             other.shutdown().await.unwrap();
             heard.clear();
             one.read_to_string(&mut heard).await.unwrap();
-            assert_eq!(heard, "and an answer");
+            assert_eq!(heard, "and an answer", "{over:?}");
             relay.await.unwrap().unwrap();
         }
     }
 
     #[tokio::test]
     async fn who_takes_little_slows_the_other_and_loses_nothing() {
-        let all: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
-        let (mut client, mut app, _, relay) = tunnel(100_000);
-        let mut sent = 0;
-        // Until nothing more is taken: what is on the way is bounded.
-        while let Ok(written) = tokio::time::timeout(Duration::from_millis(200), client.write(&all[sent..])).await {
-            sent += written.unwrap();
+        // The system's own buffers hold some megabytes.
+        for (over, words) in [(Over::Memory(100_000), 200_000_u32), (Over::Sockets, 8_000_000)] {
+            let all: Vec<u8> = (0..words).flat_map(u32::to_le_bytes).collect();
+            let (mut client, mut app, _, relay) = tunnel(over).await;
+            let mut sent = 0;
+            // Until nothing more is taken.
+            while let Ok(written) = tokio::time::timeout(Duration::from_millis(200), client.write(&all[sent..])).await {
+                sent += written.unwrap();
+            }
+            match over {
+                Over::Memory(room) => assert!((2 * room..=2 * room + 2 * PIECE).contains(&sent), "{sent}"),
+                Over::Sockets => assert!(sent < all.len()),
+            }
+            // Meanwhile the other direction is not held up.
+            app.write_all(b"hello").await.unwrap();
+            let mut hello = [0; 5];
+            client.read_exact(&mut hello).await.unwrap();
+            assert_eq!(&hello, b"hello");
+            let rest = all[sent..].to_vec();
+            let sends = tokio::spawn(async move {
+                client.write_all(&rest).await.unwrap();
+                client.shutdown().await.unwrap();
+                client
+            });
+            let mut heard = Vec::new();
+            app.read_to_end(&mut heard).await.unwrap();
+            assert!(heard == all, "{over:?}");
+            drop((app, sends.await.unwrap()));
+            relay.await.unwrap().unwrap();
         }
-        assert!((200_000..=200_000 + 2 * PIECE).contains(&sent), "{sent}");
-        // Meanwhile the other direction is not held up.
-        app.write_all(b"hello").await.unwrap();
-        let mut hello = [0; 5];
-        client.read_exact(&mut hello).await.unwrap();
-        assert_eq!(&hello, b"hello");
-        let rest = all[sent..].to_vec();
-        let sends = tokio::spawn(async move {
-            client.write_all(&rest).await.unwrap();
-            client.shutdown().await.unwrap();
-            client
-        });
-        let mut heard = Vec::new();
-        app.read_to_end(&mut heard).await.unwrap();
-        assert!(heard == all);
-        drop((app, sends.await.unwrap()));
-        relay.await.unwrap().unwrap();
     }
 
     #[tokio::test]
     async fn a_side_that_takes_nothing_any_more_ends_both() {
-        let (mut client, app, _, relay) = tunnel(64);
-        drop(app);
-        client.write_all(b"hello").await.unwrap();
-        assert_eq!(relay.await.unwrap().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        for over in [Over::Memory(64), Over::Sockets] {
+            let (mut client, mut app, _, relay) = tunnel(over).await;
+            client.write_all(b"hello").await.unwrap();
+            app.read_exact(&mut [0; 5]).await.unwrap();
+            drop(app);
+            // The first word to a closed socket is only answered with a reset.
+            while client.write_all(b"anybody?").await.is_ok() && !relay.is_finished() {
+                sleep(Duration::from_millis(1)).await;
+            }
+            let kind = relay.await.unwrap().unwrap_err().kind();
+            assert!(matches!(kind, io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset), "{over:?}: {kind}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_much_to_say_lets_others_have_their_turn() {
+        let ((mut client, near), (mut app, far)) = (duplex(1 << 22), duplex(1 << 22));
+        client.write_all(&vec![7; 1 << 21]).await.unwrap();
+        let mut relay = Relay::new(Box::new(near), Box::new(far), Arc::default());
+        let polls = std::cell::Cell::new(0);
+        let carries = poll_fn(|cx| {
+            polls.set(polls.get() + 1);
+            relay.poll(cx)
+        });
+        let mut heard = vec![0; 1 << 21];
+        tokio::select! {
+            _ = carries => unreachable!("nobody has ended"),
+            read = app.read_exact(&mut heard) => assert!(read.is_ok()),
+        }
+        assert!(polls.get() >= (1 << 21) / (AT_ONCE * PIECE), "{}", polls.get());
+        assert!(heard.iter().all(|byte| *byte == 7));
     }
 
     #[tokio::test]
     async fn silence_is_counted_from_the_last_piece_of_either_side() {
         let limit = Duration::from_secs(1);
-        let (mut client, mut app, traffic, _relay) = tunnel(64);
+        let (mut client, mut app, traffic, _relay) = tunnel(Over::Sockets).await;
         let listening = tokio::spawn(async move { traffic.silence(limit).await });
         let mut last = Instant::now();
         for _ in 0..6 {

@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::tls::{self, Connector};
+use crate::http::tunnel::{Carrier, Socket};
 use crate::route::{Address, Place, Transport};
 
 /// A connection to an app, before anything is spoken over it.
@@ -110,6 +111,16 @@ async fn connect(place: &Place) -> io::Result<Stream> {
             Ok(Stream::Tcp(stream))
         }
         Place::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+    }
+}
+
+impl Carrier for Stream {
+    fn socket(&self) -> Option<Socket<'_>> {
+        match self {
+            Self::Tcp(stream) => Some(Socket::Tcp(stream)),
+            Self::Unix(stream) => Some(Socket::Unix(stream)),
+            Self::Tls(_) => None,
+        }
     }
 }
 
