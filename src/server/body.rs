@@ -118,7 +118,7 @@ impl Pace {
     }
 }
 
-struct Watched<B> {
+struct Watched<B: http_body::Body> {
     incoming: B,
     patience: Patience,
     pace: Pace,
@@ -132,7 +132,22 @@ struct Watched<B> {
     running: Option<Lent>,
 }
 
-impl<B> Watched<B> {
+impl<B: http_body::Body> Drop for Watched<B> {
+    fn drop(&mut self) {
+        if !self.incoming.is_end_stream() {
+            self.leave();
+        }
+    }
+}
+
+impl<B: http_body::Body> Watched<B> {
+    /// Nobody takes more of it, and it is not at its end.
+    fn leave(&mut self) {
+        if let Some(lent) = self.running.take() {
+            lent.note_unwanted();
+        }
+    }
+
     fn end(&mut self) {
         self.ended = true;
         self.running = None;
@@ -171,7 +186,7 @@ where
             }
             match &frame {
                 // It broke off, which is no end.
-                Some(Err(_)) => this.running = None,
+                Some(Err(_)) => this.leave(),
                 Some(Ok(piece)) if piece.is_data() && !this.incoming.is_end_stream() => {}
                 _ => this.end(),
             }

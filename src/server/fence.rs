@@ -70,6 +70,7 @@ impl<S> Fenced<S> {
         };
         let late = chunks.is_some().then(Late::default);
         activity.note_drained(false);
+        activity.expect_rest();
         activity.expect_late(late.clone());
         let (activity, outlet) = (Arc::clone(activity), Arc::clone(outlet));
         self.fence = Some(Fence { left, chunks, trailers: None, late, activity, outlet });
@@ -225,6 +226,10 @@ impl<S: AsyncRead + HangsUp + Unpin> AsyncRead for Fenced<S> {
         let received = buf.filled().get(before..).unwrap_or_default();
         let Some(fence) = &mut this.fence else { return Poll::Ready(Ok(())) };
         let length = fence.pass(received).map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))?;
+        // hyper throws away one piece of a body, and a chunk is one.
+        if fence.chunks.is_none() && fence.is_reached() {
+            fence.activity.note_received();
+        }
         if length < received.len() {
             this.unread = [received.get(length..).unwrap_or_default(), &this.unread].concat().into();
             buf.set_filled(before + length);

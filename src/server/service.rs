@@ -148,10 +148,11 @@ impl<F: Future<Output: Into<Reply>>> Future for Coming<F> {
             running.activity().note_switch();
         }
         // Its client may go on with the body or with another request, and nothing tells which of them it is (RFC 9110
-        // section 10.1.1): nothing behind such an answer is read. Of a client that has ended its side nothing can
-        // come.
+        // section 10.1.1): nothing behind such an answer is read. Nor is more of a body that nobody wants, and of a
+        // client that has ended its side nothing can come.
         let unasked = self.asked.as_ref().is_some_and(|asked| !asked.load(Ordering::Relaxed));
-        if (unasked || self.outlet.has_ended()) && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let unwanted = self.running.as_ref().is_some_and(|running| running.activity().closes_for_rest());
+        if (unasked || unwanted || self.outlet.has_ended()) && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Poll::Ready(Ok(answer.map(|body| Sent::new(body, self.running.take()))))

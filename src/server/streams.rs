@@ -4,7 +4,7 @@
 //! hands after its answer. Called by `server::connection` and whoever serves one.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -19,6 +19,12 @@ use crate::http::{Body, BodyError};
 
 /// Where the trailers of a request are found that came behind its answer.
 pub(super) type Late = Arc<OnceLock<HeaderMap>>;
+
+/// All of a request has come.
+const RECEIVED: u8 = 1;
+
+/// Of a request's body nobody takes more.
+const UNWANTED: u8 = 2;
 
 /// How busy a connection is.
 pub(super) struct Activity {
@@ -35,6 +41,8 @@ pub(super) struct Activity {
     lent: AtomicUsize,
     /// Whether all of the request that is served has been read and taken apart.
     drained: AtomicBool,
+    /// How much of its request a client may go on sending behind its answer, as far as that is known.
+    rest: AtomicU8,
     /// Of the request that is served, if it may have such.
     late: Mutex<Option<Late>>,
     /// Who serves it, while others may hold what belongs to its request.
@@ -53,6 +61,7 @@ impl Activity {
             switched: AtomicBool::new(false),
             lent: AtomicUsize::new(0),
             drained: AtomicBool::new(false),
+            rest: AtomicU8::new(0),
             late: Mutex::default(),
             server: AtomicWaker::new(),
         }
@@ -88,6 +97,22 @@ impl Activity {
     /// Whether all of the request that is served has been read and taken apart.
     pub(super) fn note_drained(&self, drained: bool) {
         self.drained.store(drained, Ordering::Relaxed);
+    }
+
+    /// A request begins of which all has yet to come.
+    pub(super) fn expect_rest(&self) {
+        self.rest.store(0, Ordering::Relaxed);
+    }
+
+    /// All of the request that is served has come, and can be thrown away in one piece.
+    pub(super) fn note_received(&self) {
+        self.rest.fetch_or(RECEIVED, Ordering::Relaxed);
+    }
+
+    /// Whether the connection closes behind the answer to the request that is served: nobody takes the rest of its body,
+    /// and there is too much of it to be thrown away, or it has yet to come.
+    pub(super) fn closes_for_rest(&self) -> bool {
+        self.rest.load(Ordering::Relaxed) == UNWANTED
     }
 
     /// Where the trailers of the request will be that is served from here on.
@@ -184,6 +209,13 @@ impl Lent {
     pub(super) fn new(running: Running) -> Self {
         running.activity.lent.fetch_add(1, Ordering::Relaxed);
         Self(Some(running))
+    }
+
+    /// It is dropped before the body's end.
+    pub(super) fn note_unwanted(&self) {
+        if let Some(running) = &self.0 {
+            running.activity.rest.fetch_or(UNWANTED, Ordering::Relaxed);
+        }
     }
 }
 

@@ -30,6 +30,7 @@ async fn a_client_that_is_still_sending_gets_its_answer() {
         // It has its answer before it goes on.
         let answer = read_until(&mut client, "\r\n\r\n").await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {answer}");
+        assert!(answer.contains("connection: close\r\n"), "{head}: {answer}");
         uploads(client).await;
     }
 }
@@ -43,6 +44,7 @@ async fn a_client_of_tls_that_is_still_sending_gets_its_answer() {
         client.write_all(head.as_bytes()).await.unwrap();
         let answer = read_until(&mut client, "\r\n\r\n").await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {answer}");
+        assert!(answer.contains("connection: close\r\n"), "{head}: {answer}");
         uploads(client).await;
     }
 }
@@ -104,4 +106,15 @@ async fn a_shutdown_does_not_wait_for_those_who_are_still_sending() {
     let closed = tokio::time::timeout(SILENCE / 2, world.event("closed"));
     closed.await.expect("it is closed at once");
     world.ended().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_nobody_wants_keeps_its_connection_when_it_is_all_there() {
+    let world = World::open(Limits::default(), None, hello);
+    let mut client = world.connect().await;
+    for _ in 0..3 {
+        client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nstuff").await.unwrap();
+        let answer = read_until(&mut client, "hello").await;
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
 }
