@@ -90,7 +90,10 @@ async fn a_client_that_goes_away_resets_its_stream_alone() {
     .await;
     let (world, ticket) = world_of(&stage).await;
     assert_eq!(get(&world, &ticket).await.0, 200);
-    let mut line = Line::to(world.authority()).await;
+    let client = tokio::net::TcpStream::connect(world.gateway.address).await.unwrap();
+    // Closed with a reset: one that merely ends its side waits for the answer.
+    client.set_zero_linger().unwrap();
+    let mut line = Line::over(Box::new(client));
     line.send(format!("GET /wait HTTP/1.1\r\nhost: {}\r\ncookie: {ticket}\r\n\r\n", world.authority())).await;
     assert!(line.is_silent(Duration::from_millis(100)).await);
     drop(line);
