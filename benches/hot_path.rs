@@ -261,15 +261,15 @@ fn bench_sessions(criterion: &mut Criterion, desk: &Desk) -> anyhow::Result<()> 
     let route = app_route(desk)?;
     let session = desk.one.sessions.load(&desk.one.keys[0], SITE, now);
     criterion.bench_function("decide", |bench| {
-        bench.iter(|| decide(black_box(&route), session.clone(), Kind::Exchange));
+        bench.iter(|| decide(black_box(route), session.clone(), Kind::Exchange));
     });
     Ok(())
 }
 
-fn app_route(desk: &Desk) -> anyhow::Result<Arc<Route>> {
+fn app_route(desk: &Desk) -> anyhow::Result<&Route> {
     let (site, root) = (desk.routes.site("localhost:8080").context("no site")?, Target::root());
     match desk.routes.find(site, &root)? {
-        Found::App(route) => Ok(Arc::clone(route)),
+        Found::App(route) => Ok(route),
         _ => Err(anyhow!("no route")),
     }
 }

@@ -1,6 +1,6 @@
 //! The host of the house: receives a request, asks three questions, and answers.
 //!
-//! `handle` wraps `respond`: the one keeps the stopwatch, the log line and the page for a refusal, the other is
+//! `handle` wraps `judge`: the one keeps the stopwatch, the log line and the page for a refusal, the other is
 //! the whole policy of the product as a ladder. Neither knows anything of sockets; `house` wires them to the
 //! doors. Called by `server` for every request of the front door.
 
@@ -23,17 +23,17 @@ use hyper::header::{CONNECTION, EXPECT, HeaderValue, ORIGIN};
 use hyper::{HeaderMap, Method, Version};
 
 use crate::clock::Timestamp;
-use crate::http::fields::{Fields, Held};
+use crate::http::fields::Fields;
 use crate::http::target::{BadTarget, Target, authority};
-use crate::http::{Arrival, Peer, Reply, Request, Response};
-use crate::login::{Declined, Login, Visitor, form_of};
+use crate::http::{Arrival, Peer, Reply, Request, Response, Scheme};
+use crate::login::{Declined, Login, Visitor};
 use crate::policy::{Decision, Forbidden, Kind, Pass, decide};
 use crate::proxy::headers::{BadFraming, check_framing};
 use crate::proxy::survey::{Field, Survey};
 use crate::proxy::upgrade::connect::{self, BadConnect};
 use crate::proxy::upgrade::{Offer, Opening, read_offer};
 use crate::proxy::upstream::UpstreamFault;
-use crate::proxy::{Asked, Context, Proxy};
+use crate::proxy::{Context, Proxy};
 use crate::refusal::Refusal;
 use crate::route::{Found, Routes, Site};
 use crate::session::{Session, SessionKey, SiteIndex, cookie};
@@ -57,6 +57,26 @@ pub struct Gateway {
     transport: Transport,
 }
 
+/// Where a request goes from here.
+enum Way<'a> {
+    /// To the app.
+    Through(Visit<'a>),
+    /// To one of our own addresses on that site: the path after our prefix.
+    Ours(&'a Site, String),
+    /// To whoever can sign somebody in, from that site.
+    SignIn(&'a Site),
+}
+
+/// A request that may go to its app.
+struct Visit<'a> {
+    pass: Pass,
+    survey: Survey,
+    host: &'a HeaderValue,
+    scheme: Scheme,
+    /// Boxed: few are for one.
+    tunnel: Option<Box<Opening>>,
+}
+
 impl Gateway {
     /// Answers one request, whatever it is.
     #[expect(clippy::manual_async_fn, reason = "an async fn keeps room for each argument twice")]
@@ -65,7 +85,15 @@ impl Gateway {
             let now = Timestamp::now();
             let client = self.proxy.client_address(arrival.fields(), peer.remote);
             let mut record = Record::open(&self, &arrival, client);
-            let mut reply = match self.respond(&mut arrival, &peer, now, &mut record).await {
+            let answer = match self.judge(&mut arrival, &peer, now, &mut record) {
+                Ok(Way::Through(visit)) => self.forward(&mut arrival, visit, &peer, now, &mut record).await,
+                // Boxed: signing in is rare and its future large, and every request would make room for it and be moved
+                // about with it.
+                Ok(Way::Ours(site, rest)) => Box::pin(self.attend(site, rest, &mut arrival, now, &mut record)).await,
+                Ok(Way::SignIn(site)) => Box::pin(self.send_away(site, &mut arrival, now, &record)).await,
+                Err(refusal) => Err(refusal.into()),
+            };
+            let mut reply = match answer {
                 Ok(reply) => reply,
                 Err(declined) => self.decline(declined, now, &mut record).into(),
             };
@@ -79,70 +107,52 @@ impl Gateway {
     }
 
     /// Is this for me or for the app? Who are you? May you?
-    async fn respond<'a>(
+    fn judge<'a>(
         &'a self,
         arrival: &mut Arrival,
         peer: &Peer,
         now: Timestamp,
         record: &mut Record<'a>,
-    ) -> Result<Reply, Declined> {
+    ) -> Result<Way<'a>, Refusal> {
         let survey = self.proxy.survey(arrival.fields());
         let connect = match *arrival.method() {
             Method::CONNECT => connect::receive(arrival.request()).map_err(bad_connect),
             _ => Ok(None),
         };
         let placed = connect.and_then(|connect| Ok((connect, self.place(arrival, peer, survey, record)?)));
-        let (connect, (site, target)) = match placed {
-            Ok(placed) => placed,
-            Err(refusal) => {
-                record.keep_as_sent(arrival);
-                return Err(refusal.into());
-            }
-        };
-        record.target = Some(target.clone());
-        let route = match self.routes.find(site, &target).map_err(bad_target)? {
-            Found::Nothing => return Err(Refusal::NoRoute.into()),
-            // Boxed, here and below: signing in is rare and its future large, and every request would make room for
-            // it and be moved about with it.
-            Found::Ours(_) if connect.is_some() => {
-                return Err(Refusal::TunnelNotOffered.into());
-            }
-            Found::Ours(rest) => {
-                let request = std::mem::take(arrival).into_request();
-                let answer = Box::pin(self.answer_ourselves(rest, request, site, &target, now, record)).await;
-                return answer.map(Reply::from);
-            }
+        let (connect, (site, target)) = placed.inspect_err(|_| record.keep_as_sent(arrival))?;
+        let target = record.target.insert(target);
+        let route = match self.routes.find(site, target).map_err(bad_target)? {
+            Found::Nothing => return Err(Refusal::NoRoute),
+            Found::Ours(_) if connect.is_some() => return Err(Refusal::TunnelNotOffered),
+            Found::Ours(rest) => return Ok(Way::Ours(site, rest.to_owned())),
             Found::App(route) => route,
         };
-        record.route = Some(Arc::clone(route));
+        record.route = Some(route);
 
         let session = if survey.has(Field::Cookie) { self.find_session(arrival.fields(), site, now) } else { None };
         record.session = session.as_ref().map(|(_, session)| Arc::clone(session));
         let connects = connect.is_some();
         let (kind, tunnel) = kind_of(arrival, survey, connect, site)?;
-        match decide(route, record.session.clone(), kind) {
+        match decide(route, session.map(|(_, session)| session), kind) {
             Decision::Pass(pass) => {
                 let host = site.host.as_ref().ok_or(Refusal::BadRequest("the host cannot be read"))?;
-                let (interim, certificate) = (peer.interim.as_ref(), peer.certificate.as_deref());
-                let peer = peer.remote;
-                let scheme = site.origin.scheme();
-                let (began, id, target) = (record.began, record.id, target.path_and_query());
-                let context =
-                    Context { survey, target, host, peer, certificate, interim, scheme, tunnel, id, now, began };
-                self.forward(arrival, pass, &context, record).await
+                Ok(Way::Through(Visit {
+                    pass,
+                    survey,
+                    host,
+                    scheme: site.origin.scheme(),
+                    tunnel: tunnel.map(Box::new),
+                }))
             }
             Decision::SignIn => {
                 record.decision = telemetry::Decision::SignIn;
-                if connects {
-                    // Any success, were it a page, would be an open tunnel to whoever connects.
-                    return Err(Refusal::SignInRequired.into());
-                }
-                let visitor = visitor(site, arrival.request(), &target, session, record, now);
-                Box::pin(self.login.start(&visitor)).await.map(Reply::from)
+                // Any success, were it a page, would be an open tunnel to whoever connects.
+                if connects { Err(Refusal::SignInRequired) } else { Ok(Way::SignIn(site)) }
             }
             Decision::Forbid(Forbidden::ForeignTunnel) => {
                 record.decision = telemetry::Decision::Forbid;
-                Err(Refusal::CrossSite.into())
+                Err(Refusal::CrossSite)
             }
         }
     }
@@ -173,21 +183,21 @@ impl Gateway {
     async fn forward<'a>(
         &'a self,
         arrival: &mut Arrival,
-        pass: Pass,
-        context: &Context<'_>,
+        visit: Visit<'a>,
+        peer: &Peer,
+        now: Timestamp,
         record: &mut Record<'a>,
     ) -> Result<Reply, Declined> {
-        record.decision = match pass.visitor() {
+        record.decision = match visit.pass.visitor() {
             Some(_) => telemetry::Decision::Pass,
             None => telemetry::Decision::Public,
         };
-        let (route, mut asked) = (pass.route().index, Asked::default());
-        let answer = self.proxy.forward(arrival, pass, context, &mut asked).await;
-        let answered = asked.answered.unwrap_or_else(Instant::now);
-        record.address = self.proxy.address(route, asked.address);
-        // What was done before takes no time worth another look at the clock.
-        record.upstream = Some(answered.saturating_duration_since(context.began));
-        record.answered = Some(answered);
+        let Visit { pass, survey, host, scheme, tunnel } = visit;
+        let Record { target, id, began, asked, .. } = record;
+        let (target, began) = (target.as_ref().ok_or(Refusal::NoRoute)?.path_and_query(), *began);
+        let context = Context { survey, target, host, peer, scheme, tunnel, id, now, began };
+        let answer = self.proxy.forward(arrival, pass, &context, asked).await;
+        asked.answered.get_or_insert_with(Instant::now);
         answer.or_else(|fault| {
             let Some(refusal) = upstream_refusal(fault) else { return Ok(Reply::unsaid()) };
             self.metrics.upstream_event(refusal.code());
@@ -195,30 +205,34 @@ impl Gateway {
         })
     }
 
-    async fn answer_ourselves<'a>(
+    /// Answers what is asked of us.
+    async fn attend<'a>(
         &'a self,
-        rest: &str,
-        request: Request,
         site: &'a Site,
-        target: &Target,
+        rest: String,
+        arrival: &mut Arrival,
         now: Timestamp,
         record: &mut Record<'a>,
-    ) -> Result<Response, Declined> {
+    ) -> Result<Reply, Declined> {
         record.decision = telemetry::Decision::Own;
-        let session = self.find_session(request.headers().into(), site, now);
+        let (head, body) = arrival.take().into_parts();
+        let session = self.find_session((&head.headers).into(), site, now);
         record.session = session.as_ref().map(|(_, session)| Arc::clone(session));
-        let (head, body) = request.into_parts();
-        let request_id = record.id;
-        let visitor = Visitor {
-            site,
-            method: &head.method,
-            headers: &head.headers,
-            target,
-            session,
-            request_id: request_id.as_str(),
-            now,
-        };
-        self.login.answer(rest, body, &visitor).await
+        let visitor = visitor(site, (&head.method, &head.headers), session, record, now)?;
+        self.login.answer(&rest, body, &visitor).await.map(Reply::from)
+    }
+
+    /// Shows somebody the way to sign in.
+    async fn send_away(
+        &self,
+        site: &Site,
+        arrival: &mut Arrival,
+        now: Timestamp,
+        record: &Record<'_>,
+    ) -> Result<Reply, Declined> {
+        let request = arrival.request();
+        let visitor = visitor(site, (request.method(), request.headers()), None, record, now)?;
+        self.login.start(&visitor).await.map(Reply::from)
     }
 
     /// The living session that a cookie of this request names, at this site.
@@ -268,27 +282,20 @@ impl Gateway {
             request_id: record.id.as_str(),
             now,
         };
-        self.login.decline(declined, form_of(record.accept.as_ref().map(Held::as_bytes)), &visitor)
+        self.login.decline(declined, record.form, &visitor)
     }
 }
 
+/// Who asks, of whom `record` knows the rest.
 fn visitor<'a>(
     site: &'a Site,
-    request: &'a Request,
-    target: &'a Target,
+    (method, headers): (&'a Method, &'a HeaderMap),
     session: Option<(SessionKey, Arc<Session>)>,
     record: &'a Record<'_>,
     now: Timestamp,
-) -> Visitor<'a> {
-    Visitor {
-        site,
-        method: request.method(),
-        headers: request.headers(),
-        target,
-        session,
-        request_id: record.id.as_str(),
-        now,
-    }
+) -> Result<Visitor<'a>, Refusal> {
+    let target = record.target.as_ref().ok_or(Refusal::NoRoute)?;
+    Ok(Visitor { site, method, headers, target, session, request_id: record.id.as_str(), now })
 }
 
 /// What has to be right about a head before anything is made of it.
@@ -388,6 +395,6 @@ mod tests {
             size_of::<F>()
         }
         let size = size(Gateway::handle);
-        assert!(size <= 3072, "{size} bytes");
+        assert!(size <= 1600, "{size} bytes");
     }
 }

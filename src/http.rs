@@ -3,7 +3,7 @@
 //! One concrete `Body` instead of a type parameter, so that every module speaks of the same types and a
 //! streamed body costs one allocation at most. Called by everything that touches a request.
 
-mod arrival;
+pub mod arrival;
 pub mod bell;
 mod certificate;
 pub mod chunks;

@@ -42,15 +42,15 @@ pub enum Forbidden {
 /// Permission to forward one request: to where, and on whose behalf.
 #[derive(Debug)]
 pub struct Pass {
-    route: Arc<Route>,
+    route: usize,
     visitor: Option<Arc<Session>>,
     _made_by_decide: (),
 }
 
 impl Pass {
-    /// Where it may go.
-    pub fn route(&self) -> &Arc<Route> {
-        &self.route
+    /// Where it may go: the route's [`Route::index`].
+    pub fn route(&self) -> usize {
+        self.route
     }
 
     /// Who it is for; `None` on a public route that nobody signed in for.
@@ -60,11 +60,11 @@ impl Pass {
 }
 
 /// May this visitor do this? Tunnels always need somebody: they outlive every later check.
-pub fn decide(route: &Arc<Route>, visitor: Option<Arc<Session>>, kind: Kind) -> Decision {
+pub fn decide(route: &Route, visitor: Option<Arc<Session>>, kind: Kind) -> Decision {
     match (kind, route.access, &visitor) {
         (Kind::ForeignTunnel, _, Some(_)) => Decision::Forbid(Forbidden::ForeignTunnel),
         (Kind::Exchange, Access::Public, None) | (Kind::Exchange | Kind::Tunnel, _, Some(_)) => {
-            Decision::Pass(Pass { route: Arc::clone(route), visitor, _made_by_decide: () })
+            Decision::Pass(Pass { route: route.index, visitor, _made_by_decide: () })
         }
         (Kind::Exchange, Access::SignedIn, None) | (Kind::Tunnel | Kind::ForeignTunnel, _, None) => Decision::SignIn,
     }

@@ -21,23 +21,22 @@ use std::time::Instant;
 
 use http_body::Body as _;
 use hyper::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
-use hyper::http::response::Parts;
 use hyper::http::uri::PathAndQuery;
-use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
+use hyper::{Method, StatusCode, Uri, Version};
 
 use crate::clock::Timestamp;
-use crate::http::fields::{Fields, Received};
-use crate::http::interim::Sender;
+use crate::http::arrival::{Head, Outline};
+use crate::http::fields::Fields;
 use crate::http::tunnel::Promise;
-use crate::http::{Arrival, Body, ClientCertificate, Neighbours, Remote, Reply, Scheme};
+use crate::http::{Arrival, Body, Neighbours, Peer, Remote, Reply, Request, Scheme};
 use crate::policy::Pass;
 use crate::session::cookie::{self, Stripped};
 use crate::telemetry::RequestId;
 use group::{Answered, Group, Roster};
-use headers::Forwarding;
+use headers::{Forwarded, Forwarding};
 use inject::{Injector, Managed};
 use introduce::Introducer;
-use outgoing::{Added, CleanedLines, Outgoing, Shape};
+use outgoing::{Added, Outgoing, Plain, Shape};
 use stream::{Progress, RequestBody, ResponseBody};
 use survey::{Field, Survey};
 use upgrade::{Bounds, Opening, Tunnels};
@@ -81,18 +80,14 @@ pub struct Context<'a> {
     pub target: &'a PathAndQuery,
     /// The host that was judged.
     pub host: &'a HeaderValue,
-    /// The address at the other end.
-    pub peer: Remote,
-    /// What the client has shown of itself in the handshake.
-    pub certificate: Option<&'a ClientCertificate>,
-    /// Where to send what the app says before its answer.
-    pub interim: Option<&'a Sender>,
+    /// Who is at the other end.
+    pub peer: &'a Peer,
     /// The public address's scheme.
     pub scheme: Scheme,
     /// The tunnel that was asked for.
-    pub tunnel: Option<Opening>,
+    pub tunnel: Option<Box<Opening>>,
     /// What the log calls it.
-    pub id: RequestId,
+    pub id: &'a RequestId,
     /// When it came, by the wall clock.
     pub now: Timestamp,
     /// The same moment, by the clock that durations are measured with.
@@ -156,7 +151,7 @@ impl Proxy {
         context: &Context<'_>,
         asked: &mut Asked,
     ) -> Result<Reply, UpstreamFault> {
-        let group = self.apps.get(pass.route().index).ok_or(UpstreamFault::NoAddress)?;
+        let group = self.apps.get(pass.route()).ok_or(UpstreamFault::NoAddress)?;
         let client = context.tunnel.is_some().then(|| Promise::of(arrival.request()));
         let (mut outgoing, progress) = self.rewrite(arrival, &pass, context);
         let visitor = pass.visitor().map(|session| session.key());
@@ -164,38 +159,37 @@ impl Proxy {
             group.send(&mut outgoing, progress.as_deref(), visitor, &mut asked.address).await?;
         let answered = Instant::now();
         asked.answered = Some(answered);
-        let (mut lines, mut head, body) = reply.into_parts();
+        let (mut head, body) = reply.into_parts();
         let misbehaved =
             |cause: &str| UpstreamFault::Misbehaved { address: lease.address().clone(), cause: cause.to_owned() };
         if let Some(opening) = &context.tunnel {
-            if let Some(lines) = lines.take() {
-                head.headers = lines.map();
-            }
-            opening.check(head.status, &head.headers).map_err(misbehaved)?;
+            opening.check(head.status, &head.parts().headers).map_err(misbehaved)?;
         }
 
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             let (Some(client), Some(opening), Some(session)) = (client, &context.tunnel, pass.visitor()) else {
                 return Err(misbehaved("it switched protocols although nobody asked"));
             };
-            let named = head.headers.get(UPGRADE).cloned();
-            headers::clean_response(&mut head.headers);
-            cookie::drop_impostors(&mut head.headers);
+            let parts = head.parts();
+            let named = parts.headers.get(UPGRADE).cloned();
+            headers::clean_response(&mut parts.headers);
+            cookie::drop_impostors(&mut parts.headers);
             let app = match body {
                 AppBody::Tunnel(stream) => Promise::Kept(stream),
                 body => {
-                    let answer = hyper::Response::from_parts(head.clone(), body);
+                    let answer = hyper::Response::from_parts(parts.clone(), body);
                     Promise::Upgrade(hyper::upgrade::on(answer), upstream::UNWRAP)
                 }
             };
-            let status = opening.clone().accept(&mut head.headers, named);
-            let bounds = Bounds { session: Arc::clone(session), id: context.id, now: context.now };
+            let status = opening.clone().accept(&mut parts.headers, named);
+            let bounds = Bounds { session: Arc::clone(session), id: *context.id, now: context.now };
             self.tunnels.join(client, app, bounds, lease);
             head.status = status;
-            return Ok(answer(None, head, Body::Empty));
+            head.end_hop();
+            return Ok(Reply::from_parts(head, Body::Empty));
         }
 
-        let lines = clean(lines, &mut head.headers);
+        clean(&mut head);
         // Whoever was signed out meanwhile gets no more than the head, however little there is.
         let has_ended = pass.visitor().is_some_and(|session| session.has_ended());
         let body = match if has_ended { Err(body) } else { body.at_hand() } {
@@ -206,7 +200,7 @@ impl Proxy {
             Err(body) => {
                 let idle_timeout = group.settings().idle_timeout.value;
                 let body = ResponseBody::new(body, lease, progress, self.tunnels.cut.clone(), idle_timeout);
-                let body = body.called(context.id);
+                let body = body.called(*context.id);
                 Body::streamed(match pass.visitor() {
                     Some(session) => {
                         body.bound_to(Arc::clone(session), context.began + session.ends.since(context.now))
@@ -215,36 +209,38 @@ impl Proxy {
                 })
             }
         };
-        Ok(answer(lines, head, body))
+        Ok(Reply::from_parts(head, body))
     }
 
     /// The request that the app receives.
     fn rewrite<'a>(
         &'a self,
-        arrival: &mut Arrival,
+        arrival: &'a mut Arrival,
+        pass: &'a Pass,
+        context: &Context<'a>,
+    ) -> (Outgoing<'a>, Option<Arc<Progress>>) {
+        let goes_as_lines = context.tunnel.is_none()
+            && matches!(arrival, Arrival::Plain(head) if headers::goes_as_lines(head.lines.fields(), context.survey));
+        let (outgoing, progress) = if goes_as_lines && let Arrival::Plain(head) = arrival {
+            let (lines, forwarding) = (&mut head.lines, self.forwarding(context));
+            let forwarded = headers::clean_request_lines(lines, context.survey, &self.managed, forwarding);
+            (Outgoing::plain(strip(head, context), self.added(forwarded, pass, context)), None)
+        } else {
+            self.rewrite_whole(arrival.take(), pass, context)
+        };
+        (outgoing.heard_by(context.peer.interim.as_ref()).coming_at(context.began), progress)
+    }
+
+    fn rewrite_whole<'a>(
+        &'a self,
+        mut request: Box<Request>,
         pass: &'a Pass,
         context: &Context<'a>,
     ) -> (Outgoing<'a>, Option<Arc<Progress>>) {
         let (survey, host) = (context.survey, context.host);
-        let forwarding =
-            Forwarding { peer: context.peer, trusted: &self.trusted, scheme: context.scheme, host: context.host };
-        let identity = pass.visitor().map(|session| &session.headers);
-        let certificate = self.introducer.introduce(context.certificate);
-        if context.tunnel.is_none()
-            && let Some(lines) = arrival.lines()
-            && let Some(forwarded) = headers::clean_request_lines(lines, survey, &self.managed, forwarding)
-        {
-            let lines = strip(std::mem::take(lines), survey, host);
-            let added = Added { forwarded: Some(forwarded), identity, certificate };
-            arrival.take_lines();
-            let mut request = std::mem::take(arrival.request());
-            *request.uri_mut() = Uri::from(context.target.clone());
-            return (Outgoing::plain(request, lines, added).heard_by(context.interim).coming_at(context.began), None);
-        }
-        let request = arrival.request();
         let body = std::mem::take(request.body_mut());
         let headers = request.headers_mut();
-        let forwarded = headers::clean_request(headers, survey, forwarding);
+        let forwarded = headers::clean_request(headers, survey, self.forwarding(context));
         if survey.has(Field::Managed) {
             self.managed.remove(headers);
         }
@@ -275,20 +271,30 @@ impl Proxy {
         // What was between the client and us.
         *request.version_mut() = Version::HTTP_11;
         request.extensions_mut().clear();
-        let added = Added { forwarded: Some(forwarded), identity, certificate };
-        let outgoing = Outgoing::new(std::mem::take(request), added, shape);
-        (outgoing.heard_by(context.interim).coming_at(context.began), progress)
+        (Outgoing::new(request, self.added(forwarded, pass, context), shape), progress)
+    }
+
+    fn forwarding<'a>(&'a self, context: &Context<'a>) -> Forwarding<'a> {
+        let Context { host, scheme, peer, .. } = *context;
+        Forwarding { peer: peer.remote, trusted: &self.trusted, scheme, host }
+    }
+
+    fn added<'a>(&'a self, forwarded: Forwarded<'a>, pass: &'a Pass, context: &Context<'a>) -> Added<'a> {
+        let identity = pass.visitor().map(|session| &session.headers);
+        let certificate = self.introducer.introduce(context.peer.certificate.as_deref());
+        Added { forwarded: Some(forwarded), identity, certificate }
     }
 }
 
 /// Takes our cookies out of a request's lines, and any host but the one that was judged.
-fn strip<'a>(mut lines: Received, survey: Survey, host: &'a HeaderValue) -> CleanedLines<'a> {
-    let stripped = match survey.has(Field::Cookie) {
+fn strip<'a>(head: &'a mut Head, context: &Context<'a>) -> Plain<'a> {
+    let lines = &mut head.lines;
+    let stripped = match context.survey.has(Field::Cookie) {
         true => cookie::stripped(lines.fields().values(&COOKIE)),
         false => Stripped::Unchanged,
     };
     // One at most: more than one was refused.
-    let host = Some(host).filter(|host| lines.fields().value(&HOST) != Some(host.as_bytes()));
+    let host = Some(context.host).filter(|host| lines.fields().value(&HOST) != Some(host.as_bytes()));
     if host.is_some() || stripped != Stripped::Unchanged {
         let has_new_cookies = stripped != Stripped::Unchanged;
         lines.retain(|field| !(has_new_cookies && field.is("cookie") || host.is_some() && field.is("host")));
@@ -297,27 +303,18 @@ fn strip<'a>(mut lines: Received, survey: Survey, host: &'a HeaderValue) -> Clea
         Stripped::Line(line) => line,
         Stripped::Unchanged => Vec::new(),
     };
-    CleanedLines { lines, host, cookies }
+    Plain { method: &head.method, target: context.target, lines, host, cookies }
 }
 
-/// Cleans an answer's fields for the client, as lines where they are and that suffices.
-fn clean(lines: Option<Received>, headers: &mut HeaderMap) -> Option<Received> {
-    if let Some(mut lines) = lines {
-        if headers::clean_response_lines(&mut lines) {
-            return Some(lines);
-        }
-        *headers = lines.map();
+/// Cleans an answer's head for the client, as lines where they are and that suffices.
+fn clean(head: &mut Outline) {
+    head.end_hop();
+    if head.lines().is_some_and(headers::clean_response_lines) {
+        return;
     }
+    let headers = &mut head.parts().headers;
     headers::clean_response(headers);
     cookie::drop_impostors(headers);
-    None
-}
-
-/// What was between the app and us is not the client's: the version, and a reason that hyper would repeat.
-fn answer(lines: Option<Received>, mut head: Parts, body: Body) -> Reply {
-    head.version = Version::HTTP_11;
-    head.extensions.clear();
-    Reply::from_parts(lines, head, body)
 }
 
 #[cfg(test)]

@@ -7,8 +7,6 @@
 
 mod address;
 
-use std::sync::Arc;
-
 use hyper::header::HeaderValue;
 
 use crate::http::origin::Origin;
@@ -78,16 +76,16 @@ pub struct Site {
     /// spelling is judged and forwarded. `None` when it cannot be a header, which no origin's authority is.
     pub host: Option<HeaderValue>,
     /// Longest prefix first.
-    routes: Vec<Arc<Route>>,
+    routes: Vec<Route>,
 }
 
 /// Where a target leads on a site.
 #[derive(Debug)]
-pub enum Found<'a> {
+pub enum Found<'r, 't> {
     /// To one of our own endpoints: the path after our prefix, `/start` and so on.
-    Ours(&'a str),
+    Ours(&'t str),
     /// To an app.
-    App(&'a Arc<Route>),
+    App(&'r Route),
     /// Nowhere.
     Nothing,
 }
@@ -103,20 +101,18 @@ impl Routes {
     /// Arranges the configured routes. `origins` begins with `public_url`'s; a route's host is one of them.
     pub fn new(origins: &[Origin], prefix: &str, settings: &[Settings]) -> Self {
         let site = |(index, origin): (usize, &Origin)| {
-            let mut routes: Vec<Arc<Route>> = settings
+            let mut routes: Vec<Route> = settings
                 .iter()
                 .enumerate()
                 .filter(|(_, route)| match &route.host {
                     Some(host) => host == origin.authority(),
                     None => index == 0,
                 })
-                .map(|(index, route)| {
-                    Arc::new(Route {
-                        name: route.name.clone(),
-                        access: route.access,
-                        index,
-                        prefix: route.path.clone(),
-                    })
+                .map(|(index, route)| Route {
+                    name: route.name.clone(),
+                    access: route.access,
+                    index,
+                    prefix: route.path.clone(),
                 })
                 .collect();
             routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
@@ -162,7 +158,7 @@ impl Routes {
     /// # Errors
     /// [`BadTarget::Ambiguous`] when its readings lead to different places, or when only the case of its
     /// letters keeps it from a closed route while the route it falls to is public.
-    pub fn find<'a>(&'a self, site: &'a Site, target: &'a Target) -> Result<Found<'a>, BadTarget> {
+    pub fn find<'r, 't>(&self, site: &'r Site, target: &'t Target) -> Result<Found<'r, 't>, BadTarget> {
         let found = self.look_up(site, target.path());
         if let Some(reading) = target.second_reading()
             && !found.is_same(&self.look_up(site, reading))
@@ -173,19 +169,19 @@ impl Routes {
             && route.access == Access::Public
         {
             let folded = fold_case(target.second_reading().unwrap_or(target.path()));
-            let closed = |other: &&Arc<Route>| {
+            let closed = |other: &Route| {
                 other.access == Access::SignedIn
                     && other.prefix.len() > route.prefix.len()
                     && covers(&fold_case(&other.prefix), &folded)
             };
-            if site.routes.iter().any(|other| closed(&other)) {
+            if site.routes.iter().any(closed) {
                 return Err(BadTarget::Ambiguous);
             }
         }
         Ok(found)
     }
 
-    fn look_up<'a>(&'a self, site: &'a Site, path: &'a str) -> Found<'a> {
+    fn look_up<'r, 't>(&self, site: &'r Site, path: &'t str) -> Found<'r, 't> {
         if let Some(rest) = path.strip_prefix(self.prefix.as_str())
             && (rest.is_empty() || rest.starts_with('/'))
         {
@@ -195,12 +191,12 @@ impl Routes {
     }
 }
 
-impl Found<'_> {
-    fn is_same(&self, other: &Found<'_>) -> bool {
+impl Found<'_, '_> {
+    fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::App(left), Found::App(right)) => left.index == right.index,
-            (Self::Nothing, Found::Nothing) => true,
-            (Self::Ours(left), Found::Ours(right)) => left == right,
+            (Self::App(left), Self::App(right)) => left.index == right.index,
+            (Self::Nothing, Self::Nothing) => true,
+            (Self::Ours(left), Self::Ours(right)) => left == right,
             _ => false,
         }
     }

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hyper::header::{ACCEPT, HOST};
 use hyper::http::uri::PathAndQuery;
@@ -16,6 +16,9 @@ use crate::http::Arrival;
 use crate::http::fields::Held;
 use crate::http::strict::text;
 use crate::http::target::Target;
+use crate::login::form_of;
+use crate::pages::Form;
+use crate::proxy::Asked;
 use crate::route::{Route, Site};
 use crate::session::Session;
 use crate::telemetry::{AccessLine, Decision, RequestId};
@@ -29,8 +32,8 @@ pub(super) struct Record<'a> {
     /// When its head had come.
     pub(super) began: Instant,
     client: Option<IpAddr>,
-    as_sent: Option<PathAndQuery>,
-    host: Option<Held>,
+    /// Of a request that cannot be judged. Boxed, because few are such.
+    as_sent: Option<Box<AsSent>>,
     /// Its name in the log and on pages.
     pub(super) id: RequestId,
     /// Its method.
@@ -38,7 +41,7 @@ pub(super) struct Record<'a> {
     /// Its version.
     pub(super) version: Version,
     /// What kind of answer it accepts.
-    pub(super) accept: Option<Held>,
+    pub(super) form: Form,
     /// Whether it is a call of gRPC, which is declined in its own words.
     pub(super) is_call: bool,
     /// The site that it came to, once known.
@@ -46,20 +49,23 @@ pub(super) struct Record<'a> {
     /// Its target, once parsed.
     pub(super) target: Option<Target>,
     /// The route that it falls to, once found.
-    pub(super) route: Option<Arc<Route>>,
+    pub(super) route: Option<&'a Route>,
     /// Who is signed in.
     pub(super) session: Option<Arc<Session>>,
     /// What became of it.
     pub(super) decision: Decision,
     /// The code of its refusal.
     pub(super) refusal: Option<&'static str>,
-    /// Which of several addresses of the app was asked.
-    pub(super) address: Option<&'a str>,
-    /// How long the app took to begin its answer.
-    pub(super) upstream: Option<Duration>,
-    /// When the app began its answer: all that comes after takes no time worth another look at the clock.
-    pub(super) answered: Option<Instant>,
+    /// Whom it was passed on to, and when the answer began: all that comes after takes no time worth another look at
+    /// the clock.
+    pub(super) asked: Asked,
     closed: bool,
+}
+
+/// What a request said it is for.
+struct AsSent {
+    path: Option<PathAndQuery>,
+    host: Option<Held>,
 }
 
 impl<'a> Record<'a> {
@@ -69,11 +75,10 @@ impl<'a> Record<'a> {
             began: Instant::now(),
             client,
             as_sent: None,
-            host: None,
             id: gateway.ids.next(),
             method: arrival.method().clone(),
             version: arrival.version(),
-            accept: arrival.hold(&ACCEPT),
+            form: form_of(arrival.fields().value(&ACCEPT)),
             is_call: grpc::is_call(arrival),
             site: None,
             target: None,
@@ -81,17 +86,15 @@ impl<'a> Record<'a> {
             session: None,
             decision: Decision::Refuse,
             refusal: None,
-            address: None,
-            upstream: None,
-            answered: None,
+            asked: Asked::default(),
             closed: false,
         }
     }
 
     /// Keeps what a request that cannot be judged said it is for.
     pub(super) fn keep_as_sent(&mut self, arrival: &Arrival) {
-        self.as_sent = arrival.uri().path_and_query().cloned();
-        self.host = arrival.hold(&HOST);
+        let (path, host) = (arrival.uri().path_and_query().cloned(), arrival.hold(&HOST));
+        self.as_sent = Some(Box::new(AsSent { path, host }));
     }
 
     /// Writes the line and counts.
@@ -101,30 +104,33 @@ impl<'a> Record<'a> {
     }
 
     fn write(&self, status: StatusCode) {
-        let duration = self.answered.unwrap_or_else(Instant::now).saturating_duration_since(self.began);
+        let duration = self.asked.answered.unwrap_or_else(Instant::now).saturating_duration_since(self.began);
         let counters = &self.gateway.route_metrics;
-        let index = self.route.as_ref().map_or(counters.len().saturating_sub(1), |route| route.index);
+        let index = self.route.map_or(counters.len().saturating_sub(1), |route| route.index);
         if let Some(counter) = counters.get(index) {
             counter.count(self.decision, status, duration);
         }
         // The path as judged, or as sent when it was refused; never the query, which may hold a code.
-        let path = self.target.as_ref().map(Target::path).or(self.as_sent.as_ref().map(PathAndQuery::path));
-        let host = self.site.map(|site| site.origin.authority());
-        let sent_host = || self.host.as_ref().and_then(|host| text(host.as_bytes()));
+        let as_sent = self.as_sent.as_deref();
+        let sent_path = || as_sent?.path.as_ref().map(PathAndQuery::path);
+        let sent_host = || text(as_sent?.host.as_ref()?.as_bytes());
+        let path = self.target.as_ref().map(Target::path).or_else(sent_path);
+        let host = self.site.map(|site| site.origin.authority()).or_else(sent_host);
+        let answered = self.asked.answered.and(self.route);
         self.gateway.access.write(&AccessLine {
             request_id: self.id,
             client: self.client,
             method: &self.method,
-            host: host.or_else(sent_host).unwrap_or_default(),
+            host: host.unwrap_or_default(),
             path: path.unwrap_or_default(),
             status,
-            route: self.route.as_ref().map(|route| route.name.as_str()),
+            route: self.route.map(|route| route.name.as_str()),
             user: self.session.as_ref().map(|session| session.key()),
             decision: self.decision,
             refusal: self.refusal,
             duration,
-            address: self.address,
-            upstream_duration: self.upstream,
+            address: answered.and_then(|route| self.gateway.proxy.address(route.index, self.asked.address)),
+            upstream_duration: answered.map(|_| duration),
             bytes: None,
         });
     }

@@ -160,7 +160,7 @@ impl Place {
 }
 
 /// The fields of a head, however it is kept: those that came as they are, and behind them those in a map.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Fields<'a> {
     received: Option<&'a Received>,
     map: Option<&'a HeaderMap>,

@@ -152,18 +152,19 @@ pub fn clean_request<'a>(headers: &mut HeaderMap, survey: Survey, forwarding: Fo
     forwarded
 }
 
-/// The same for the lines of a request that ends with its head, and every spelling of a managed name with it. None for
-/// a head that says anything of the hop but that it goes on: that takes a map.
+/// Whether a request that ends with its head says nothing of the hop but that it goes on: anything else takes a map.
+pub fn goes_as_lines(fields: Fields<'_>, survey: Survey) -> bool {
+    let persists = !survey.has(Field::Connection) || only_persists(fields);
+    persists && !survey.has(Field::Hop) && !survey.has(Field::Framing) && !survey.has(Field::Expect)
+}
+
+/// The same for the lines of a request that [`goes_as_lines`], and every spelling of a managed name with it.
 pub fn clean_request_lines<'a>(
     lines: &mut Received,
     survey: Survey,
     managed: &Managed,
     forwarding: Forwarding<'a>,
-) -> Option<Forwarded<'a>> {
-    let persists = !survey.has(Field::Connection) || only_persists(lines.fields());
-    if survey.has(Field::Hop) || survey.has(Field::Framing) || survey.has(Field::Expect) || !persists {
-        return None;
-    }
+) -> Forwarded<'a> {
     let forwarded = read_forwarding(lines.fields(), survey, forwarding);
     let (forwards, manages) = (survey.has(Field::Forwarding), survey.has(Field::Managed));
     if survey.has(Field::Connection) || forwards || manages {
@@ -174,7 +175,7 @@ pub fn clean_request_lines<'a>(
             !goes
         });
     }
-    Some(forwarded)
+    forwarded
 }
 
 /// Whether all that a `Connection` asks for is to be kept, as browsers do: it nominates a field that is not there.

@@ -10,14 +10,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::header::{COOKIE, HOST, HeaderName, HeaderValue, VIA};
+use hyper::http::uri::PathAndQuery;
 use hyper::{HeaderMap, Method, Uri};
 
 use super::headers::Forwarded;
-use super::upstream::{is_safe, lean, spare};
-use crate::http::Request;
+use super::upstream::{has_safe_method, is_safe, lean, spare};
 use crate::http::fields::{Fields, Received};
 use crate::http::interim::Sender;
 use crate::http::lines::Lines;
+use crate::http::{Body, Request};
 use crate::session::IdentityHeaders;
 
 /// About how much we add.
@@ -26,29 +27,38 @@ const ROOM: usize = 1024;
 /// A request on its way to an app.
 #[derive(Debug)]
 pub struct Outgoing<'a> {
-    /// Without its fields, where `lines` has them.
-    cleaned: Request,
-    lines: Option<CleanedLines<'a>>,
+    cleaned: Cleaned<'a>,
     added: Added<'a>,
-    shape: Shape,
     /// Who hears what the app says before its answer.
     interim: Option<&'a Sender>,
     /// When it came, until somebody has been asked.
     came: Option<Instant>,
 }
 
-/// The fields of a request that is nothing but a head, cleaned.
+/// What is left of what the client sent.
+#[derive(Debug)]
+enum Cleaned<'a> {
+    Plain(Plain<'a>),
+    /// Boxed, because few are and each would be as large.
+    Whole(Box<Request>, Shape),
+}
+
+/// A request that is nothing but a head, cleaned. What it is made of stays where it came.
 #[derive(Clone, Debug)]
-pub struct CleanedLines<'a> {
-    /// As they came.
-    pub lines: Received,
+pub struct Plain<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// The canonical target: what was judged.
+    pub target: &'a PathAndQuery,
+    /// Its fields.
+    pub lines: &'a Received,
     /// The host that was judged, where `lines` has none any more.
     pub host: Option<&'a HeaderValue>,
     /// The cookies that are not ours, where `lines` has none any more.
     pub cookies: Vec<u8>,
 }
 
-impl CleanedLines<'_> {
+impl Plain<'_> {
     fn write(&self, to: &mut Vec<u8>) {
         self.lines.write(to);
         if let Some(host) = self.host {
@@ -59,8 +69,13 @@ impl CleanedLines<'_> {
         }
     }
 
-    fn map(self) -> HeaderMap {
-        let mut map = self.lines.map();
+    /// The same with a map of its fields.
+    fn request(self) -> Request {
+        let mut request = Request::new(Body::Empty);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from(self.target.clone());
+        let map = request.headers_mut();
+        *map = self.lines.map();
         if let Some(host) = self.host {
             map.insert(HOST, host.clone());
         }
@@ -68,7 +83,7 @@ impl CleanedLines<'_> {
         if let (false, Ok(cookies)) = (self.cookies.is_empty(), HeaderValue::try_from(self.cookies)) {
             map.insert(COOKIE, cookies);
         }
-        map
+        request
     }
 }
 
@@ -144,13 +159,13 @@ impl Added<'_> {
 
 impl<'a> Outgoing<'a> {
     /// `cleaned`, and what we add to it.
-    pub fn new(cleaned: Request, added: Added<'a>, shape: Shape) -> Self {
-        Self { cleaned, lines: None, added, shape, interim: None, came: None }
+    pub fn new(cleaned: Box<Request>, added: Added<'a>, shape: Shape) -> Self {
+        Self { cleaned: Cleaned::Whole(cleaned, shape), added, interim: None, came: None }
     }
 
-    /// A request that is nothing but a head, cleaned but for its fields, which are `lines`, and what we add to it.
-    pub fn plain(cleaned: Request, lines: CleanedLines<'a>, added: Added<'a>) -> Self {
-        Self { cleaned, lines: Some(lines), added, shape: Shape::Head, interim: None, came: None }
+    /// A request that is nothing but a head, and what we add to it.
+    pub fn plain(cleaned: Plain<'a>, added: Added<'a>) -> Self {
+        Self { cleaned: Cleaned::Plain(cleaned), added, interim: None, came: None }
     }
 
     /// With somebody who hears what the app says before its answer.
@@ -172,33 +187,51 @@ impl<'a> Outgoing<'a> {
 
     /// Who hears that, also when it has been made whole already.
     pub fn interim(&self) -> Option<&Sender> {
-        self.interim.or_else(|| self.cleaned.extensions().get())
+        self.interim.or_else(|| match &self.cleaned {
+            Cleaned::Plain(_) => None,
+            Cleaned::Whole(request, _) => request.extensions().get(),
+        })
     }
 
     /// Its method.
     pub fn method(&self) -> &Method {
-        self.cleaned.method()
+        match &self.cleaned {
+            Cleaned::Plain(plain) => plain.method,
+            Cleaned::Whole(request, _) => request.method(),
+        }
     }
 
     /// Its target.
-    pub fn uri(&self) -> &Uri {
-        self.cleaned.uri()
+    pub fn target(&self) -> &str {
+        match &self.cleaned {
+            Cleaned::Plain(plain) => plain.target.as_str(),
+            Cleaned::Whole(request, _) => request.uri().path_and_query().map_or("/", PathAndQuery::as_str),
+        }
     }
 
     /// Whether it is nothing but a head.
     pub fn is_plain(&self) -> bool {
-        self.shape == Shape::Head || lean::is_plain(&self.cleaned)
+        match &self.cleaned {
+            Cleaned::Plain(_) | Cleaned::Whole(_, Shape::Head) => true,
+            Cleaned::Whole(request, Shape::Any) => lean::is_plain(request),
+        }
     }
 
     /// Whether it may be acted on twice: a safe method, no body.
     pub fn is_safe(&self) -> bool {
-        is_safe(&self.cleaned)
+        match &self.cleaned {
+            Cleaned::Plain(plain) => has_safe_method(plain.method),
+            Cleaned::Whole(request, _) => is_safe(request),
+        }
     }
 
     /// A copy without a body.
     pub fn spare(&self) -> Self {
-        let (lines, added) = (self.lines.clone(), self.added.clone());
-        Self { cleaned: spare(&self.cleaned), lines, added, shape: self.shape, interim: self.interim, came: None }
+        let cleaned = match &self.cleaned {
+            Cleaned::Plain(plain) => Cleaned::Plain(plain.clone()),
+            Cleaned::Whole(request, shape) => Cleaned::Whole(Box::new(spare(request)), *shape),
+        };
+        Self { cleaned, added: self.added.clone(), interim: self.interim, came: None }
     }
 
     /// It itself, which leaves nothing of it behind.
@@ -208,36 +241,33 @@ impl<'a> Outgoing<'a> {
 
     /// Writes the lines of its fields, ours at their end.
     pub fn write_fields(&self, to: &mut Vec<u8>) {
-        match &self.lines {
-            Some(lines) => lines.write(to),
-            None => Fields::from(self.cleaned.headers()).into_iter().for_each(|field| field.write(to)),
+        match &self.cleaned {
+            Cleaned::Plain(plain) => plain.write(to),
+            Cleaned::Whole(request, _) => {
+                Fields::from(request.headers()).into_iter().for_each(|field| field.write(to));
+            }
         }
         self.added.write(to);
     }
 
-    /// What the client sent of it, with a map of its fields from here on.
-    pub fn cleaned(&mut self) -> &mut Request {
-        if let Some(lines) = self.lines.take() {
-            *self.cleaned.headers_mut() = lines.map();
-        }
-        &mut self.cleaned
-    }
-
-    /// Both in one; who hears what comes before the answer is in its extensions.
-    pub fn whole(mut self) -> Request {
-        self.cleaned();
-        self.added.merge(self.cleaned.headers_mut());
+    /// What the client sent of it and what we add in one; who hears what comes before the answer is in its extensions.
+    pub fn whole(self) -> Request {
+        let mut request = match self.cleaned {
+            Cleaned::Plain(plain) => plain.request(),
+            Cleaned::Whole(request, _) => *request,
+        };
+        self.added.merge(request.headers_mut());
         if let Some(sender) = self.interim {
-            self.cleaned.extensions_mut().insert(sender.clone());
+            request.extensions_mut().insert(sender.clone());
         }
-        self.cleaned
+        request
     }
 }
 
 /// A request to which nothing is to be added.
 impl From<Request> for Outgoing<'_> {
     fn from(whole: Request) -> Self {
-        Self::new(whole, Added::default(), Shape::Any)
+        Self::new(Box::new(whole), Added::default(), Shape::Any)
     }
 }
 
@@ -274,7 +304,7 @@ mod tests {
         let forwarding = Forwarding { peer, trusted: &NOBODY, scheme: Scheme::Https, host: &HOST };
         let forwarded = Some(clean_request(request.headers_mut(), survey, forwarding));
         injector.managed().remove(request.headers_mut());
-        Outgoing::new(request, Added { forwarded, identity: Some(identity), certificate: None }, Shape::Head)
+        Outgoing::new(Box::new(request), Added { forwarded, identity: Some(identity), certificate: None }, Shape::Head)
     }
 
     /// As it is written: the map's lines, then ours.
@@ -341,7 +371,7 @@ mod tests {
         request.headers_mut().append("x-forwarded-user", HeaderValue::from_static("eve"));
         request.headers_mut().append("x-forwarded-user", HeaderValue::from_static("mallory"));
         let added = Added { identity: Some(&identity), ..Added::default() };
-        let lines = merged(Outgoing::new(request, added, Shape::Any));
+        let lines = merged(Outgoing::new(Box::new(request), added, Shape::Any));
         assert_eq!(lines.iter().filter(|(name, _)| name == "x-forwarded-user").count(), 1);
     }
 

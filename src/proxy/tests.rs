@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use hyper::HeaderMap;
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,16 +66,15 @@ fn sorted(text: &[u8]) -> Vec<String> {
 fn sent(arrival: &mut Arrival, peer: &str, visitor: Option<Arc<Session>>) -> [Vec<String>; 2] {
     let (proxy, pass, target) = (proxy(), pass(visitor), Target::root());
     let host = HeaderValue::from_static("wiki.example");
+    let (peer, id) = (Peer::plain(SocketAddr::new(peer.parse().unwrap(), 5).into()), RequestIds::new().unwrap().next());
     let context = Context {
         survey: proxy.survey(arrival.fields()),
         target: target.path_and_query(),
         host: &host,
-        peer: SocketAddr::new(peer.parse().unwrap(), 5).into(),
-        certificate: None,
-        interim: None,
+        peer: &peer,
         scheme: Scheme::Https,
         tunnel: None,
-        id: RequestIds::new().unwrap().next(),
+        id: &id,
         now: NOW,
         began: Instant::now(),
     };
@@ -99,15 +99,18 @@ fn arrivals(lines: &[u8]) -> [Arrival; 2] {
 /// What a client is told, from lines and from a map of them; and whether that took a map.
 fn told(lines: &[u8]) -> ([Vec<String>; 2], bool) {
     let lines = parse(lines).unwrap();
-    let mut map = lines.map();
-    assert!(clean(None, &mut map).is_none());
-    let mut instead = HeaderMap::new();
-    let cleaned = clean(Some(lines), &mut instead);
-    let (mut from_lines, mut from_map) = (Vec::new(), Vec::new());
-    cleaned.iter().flat_map(Received::fields).for_each(|field| field.write(&mut from_lines));
-    http_fields(&instead, &mut from_lines);
-    http_fields(&map, &mut from_map);
-    ([sorted(&from_lines), sorted(&from_map)], cleaned.is_none())
+    let mut response = hyper::Response::new(());
+    *response.headers_mut() = lines.map();
+    let heads = [Reply::plain(StatusCode::OK, lines, ()), Reply::from(response)].map(|reply| reply.into_parts().0);
+    let [(from_lines, took_map), (from_map, true)] = heads.map(|mut head| {
+        clean(&mut head);
+        let mut text = Vec::new();
+        head.fields().into_iter().for_each(|field| field.write(&mut text));
+        (sorted(&text), head.lines().is_none())
+    }) else {
+        panic!("a map does not become lines");
+    };
+    ([from_lines, from_map], took_map)
 }
 
 const BROWSER: &[u8] = b"Host: wiki.example\r\nConnection: keep-alive\r\nAccept: text/html\r\n\

@@ -228,11 +228,12 @@ impl Upstream {
         mut request: Request,
         lease: &mut Lease,
         now: Instant,
-        fresh: Option<Stream>,
+        fresh: Option<Box<Stream>>,
     ) -> Result<hyper::Response<AppBody>, Unanswered> {
-        while let Some((mut connection, idle_for)) =
-            self.line.pool.pop(now, self.settings.pool_idle_timeout.value).await
-        {
+        while let Some((mut connection, idle_for)) = self.line.pool.pop(now, self.settings.pool_idle_timeout.value) {
+            if !connection.settle().await {
+                continue;
+            }
             let replay = if idle_for > STALE && is_safe(&request) { Some(spare(&request)) } else { None };
             match connection.send(request).await {
                 Ok(response) => {
@@ -259,9 +260,9 @@ impl Upstream {
         }
     }
 
-    async fn connect(&self, fresh: Option<Stream>) -> Result<Connection, UpstreamFault> {
+    async fn connect(&self, fresh: Option<Box<Stream>>) -> Result<Connection, UpstreamFault> {
         let stream = match fresh {
-            Some(stream) => stream,
+            Some(stream) => *stream,
             None => self.dial_alone().await?,
         };
         Connection::open(stream).await.map_err(|why| self.fault(why))
@@ -345,7 +346,12 @@ pub(super) fn copy_of<'a>(request: &Outgoing<'a>) -> Option<Outgoing<'a>> {
 
 /// Whether a request may be acted on twice: a safe method, no body.
 pub(super) fn is_safe(request: &Request) -> bool {
-    matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && matches!(request.body(), Body::Empty)
+    has_safe_method(request.method()) && matches!(request.body(), Body::Empty)
+}
+
+/// Whether whatever is asked by it changes nothing.
+pub(super) fn has_safe_method(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// A copy of a request without a body.

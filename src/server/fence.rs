@@ -28,7 +28,8 @@ const PIECE: usize = 8 * 1024;
 pub(super) struct Fenced<S> {
     unread: Bytes,
     stream: S,
-    fence: Option<Fence>,
+    /// Boxed: a connection in lean hands has none, and would be stretched by it.
+    fence: Option<Box<Fence>>,
     /// The client has ended its side behind a request, and whether it is still there.
     ended: Option<Box<HangUp>>,
 }
@@ -73,7 +74,7 @@ impl<S> Fenced<S> {
         activity.expect_rest();
         activity.expect_late(late.clone());
         let (activity, outlet) = (Arc::clone(activity), Arc::clone(outlet));
-        self.fence = Some(Fence { left, chunks, trailers: None, late, activity, outlet });
+        self.fence = Some(Box::new(Fence { left, chunks, trailers: None, late, activity, outlet }));
     }
 
     /// Whether the client is known to send nothing more.

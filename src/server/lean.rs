@@ -243,17 +243,17 @@ where
         }
         // One that is merely asked to end between two requests was told so in time, as a rule.
         let parting = if wished == Afterwards::Close { Parting::Expected } else { Parting::Sudden };
-        let (lines, head, body) = reply.into_parts();
+        let (head, body) = reply.into_parts();
         let (now, begin) = (Instant::now(), outgoing.text().len());
         let date = self.date.at(now);
-        let written = answer::write_head(lines.as_ref(), &head, &body, asked, wished, date, outgoing.text());
+        let written = answer::write_head(&head, &body, asked, wished, date, outgoing.text());
         let (body, left, afterwards) = match written {
             Ok((left, afterwards)) => (body, left, afterwards),
             Err(answer::Contradiction) => {
                 tracing::error!(status = %head.status, "an answer contradicts itself: 500 was sent in its place");
                 outgoing.text().truncate(begin);
-                let (head, body) = refusal(StatusCode::INTERNAL_SERVER_ERROR).into_parts();
-                let _ = answer::write_head(None, &head, &body, asked, Afterwards::Close, date, outgoing.text());
+                let (head, body) = Reply::from(refusal(StatusCode::INTERNAL_SERVER_ERROR)).into_parts();
+                let _ = answer::write_head(&head, &body, asked, Afterwards::Close, date, outgoing.text());
                 (body, Left::Nothing, Afterwards::Close)
             }
         };

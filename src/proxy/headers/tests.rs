@@ -41,7 +41,7 @@ fn clean_and_add(headers: &mut HeaderMap, forwarding: Forwarding<'_>) {
     let mut request = Request::new(Body::Empty);
     *request.headers_mut() = std::mem::take(headers);
     let added = Added { forwarded, ..Added::default() };
-    *headers = Outgoing::new(request, added, Shape::Any).whole().into_parts().0.headers;
+    *headers = Outgoing::new(Box::new(request), added, Shape::Any).whole().into_parts().0.headers;
 }
 
 fn survey(headers: &HeaderMap) -> Survey {

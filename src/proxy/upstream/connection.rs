@@ -92,6 +92,13 @@ impl Connection {
         notes.is_spoilt() || sender.is_closed()
     }
 
+    /// Whether the next request can be sent over it, soon if not now. Its task may not have seen the end of the last exchange yet; an upload that goes on is not waited for.
+    pub(super) async fn settle(&mut self) -> bool {
+        match self {
+            Self::Hyper(sender, ..) => sender.is_ready() || matches!(timeout(SETTLE, sender.ready()).await, Ok(Ok(()))),
+        }
+    }
+
     /// Leaves it to itself: what is still sent on it goes on being sent, and `what` is dropped when it ends.
     pub(super) fn leave(self, what: Box<dyn Send>) {
         let Self::Hyper(_, legacy, _) = self;
@@ -119,13 +126,6 @@ impl Connection {
 impl Kept for Connection {
     fn is_closed(&mut self) -> bool {
         self.has_ended()
-    }
-
-    /// Its task may not have seen the end of the last exchange yet; an upload that goes on is not waited for.
-    async fn settle(&mut self) -> bool {
-        match self {
-            Self::Hyper(sender, ..) => sender.is_ready() || matches!(timeout(SETTLE, sender.ready()).await, Ok(Ok(()))),
-        }
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::body::Left;
-use self::head::{Afterwards, Framing, Read};
+use self::head::{Afterwards, Framing, Head, Read};
 use super::super::interim;
 use super::tls::alert_in;
 use crate::http::chunks::{Chunks, Malformed};
@@ -204,15 +204,28 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     pub async fn exchange(mut self: Box<Self>, request: &mut Outgoing<'_>, until: Instant) -> Result<Answer<T>, Fault> {
         head::write(request, &mut self.head);
         self.send(until).await?;
-        let client = request.interim();
-        let mut received = self.receive_first(client, until).await?;
-        let mut count = 0;
-        let head = loop {
-            match head::read(&received, request.method())? {
-                Read::Whole(head) => break head,
-                Read::Part => {
-                    received = self.receive_line(&received, client, until).await?;
-                }
+        let received = self.receive_first(request.interim(), until).await?;
+        let rest = match head::read(&received, request.method())? {
+            Read::Whole(head) => return Ok(self.answer(received, head, request.interim())),
+            // Boxed: most heads come in one piece.
+            begun => Box::pin(self.receive_head(received, begun, request, until)),
+        };
+        rest.await
+    }
+
+    /// The answer's head, when there is more before it or more to come of it.
+    async fn receive_head(
+        mut self: Box<Self>,
+        mut received: Bytes,
+        mut read: Read,
+        request: &mut Outgoing<'_>,
+        until: Instant,
+    ) -> Result<Answer<T>, Fault> {
+        let (client, mut count) = (request.interim(), 0);
+        loop {
+            match read {
+                Read::Whole(head) => return Ok(self.answer(received, head, client)),
+                Read::Part => received = self.receive_line(&received, client, until).await?,
                 Read::Switched(_) => return Err(Violation::Switched.into()),
                 Read::Interim(length, status, fields) => {
                     count += 1;
@@ -223,10 +236,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                     received.advance(length);
                 }
             }
-        };
+            read = head::read(&received, request.method())?;
+        }
+    }
+
+    fn answer(self: Box<Self>, mut received: Bytes, head: Head, client: Option<&Sender>) -> Answer<T> {
         received.advance(head.length);
-        let (status, lines) = (head.status, head.lines);
-        Ok(Answer { status, lines, body: self.body(received, head.framing, head.afterwards, client) })
+        let body = self.body(received, head.framing, head.afterwards, client);
+        Answer { status: head.status, lines: head.lines, body }
     }
 
     fn body(

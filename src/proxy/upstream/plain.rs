@@ -3,7 +3,7 @@
 //! A pool beside the other, because a connection that hyper has once spoken on cannot be had back from it.
 //! Called by `proxy::upstream`.
 
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::body::AppBody;
 use super::dial::Stream;
@@ -18,11 +18,6 @@ impl Kept for Box<Connection<Stream>> {
     fn is_closed(&mut self) -> bool {
         !self.is_quiet()
     }
-
-    /// It is asked when it is used.
-    async fn settle(&mut self) -> bool {
-        true
-    }
 }
 
 impl Upstream {
@@ -32,29 +27,41 @@ impl Upstream {
         &self,
         request: &mut Outgoing<'_>,
         lease: &mut Lease,
-        fresh: Option<Stream>,
+        fresh: Option<Box<Stream>>,
     ) -> Result<Reply<AppBody>, Unanswered> {
         let now = request.sent_at();
-        let until = tokio::time::Instant::from_std(now) + self.settings.first_byte_timeout.value;
-        while let Some((connection, idle_for)) = self.line.lean.pop(now, self.settings.pool_idle_timeout.value).await {
+        let until = Instant::from_std(now) + self.settings.first_byte_timeout.value;
+        while let Some((connection, idle_for)) = self.line.lean.pop(now, self.settings.pool_idle_timeout.value) {
             match connection.exchange(request, until).await {
                 Ok(answer) => return Ok(take(answer, lease)),
+                // Whether it is open is asked when it is used.
                 Err(Fault::Unsent(_)) => {}
                 Err(Fault::Unanswered) if idle_for > STALE && request.is_safe() => {}
                 Err(fault) => return Err(self.plain_fault(fault).into()),
             }
         }
+        // Boxed: to dial is rare, and its future larger than all the rest.
+        let answer = Box::pin(self.exchange_afresh(request, fresh, until)).await?;
+        Ok(take(answer, lease))
+    }
+
+    /// The same over a connection that nobody has used.
+    async fn exchange_afresh(
+        &self,
+        request: &mut Outgoing<'_>,
+        fresh: Option<Box<Stream>>,
+        until: Instant,
+    ) -> Result<Answer<Stream>, Unanswered> {
         let stream = match fresh {
-            Some(stream) => stream,
-            // Boxed: to dial is rare, and its future larger than all the rest.
-            None => match Box::pin(timeout_at(until, self.dial_alone())).await {
+            Some(stream) => *stream,
+            None => match timeout_at(until, self.dial_alone()).await {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(fault)) => return Err(fault.before(request.take().whole())),
                 Err(_) => return Err(self.plain_fault(Fault::Late).before(request.take().whole())),
             },
         };
         match Connection::new(stream).exchange(request, until).await {
-            Ok(answer) => Ok(take(answer, lease)),
+            Ok(answer) => Ok(answer),
             Err(fault @ Fault::Unsent(_)) => Err(self.plain_fault(fault).before(request.take().whole())),
             Err(fault) => Err(self.plain_fault(fault).into()),
         }

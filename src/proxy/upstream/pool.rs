@@ -3,15 +3,11 @@
 //! The connection used last is used next: it is the least likely to have been closed, and those below it are
 //! older still. One stack for each way of speaking. Called by `proxy::upstream`.
 
-use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A connection that can be kept for the next request.
 pub(super) trait Kept {
-    /// Whether the next request can be sent over it, soon if not now.
-    fn settle(&mut self) -> impl Future<Output = bool> + Send;
-
     /// Whether nothing can be sent over it any more.
     fn is_closed(&mut self) -> bool;
 }
@@ -40,20 +36,17 @@ impl<C: Kept> Pool<C> {
         self.lock().push(Idle { connection, since: now });
     }
 
-    /// A connection that is still open and was idle for no longer than `limit`, and how long it was.
-    pub(super) async fn pop(&self, now: Instant, limit: Duration) -> Option<(C, Duration)> {
-        loop {
-            let Idle { mut connection, since } = self.lock().pop()?;
-            let idle_for = now.saturating_duration_since(since);
-            if idle_for > limit {
-                // Those below it are older still.
-                self.lock().clear();
-                return None;
-            }
-            if connection.settle().await {
-                return Some((connection, idle_for));
-            }
+    /// A connection that was idle for no longer than `limit`, and how long it was.
+    pub(super) fn pop(&self, now: Instant, limit: Duration) -> Option<(C, Duration)> {
+        let mut all = self.lock();
+        let Idle { connection, since } = all.pop()?;
+        let idle_for = now.saturating_duration_since(since);
+        if idle_for > limit {
+            // Those below it are older still.
+            all.clear();
+            return None;
         }
+        Some((connection, idle_for))
     }
 
     /// Closes what has been idle for longer than `limit`, or was closed by the app.

@@ -97,7 +97,6 @@ impl Upstream {
             let ticket = match self.find_way().await {
                 Ok(Way::Shared(ticket)) => ticket,
                 Ok(Way::Alone(fresh)) => {
-                    let fresh = fresh.map(|stream| *stream);
                     return match is_plain(&request) {
                         true => {
                             let plainly = self.exchange_plainly(&mut Outgoing::from(request), lease, fresh).await;

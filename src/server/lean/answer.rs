@@ -11,7 +11,8 @@ use hyper::{HeaderMap, StatusCode, header};
 
 use super::head::{Asked, lists};
 use crate::http::Body;
-use crate::http::fields::{Fields, Received};
+use crate::http::arrival::Outline;
+use crate::http::fields::Fields;
 use crate::http::strict::{digits, text};
 
 /// How many bytes a line of a head has, more or less.
@@ -41,8 +42,7 @@ pub(super) struct Contradiction;
 
 /// Appends an answer's head.
 pub(super) fn write_head(
-    lines: Option<&Received>,
-    head: &http::response::Parts,
+    head: &Outline,
     body: &Body,
     asked: Asked,
     wished: Afterwards,
@@ -53,7 +53,7 @@ pub(super) fn write_head(
     if status.is_informational() {
         return Err(Contradiction);
     }
-    let fields = Fields::both(lines, &head.headers);
+    let fields = head.fields();
     to.reserve((LINE * (fields.count() + 3)).next_power_of_two());
     write_status(head, to);
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -126,8 +126,8 @@ pub(super) fn write_head(
     Ok((left, afterwards))
 }
 
-fn write_status(head: &http::response::Parts, to: &mut Vec<u8>) {
-    let reason = head.extensions.get::<hyper::ext::ReasonPhrase>();
+fn write_status(head: &Outline, to: &mut Vec<u8>) {
+    let reason = head.reason();
     if head.status == StatusCode::OK && reason.is_none() {
         return to.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     }

@@ -86,7 +86,6 @@ pub struct Asked {
 
 /// What the bytes that were received begin with.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once, and mostly the large one")]
 pub enum Read {
     /// A head that is not all there.
     Part,

@@ -33,9 +33,8 @@ pub fn is_plain(request: &Request) -> bool {
 
 /// Writes a request's head. Its types allow neither a line's end nor a space where there must be none.
 pub(super) fn write(request: &Outgoing<'_>, to: &mut Vec<u8>) {
-    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     to.clear();
-    for part in [request.method().as_str(), " ", target, " HTTP/1.1\r\n"] {
+    for part in [request.method().as_str(), " ", request.target(), " HTTP/1.1\r\n"] {
         to.extend_from_slice(part.as_bytes());
     }
     request.write_fields(to);

@@ -33,13 +33,17 @@ impl std::fmt::Debug for Connection<DuplexStream> {
 }
 
 fn request(method: Method) -> Outgoing<'static> {
+    whole(method).into()
+}
+
+fn whole(method: Method) -> http::Request {
     let mut request = http::Request::new(http::Body::Empty);
     *request.method_mut() = method;
     *request.uri_mut() = "/path?query=1".parse().unwrap();
     request.headers_mut().insert("host", HeaderValue::from_static("app.example"));
     request.headers_mut().append("x-two", HeaderValue::from_static("one"));
     request.headers_mut().append("x-two", HeaderValue::from_bytes(b"t\xffo").unwrap());
-    Outgoing::from(request)
+    request
 }
 
 fn soon() -> Instant {
@@ -152,9 +156,9 @@ async fn a_request_is_written_as_it_is() {
 #[test]
 fn only_a_request_that_is_nothing_but_a_head_is_plain() {
     let with = |name: &'static str, value: &'static str| {
-        let mut request = request(Method::POST);
-        request.cleaned().headers_mut().append(name, HeaderValue::from_static(value));
-        request
+        let mut request = whole(Method::POST);
+        request.headers_mut().append(name, HeaderValue::from_static(value));
+        Outgoing::from(request)
     };
     assert!(request(Method::DELETE).is_plain());
     assert!(with("content-length", "0").is_plain());
@@ -168,9 +172,9 @@ fn only_a_request_that_is_nothing_but_a_head_is_plain() {
         assert!(!with(name, value).is_plain(), "{name}: {value}");
     }
     assert!(!request(Method::CONNECT).is_plain());
-    let mut full = request(Method::POST);
-    *full.cleaned().body_mut() = http::Body::Full(Bytes::from_static(b"x"));
-    assert!(!full.is_plain());
+    let mut full = whole(Method::POST);
+    *full.body_mut() = http::Body::Full(Bytes::from_static(b"x"));
+    assert!(!Outgoing::from(full).is_plain());
 }
 
 #[tokio::test]
@@ -253,7 +257,7 @@ async fn no_answer_at_all_is_told_from_half_of_one() {
             read_head(&mut theirs).await;
         });
     assert!(matches!(fault, Fault::Unanswered), "{fault:?}");
-    assert_eq!(asked.cleaned().headers().len(), 3, "it can be sent again");
+    assert_eq!(asked.whole().headers().len(), 3, "it can be sent again");
     for half in ["H", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r", "HTTP/1.1 103 Hints\r\n\r\n"]
     {
         let fault = ask(Method::GET, &[half.as_bytes()], End::Close).await.err().unwrap();
@@ -323,8 +327,9 @@ async fn the_deadline_of_one_exchange_is_not_the_next_ones() {
 #[tokio::test]
 async fn a_request_longer_than_the_pipe_is_written_piece_by_piece() {
     let (ours, mut theirs) = duplex(7);
-    let mut asked = request(Method::GET);
-    asked.cleaned().headers_mut().insert("x-long", HeaderValue::from_str(&"y".repeat(40_000)).unwrap());
+    let mut asked = whole(Method::GET);
+    asked.headers_mut().insert("x-long", HeaderValue::from_str(&"y".repeat(40_000)).unwrap());
+    let mut asked = Outgoing::from(asked);
     let (answer, head) = tokio::join!(Connection::new(ours).exchange(&mut asked, soon()), async {
         let head = read_head(&mut theirs).await;
         theirs.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
