@@ -14,6 +14,9 @@ use super::names;
 /// The longest name, as a map has it.
 const LONGEST_NAME: usize = u16::MAX as usize;
 
+/// How long the end of a line is.
+const LINE_END: u32 = 2;
+
 /// How many fields the gateway adds on the way, for which a map need not grow.
 const ADDED: usize = 8;
 
@@ -32,7 +35,7 @@ struct Place {
     value: u32,
     end: u32,
     mark: Mark,
-    /// Whether its line is written as it would be here, but for the case of its name.
+    /// Whether its line is written as it would be here.
     tidy: bool,
 }
 
@@ -95,32 +98,20 @@ impl Received {
         places.retain(|place| keep(Field(Source::Received(text, place))));
     }
 
-    /// Appends their lines, with names in lower case.
+    /// Appends their lines.
     pub fn write(&self, to: &mut Vec<u8>) {
-        let mut places = self.places.as_slice();
-        while let Some(first) = places.first() {
+        let mut places = self.places.iter().peekable();
+        while let Some(first) = places.next() {
             if !first.tidy {
                 Field(Source::Received(&self.text, first)).write(to);
-                places = places.get(1..).unwrap_or_default();
                 continue;
             }
             // What lies side by side is copied at once.
-            let mut end = first.begin;
-            let tidy = places.iter().take_while(|place| {
-                let follows = place.tidy && place.begin == end;
-                end = if follows { place.end + 2 } else { end };
-                follows
-            });
-            let (together, rest) = places.split_at(tidy.count());
-            let begin = to.len();
-            to.extend_from_slice(between(&self.text, first.begin, end));
-            for place in together {
-                let from = begin + (place.begin - first.begin) as usize;
-                if let Some(name) = to.get_mut(from..from + (place.colon - place.begin) as usize) {
-                    name.make_ascii_lowercase();
-                }
+            let mut end = first.end + LINE_END;
+            while let Some(place) = places.next_if(|place| place.tidy && place.begin == end) {
+                end = place.end + LINE_END;
             }
-            places = rest;
+            to.extend_from_slice(between(&self.text, first.begin, end));
         }
     }
 
@@ -153,7 +144,12 @@ impl Place {
         if name.len() > LONGEST_NAME || u32::try_from(end + 2).is_err() {
             return None;
         }
-        let tidy = text.get(colon..from) == Some(b": ") && text.get(end..end + 2) == Some(b"\r\n");
+        let byte = |at: usize| text.get(at).copied();
+        // Byte by byte: slices would be compared by a call.
+        let tidy = from == colon + 2
+            && byte(colon + 1) == Some(b' ')
+            && byte(end) == Some(b'\r')
+            && byte(end + 1) == Some(b'\n');
         let (begin, colon, value, end) = (begin as u32, colon as u32, from as u32, end as u32);
         Some(Self { begin, colon, value, end, mark: Mark::of(name), tidy })
     }
@@ -306,12 +302,11 @@ impl<'a> Field<'a> {
         self.mark() == Mark::of(name.as_bytes()) && self.name().eq_ignore_ascii_case(name.as_bytes())
     }
 
-    /// Appends it as a line, with its name in lower case.
+    /// Appends it as a line.
     pub fn write(&self, to: &mut Vec<u8>) {
-        let begin = to.len();
         match self.0 {
             Source::Received(text, place) if place.tidy => {
-                to.extend_from_slice(between(text, place.begin, place.end + 2));
+                to.extend_from_slice(between(text, place.begin, place.end + LINE_END));
             }
             _ => {
                 to.extend_from_slice(self.name());
@@ -319,9 +314,6 @@ impl<'a> Field<'a> {
                 to.extend_from_slice(self.value());
                 to.extend_from_slice(b"\r\n");
             }
-        }
-        if let (Source::Received(..), Some(name)) = (self.0, to.get_mut(begin..begin + self.name().len())) {
-            name.make_ascii_lowercase();
         }
     }
 }

@@ -53,11 +53,15 @@ fn pass(visitor: Option<Arc<Session>>) -> Pass {
     pass
 }
 
-/// Received of one name stay in their order; others are in none.
+/// Received of one name stay in their order; others are in none, and a map has names in lower case.
 fn sorted(text: &[u8]) -> Vec<String> {
     let text: String = text.iter().map(|byte| char::from(*byte)).collect();
     assert!(text.is_empty() || text.ends_with("\r\n"), "{text:?}");
-    let mut lines: Vec<String> = text.split_terminator("\r\n").map(str::to_owned).collect();
+    let small = |line: &str| {
+        let (name, value) = line.split_once(':').unwrap();
+        format!("{}:{value}", name.to_ascii_lowercase())
+    };
+    let mut lines: Vec<String> = text.split_terminator("\r\n").map(small).collect();
     lines.sort_by_key(|line| line.split(':').next().map(str::to_owned));
     lines
 }
