@@ -11,7 +11,6 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Uri, Version, header};
 
 use super::fields::Fields;
-use super::strict::text;
 
 /// A target in canonical form: escapes of unreserved characters decoded (RFC 3986 section 6.2.2.2), other
 /// escapes in upper case, no dot segment in any encoding, visible ASCII only.
@@ -226,20 +225,21 @@ fn escape(high: Option<u8>, low: Option<u8>) -> Option<u8> {
 /// [`BadTarget::Host`].
 pub fn authority<'a>(version: Version, uri: &'a Uri, fields: Fields<'a>) -> Result<&'a str, BadTarget> {
     let mut hosts = fields.values(&header::HOST);
-    let host = hosts.next().map(|value| text(value).ok_or(BadTarget::Host)).transpose()?;
+    let host = hosts.next();
     if hosts.next().is_some() {
         return Err(BadTarget::Host);
     }
     let authority = match (uri.authority(), host) {
-        (Some(named), Some(host)) if named.as_str().eq_ignore_ascii_case(host) => host,
-        (Some(named), None) if version == Version::HTTP_2 => named.as_str(),
+        (Some(named), Some(host)) if named.as_str().as_bytes().eq_ignore_ascii_case(host) => host,
+        (Some(named), None) if version == Version::HTTP_2 => named.as_str().as_bytes(),
         (None, Some(host)) => host,
         _ => return Err(BadTarget::Host),
     };
-    let readable = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_');
-    if authority.is_empty() || !authority.bytes().all(readable) {
+    let readable = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_');
+    if authority.is_empty() || !authority.iter().all(readable) {
         return Err(BadTarget::Host);
     }
+    let authority = std::str::from_utf8(authority).map_err(|_| BadTarget::Host)?;
     Ok(authority)
 }
 

@@ -37,17 +37,18 @@ impl Survey {
     pub fn of(fields: Fields<'_>, managed: &Managed) -> Self {
         let mut survey = Self::default();
         for field in fields {
-            let name = field.name();
             // Most names fail by their first letter, or by their length.
             let (length, first) = field.outline();
-            match first {
-                b'c' | b'k' | b'p' | b'u' | b't' | b'e' => survey.note_standard(name, length),
+            match (first, length) {
+                (b'c', 6 | 10 | 14) | (b'e', 6) | (b't', 2 | 17) | (b'u', 7) | (b'k', 10) | (b'p', 16 | 18 | 19) => {
+                    survey.note_standard(field.name(), length);
+                }
                 _ => {}
             }
-            if matches!(first, b'f' | b'x' | b't' | b'p') && speaks_of_the_client(name) {
+            if matches!(first, b'f' | b'x' | b't' | b'p') && speaks_of_the_client(field.name()) {
                 survey.note(Field::Forwarding);
             }
-            if managed.may_begin_with(first) && managed.contains(name) {
+            if managed.may_begin_with(first) && managed.contains(field.name()) {
                 survey.note(Field::Managed);
             }
         }
@@ -106,6 +107,10 @@ mod tests {
             ("Upgrade", &[Field::Hop]),
             ("TE", &[Field::Hop]),
             ("Keep-Alive", &[Field::Hop]),
+            ("Content_Length", &[Field::Hop]),
+            ("Transfer_Encoding", &[Field::Hop]),
+            ("Proxy-Authenticate", &[Field::Hop]),
+            ("Proxy-Authorization", &[Field::Hop]),
             ("Proxy-Connection", &[Field::Hop]),
             ("Expect", &[Field::Expect, Field::Hop]),
             ("X_Forwarded-For", &[Field::Forwarding]),

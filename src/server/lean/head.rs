@@ -148,27 +148,47 @@ fn read_into<'a>(
         // Behind it there is no body, but what may become a tunnel.
         return end(length as u64, minor, parsed.headers).map(|_| Read::Foreign(End::Unknown(length as u64)));
     }
-    if minor != 1 || parsed.headers.iter().any(is_more) {
-        return end(length as u64, minor, parsed.headers).map(Read::Foreign);
-    }
+    let asked = match extent(&method, parsed.headers)? {
+        Extent::Head(asked) if minor == 1 => asked,
+        _ => return end(length as u64, minor, parsed.headers).map(Read::Foreign),
+    };
     let target = received.slice_ref(target.as_bytes());
     let target = Uri::from_maybe_shared(target).map_err(|_| Violation::Target)?;
-    let mut asked = Asked { head_only: method == Method::HEAD, ..Asked::default() };
-    let mut lengths = 0;
-    for field in parsed.headers.iter() {
+    let lines = Received::of(received, parsed.headers).map_err(|_| Violation::Field)?;
+    Ok(Read::Plain(length, Arrival::plain(method, target, lines), asked))
+}
+
+/// How much of a request its head is.
+enum Extent {
+    /// All of it; this is what it asks of its answer's form.
+    Head(Asked),
+    /// There is more, or might be.
+    More,
+}
+
+fn extent(method: &Method, fields: &[httparse::Header<'_>]) -> Result<Extent, Violation> {
+    let mut asked = Asked { head_only: *method == Method::HEAD, ..Asked::default() };
+    let (mut lengths, mut more) = (0, false);
+    for httparse::Header { name, value } in fields {
         // Nearly every field is of another length.
-        match field.name.len() {
-            2 if field.name.eq_ignore_ascii_case("te") => asked.trailers |= lists(field.value, "trailers"),
-            10 if field.name.eq_ignore_ascii_case("connection") => asked.close |= lists(field.value, "close"),
-            14 if field.name.eq_ignore_ascii_case("content-length") => lengths += 1,
+        match name.len() {
+            2 if name.eq_ignore_ascii_case("te") => asked.trailers |= lists(value, "trailers"),
+            6 => more |= name.eq_ignore_ascii_case("expect"),
+            7 => more |= name.eq_ignore_ascii_case("upgrade"),
+            10 if name.eq_ignore_ascii_case("connection") => asked.close |= lists(value, "close"),
+            14 if name.eq_ignore_ascii_case("content-length") => {
+                lengths += 1;
+                more |= *value != b"0";
+            }
+            17 => more |= name.eq_ignore_ascii_case("transfer-encoding"),
             _ => {}
         }
     }
-    if lengths > 1 {
-        return Err(Violation::RepeatedLength);
+    match (more, lengths) {
+        (true, _) => Ok(Extent::More),
+        (false, 2..) => Err(Violation::RepeatedLength),
+        (false, _) => Ok(Extent::Head(asked)),
     }
-    let lines = Received::of(received, parsed.headers).map_err(|_| Violation::Field)?;
-    Ok(Read::Plain(length, Arrival::plain(method, target, lines), asked))
 }
 
 /// Whether it is time to look at a head again of which so much was looked at.
@@ -179,18 +199,6 @@ pub(super) fn may_be_whole(received: &[u8], seen: usize, bounds: Bounds) -> bool
     received.len() >= bounds.size
         || from(seen.saturating_sub(3)).windows(4).any(|four| four == b"\r\n\r\n")
         || has_bare_line_feed(lines)
-}
-
-/// Whether a field says that its request is more than a head, or might.
-fn is_more(field: &httparse::Header<'_>) -> bool {
-    // Nearly every field is of another length.
-    match field.name.len() {
-        6 => field.name.eq_ignore_ascii_case("expect"),
-        7 => field.name.eq_ignore_ascii_case("upgrade"),
-        14 => field.name.eq_ignore_ascii_case("content-length") && field.value != b"0",
-        17 => field.name.eq_ignore_ascii_case("transfer-encoding"),
-        _ => false,
-    }
 }
 
 /// Where a request ends whose head is so long. What the fields say of it differently is refused rather than weighed: a

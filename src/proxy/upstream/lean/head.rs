@@ -140,21 +140,27 @@ struct Chunked;
 
 impl Framed {
     fn note(&mut self, name: &str, value: &[u8]) -> Result<(), Violation> {
-        if name.eq_ignore_ascii_case("content-length") {
-            if self.length.is_some() {
-                return Err(Violation::RepeatedLength);
+        // Nearly every field is of another length.
+        match name.len() {
+            14 if name.eq_ignore_ascii_case("content-length") => {
+                if self.length.is_some() {
+                    return Err(Violation::RepeatedLength);
+                }
+                self.length = Some(digits(value).ok_or(Violation::Length)?);
             }
-            self.length = Some(digits(value).ok_or(Violation::Length)?);
-        } else if name.eq_ignore_ascii_case("transfer-encoding") {
-            // "A server MUST NOT send a response containing Transfer-Encoding unless the corresponding request
-            // indicates HTTP/1.1": one in HTTP/1.0 is to be treated "as if the framing is faulty" (section 6.1).
-            if self.minor == 0 || self.coding.is_some() || !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(Violation::TransferCoding);
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                // "A server MUST NOT send a response containing Transfer-Encoding unless the corresponding request
+                // indicates HTTP/1.1": one in HTTP/1.0 is to be treated "as if the framing is faulty" (section 6.1).
+                if self.minor == 0 || self.coding.is_some() || !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Violation::TransferCoding);
+                }
+                self.coding = Some(Chunked);
             }
-            self.coding = Some(Chunked);
-        } else if name.eq_ignore_ascii_case("connection") {
-            let options = value.split(|byte| *byte == b',');
-            self.closes |= options.into_iter().any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+            10 if name.eq_ignore_ascii_case("connection") => {
+                let options = value.split(|byte| *byte == b',');
+                self.closes |= options.into_iter().any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+            }
+            _ => return Ok(()),
         }
         // Section 6.3: "might indicate an attempt to perform request smuggling or response splitting".
         if self.length.is_some() && self.coding.is_some() { Err(Violation::TwoLengths) } else { Ok(()) }
