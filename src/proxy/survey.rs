@@ -37,7 +37,8 @@ impl Survey {
     pub fn of(fields: Fields<'_>, managed: &Managed) -> Self {
         let mut survey = Self::default();
         for field in fields {
-            // Most names fail by their first letter, or by their length.
+            // Most names fail by their first letter, or by their length. What fails here stays in the head: whatever
+            // `concerns_a_hop` and `speaks_of_the_client` come to know has to get past.
             let (length, first) = field.outline();
             match (first, length) {
                 (b'c', 6 | 10 | 14) | (b'e', 6) | (b't', 2 | 17) | (b'u', 7) | (b'k', 10) | (b'p', 16 | 18 | 19) => {

@@ -176,7 +176,85 @@ fn field() -> impl Strategy<Value = String> {
     ]
 }
 
+/// What proxies and we alone say of a client, as it is told apart: whatever is neither letter nor digit counts for `-`.
+const CLAIMS: [&str; 24] = [
+    "forwarded",
+    "proxy",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded-client-cert",
+    "x-forwarded-email",
+    "x-forwarded-for",
+    "x-forwarded-groups",
+    "x-forwarded-user",
+    "x-host",
+    "x-http-host-override",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
+    "remote-groups",
+    "remote-user",
+    "x-auth-request-groups",
+    "x-auth-request-user",
+    "x-department",
+    "x-portcullis-assertion",
+    "x-salesforce-anything",
+    "x-salesforce-user-id",
+    "x-salesforce-user-type",
+];
+
+/// What concerns one connection alone, or frames a message for whoever takes `_` for `-`.
+const HOP: [&str; 11] = [
+    "connection",
+    "content_length",
+    "expect",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "transfer_encoding",
+    "upgrade",
+];
+
+/// A name with other letters in capitals, and with these between its words.
+fn respelled(name: &str, between: &str, capitals: u64) -> String {
+    let mut between = between.chars().cycle();
+    let spell = |(at, letter): (usize, char)| match letter {
+        '-' => between.next().unwrap(),
+        letter if capitals >> at & 1 == 1 => letter.to_ascii_uppercase(),
+        letter => letter,
+    };
+    name.chars().enumerate().map(spell).collect()
+}
+
+/// A name that must not go on, as a client may spell it.
+fn lie() -> impl Strategy<Value = String> {
+    let claim = (prop::sample::select(&CLAIMS[..]), "[!#$%&'*+.^_`|~-]{1,4}", any::<u64>());
+    let hop = (prop::sample::select(&HOP[..]), any::<u64>());
+    prop_oneof![
+        6 => claim.prop_map(|(name, between, capitals)| respelled(name, &between, capitals)),
+        1 => hop.prop_map(|(name, capitals)| respelled(name, "-", capitals)),
+    ]
+}
+
 proptest! {
+    // A survey that misses a name misses it for lines and for maps, so that these are alike all the same.
+    #[test]
+    fn an_app_is_never_sent_what_only_we_may_say(lies in prop::collection::vec(lie(), 1..4), signed_in: bool) {
+        let lies: String = lies.iter().map(|name| format!("{name}: evil\r\n")).collect();
+        let text = format!("Host: wiki.example\r\n{lies}ACCEPT: text/html\r\n");
+        let visitor = signed_in.then(session);
+        for mut arrival in arrivals(text.as_bytes()) {
+            for lines in sent(&mut arrival, "192.0.2.1", visitor.clone()) {
+                prop_assert!(!lines.iter().any(|line| line.contains("evil")), "{lines:?}");
+                prop_assert!(lines.contains(&"accept: text/html".to_owned()), "{lines:?}");
+            }
+        }
+    }
+
     #[test]
     fn an_app_is_sent_the_same_from_lines_and_from_a_map(
         fields in prop::collection::vec(field(), 0..10),
