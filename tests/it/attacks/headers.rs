@@ -27,6 +27,11 @@ const CUSTOM: &str = "[headers]\npresets = [\"forwarded\", \"salesforce\", \"rem
 /// Every spelling that CGI, WSGI or PHP folds into one variable.
 fn spellings(name: &str) -> BTreeSet<String> {
     let mut all = BTreeSet::from([name.to_owned(), name.to_ascii_lowercase(), name.to_ascii_uppercase()]);
+    let mixed = |(at, letter): (usize, char)| match at % 2 {
+        0 => letter.to_ascii_lowercase(),
+        _ => letter.to_ascii_uppercase(),
+    };
+    all.insert(name.chars().enumerate().map(mixed).collect());
     for separator in ["_", ".", "~", "!", "'", "*", "+", "^", "`", "|", "&", "#", "$", "%"] {
         all.insert(name.replace('-', separator));
         all.insert(name.replacen('-', separator, 1));
@@ -60,6 +65,35 @@ async fn no_spelling_of_an_identity_reaches_the_app() {
                 assert_eq!(seen.one("x-forwarded-user").is_some(), target == "/closed");
             }
         }
+    }
+    still_standing(&world).await;
+}
+
+// The same on a connection that goes on, where heads stay lines as they came, and whose requests are not all one
+// person's.
+#[tokio::test]
+async fn no_spelling_of_an_identity_reaches_the_app_by_lines_that_are_passed_on() {
+    let world = World::with().routes(TWO_ROUTES).table(CUSTOM).start().await;
+    let cookie = session_of(&world).await;
+    let before = world.app.hits();
+    let spelled: Vec<String> = IDENTITY.iter().flat_map(|name| spellings(name)).collect();
+    let mut requests = String::new();
+    for some in spelled.chunks(40) {
+        let lines: String = some.iter().map(|name| format!("{name}: evil-identity\r\n")).collect();
+        requests += &head(&world, "GET /closed HTTP/1.1", &format!("{lines}COOKIE: {cookie}; a=b\r\nX-Case: kept\r\n"));
+        requests += &head(&world, "GET /pub/x HTTP/1.1", &format!("cOOKIE: a=b\r\nConnection: keep-alive\r\n{lines}"));
+    }
+    let heard = say(&world, requests + &head(&world, "GET /pub/last HTTP/1.1", "Connection: close\r\n")).await;
+    let seen = world.app.everything().split_off(before);
+    assert_eq!(heard.statuses(), vec![200; seen.len()], "{}", heard.text());
+    assert_eq!(seen.len(), 2 * spelled.len().div_ceil(40) + 1);
+    check_seen(&seen);
+    for request in seen {
+        let is_closed = request.target == "/closed";
+        assert_eq!(request.one("x-forwarded-user").is_some(), is_closed, "{request:?}");
+        assert_eq!(request.one("x-case").is_some(), is_closed, "{request:?}");
+        let cookies = if request.target == "/pub/last" { None } else { Some("a=b") };
+        assert_eq!(request.one("cookie").as_deref(), cookies, "{request:?}");
     }
     still_standing(&world).await;
 }
