@@ -11,11 +11,12 @@ use hyper::client::conn::{http1, http2};
 use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::browser::name;
-use crate::stage::{Line, Stage, field, length, soon};
+use crate::stage::{Ear, Line, Stage, field, length, soon};
 use crate::world::{World, free_port};
 
 mod multiplexed;
@@ -49,6 +50,50 @@ async fn ask(world: &World, ticket: &str, method: hyper::Method) -> (u16, String
     let reply = world.browser().fetch(method, world.at("/"), &headers, "").await;
     let code = serde_json::from_str::<serde_json::Value>(&reply.body).ok();
     (reply.status.as_u16(), code.and_then(|json| json["error"].as_str().map(str::to_owned)).unwrap_or(reply.body))
+}
+
+/// What comes up to this end, as it is written.
+async fn hear(wire: &mut (impl AsyncRead + Unpin), end: &[u8]) -> String {
+    let mut all = Vec::new();
+    while !all.ends_with(end) {
+        all.push(soon("a byte", wire.read_u8()).await.unwrap());
+    }
+    String::from_utf8(all).unwrap()
+}
+
+// RFC 9110 section 5.1 has names mean the same in any case; who reads an app's log looks for what a client wrote.
+#[tokio::test]
+async fn names_keep_their_case_both_ways_and_ours_are_in_lower_case() {
+    let (listener, authority) = Ear::tcp().await;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let stage = Stage::listen(Ear::Tcp(listener), authority, move |mut wire, _| {
+        let tell = tell.clone();
+        async move {
+            for _ in 0..2 {
+                tell.send(hear(&mut wire, b"\r\n\r\n").await).unwrap();
+                let answer =
+                    "HTTP/1.1 200 OK\r\nX-AnSwEr: Kept\r\nconTent-Length: 2\r\nConnection: keep-alive\r\n\r\nok";
+                wire.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    let (world, ticket) = world_of(&stage).await;
+    let mut client = TcpStream::connect(world.gateway.address).await.unwrap();
+    let lines =
+        "CONNECTION: keep-alive\r\nX-CaSe:  Kept\r\nX-FORWARDED-user: evil\r\nx-FORWARDED-fOr: evil\r\naccept: a\r\n";
+    for _ in 0..2 {
+        client.write_all(head(&world, &ticket, "GET /", lines).as_bytes()).await.unwrap();
+        let answer = hear(&mut client, b"\r\n\r\nok").await;
+        assert!(answer.contains("\r\nX-AnSwEr: Kept\r\nconTent-Length: 2\r\n"), "{answer}");
+        assert!(!answer.to_ascii_lowercase().contains("connection"), "{answer}");
+        let asked = told.recv().await.unwrap();
+        assert!(asked.contains("\r\nX-CaSe: Kept\r\naccept: a\r\n"), "{asked}");
+        assert!(!asked.contains("evil") && !asked.contains("CONNECTION"), "{asked}");
+        for name in ["host", "x-forwarded-user", "x-forwarded-for", "via"] {
+            assert_eq!(asked.to_ascii_lowercase().matches(&format!("\r\n{name}: ")).count(), 1, "{name}: {asked}");
+        }
+    }
+    assert_eq!(stage.connections(), 1);
 }
 
 // Answers without a body, and framing.
