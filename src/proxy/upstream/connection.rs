@@ -92,7 +92,8 @@ impl Connection {
         notes.is_spoilt() || sender.is_closed()
     }
 
-    /// Whether the next request can be sent over it, soon if not now. Its task may not have seen the end of the last exchange yet; an upload that goes on is not waited for.
+    /// Whether the next request can be sent over it, soon if not now. Its task may not have seen the end of the last
+    /// exchange yet; an upload that goes on is not waited for.
     pub(super) async fn settle(&mut self) -> bool {
         match self {
             Self::Hyper(sender, ..) => sender.is_ready() || matches!(timeout(SETTLE, sender.ready()).await, Ok(Ok(()))),

@@ -7,7 +7,8 @@
 //! The price is that this reads framing itself, which is where one person's answer becomes another's. Therefore:
 //! what can be read in two ways is refused ([`Violation`]), a connection that has anything to say before it was
 //! asked is closed, and so is one on which anything is left behind an answer. Over TLS an answer that goes to the
-//! connection's end has to end with close_notify: rustls tells every other end as an error (RFC 8446 section 6.1). Called by `proxy::upstream`.
+//! connection's end has to end with close_notify: rustls tells every other end as an error (RFC 8446 section 6.1).
+//! Called by `proxy::upstream`.
 
 mod body;
 pub(super) mod head;

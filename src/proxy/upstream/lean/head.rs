@@ -2,7 +2,8 @@
 //!
 //! What is read decides where an answer ends, and with that whose the bytes behind it are: on a kept connection the
 //! next person's. So a head with two readings is refused, also where RFC 9112 section 6.3 knows a way to go on, and
-//! after an answer whose sender may have framed it differently the connection is closed. Called by `lean` and `checked`.
+//! after an answer whose sender may have framed it differently the connection is closed. Called by `lean` and by
+//! `checked`.
 
 use std::mem::MaybeUninit;
 
