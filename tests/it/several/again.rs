@@ -1,5 +1,7 @@
 //! What is offered to another address, and what never is.
 
+use std::sync::Mutex;
+
 use super::*;
 
 #[tokio::test]
@@ -80,5 +82,58 @@ async fn a_tunnel_goes_where_somebody_answers() {
         assert!(line.head().await.unwrap().starts_with("http/1.1 101 "));
         line.send("word").await;
         assert_eq!(line.take(4).await, b"word");
+    }
+}
+
+// A second address believes what it is told as blindly as the first.
+#[tokio::test]
+async fn another_address_is_told_all_that_the_first_was() {
+    let heard = Arc::<Mutex<Vec<String>>>::default();
+    let app = || {
+        let heard = Arc::clone(&heard);
+        Stage::play(move |mut line: Line, _| {
+            let heard = Arc::clone(&heard);
+            async move {
+                while let Some(head) = line.head().await {
+                    let count = {
+                        let mut heard = heard.lock().unwrap();
+                        heard.push(head);
+                        heard.len()
+                    };
+                    if count % 2 == 1 {
+                        return;
+                    }
+                    line.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+                }
+            }
+        })
+    };
+    let (a, b, absent) = (app().await, app().await, Replica::absent("absent"));
+    let addresses = format!("\"http://{}\", \"http://{}\", \"{}\"", a.authority, b.authority, absent.address());
+    let world =
+        World::with().routes(&format!("[[route]]\nname = \"app\"\nupstream = [{addresses}]\n{SOON}")).start().await;
+    let ticket = world.ticket().await;
+    heard.lock().unwrap().clear();
+    // As lines that stay where they came, by way of a map, and with a length.
+    for more in ["", "Connection: close\r\n", "Content-Length: 0\r\n"] {
+        for _ in 0..3 {
+            let mut line = Line::to(world.authority()).await;
+            let host = world.authority().to_ascii_uppercase();
+            let head = format!("GET /x?y HTTP/1.1\r\nHost: {host}\r\nCookie: a=b; {ticket}\r\nX-Mine: z\r\n{more}\r\n");
+            line.send(head).await;
+            assert!(line.head().await.unwrap().starts_with("http/1.1 200 "), "{more}");
+            let heads: [String; 2] = std::mem::take(&mut *heard.lock().unwrap()).try_into().unwrap();
+            let [first, second] = heads.each_ref().map(|head| {
+                let mut lines: Vec<&str> = head.lines().collect();
+                lines.sort_unstable();
+                lines
+            });
+            assert_eq!(first, second, "{more}");
+            let user = format!("x-salesforce-user-id: {}", people::STANDARD.user.to_ascii_lowercase());
+            let host = format!("host: {}", world.authority());
+            for line in ["get /x?y http/1.1", "x-mine: z", "cookie: a=b", "x-forwarded-for: 127.0.0.1", &user, &host] {
+                assert!(second.contains(&line), "{more}{line}: {second:?}");
+            }
+        }
     }
 }
