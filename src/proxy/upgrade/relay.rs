@@ -66,12 +66,17 @@ impl Relay {
         Self { client, app, up: Flow::default(), down: Flow::default(), traffic }
     }
 
-    /// Carries on; ready when both sides have ended and know it of each other.
+    /// Carries on; ready when both sides have ended and know it of each other. An app that takes nothing more has often
+    /// said why: what it said is carried to its end. For a client that takes nothing more nobody need go on.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let up = self.up.poll(cx, &mut self.client, &mut self.app, &self.traffic)?;
         let down = self.down.poll(cx, &mut self.app, &mut self.client, &self.traffic)?;
+        if let Some(error) = self.down.refused.take() {
+            return Poll::Ready(Err(error));
+        }
         ready!(up);
-        down.map(Ok)
+        ready!(down);
+        Poll::Ready(self.up.refused.take().map_or(Ok(()), Err))
     }
 }
 
@@ -91,6 +96,8 @@ struct Flow {
     is_drained: bool,
     /// Whether nothing but the bell is waited for.
     listens: bool,
+    /// Why the other side takes nothing more, if it does not.
+    refused: Option<io::Error>,
 }
 
 /// How far a direction has come.
@@ -118,6 +125,9 @@ impl Flow {
         let mut pieces = 0;
         while matches!(self.stage, Stage::Open) {
             ready!(self.poll_held(cx, to, traffic))?;
+            if self.refused.is_some() {
+                break;
+            }
             if pieces == AT_ONCE {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -140,7 +150,13 @@ impl Flow {
                 self.stage = Stage::Ending;
                 break;
             }
-            let taken = self.write(cx, to, piece)?;
+            let taken = match self.write(cx, to, piece) {
+                Ok(taken) => taken,
+                Err(error) => {
+                    self.refuse(error)?;
+                    break;
+                }
+            };
             self.held.extend_from_slice(piece.get(taken..).unwrap_or_default());
         }
         if matches!(self.stage, Stage::Ending) {
@@ -181,13 +197,26 @@ impl Flow {
     /// Ready when the other side has taken all that it was to have.
     fn poll_held(&mut self, cx: &mut Context<'_>, to: &mut Side, traffic: &Traffic) -> Poll<io::Result<()>> {
         while let Some(rest) = self.held.get(self.taken..).filter(|rest| !rest.is_empty()) {
-            self.taken += ready!(poll_write(cx, to, rest))?;
+            match ready!(poll_write(cx, to, rest)) {
+                Ok(taken) => self.taken += taken,
+                Err(error) => return Poll::Ready(self.refuse(error)),
+            }
             traffic.note();
         }
         if self.taken > 0 {
             (self.held, self.taken) = (Vec::new(), 0);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Goes no further, if the other side is found to be closed: reading there tells its end, behind its last words.
+    fn refuse(&mut self, error: io::Error) -> io::Result<()> {
+        if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) {
+            return Err(error);
+        }
+        (self.held, self.taken) = (Vec::new(), 0);
+        (self.stage, self.refused) = (Stage::Ended, Some(error));
+        Ok(())
     }
 }
 
@@ -329,6 +358,34 @@ mod tests {
             let kind = relay.await.unwrap().unwrap_err().kind();
             assert!(matches!(kind, io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset), "{over:?}: {kind}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_last_words_of_an_app_that_takes_nothing_more_arrive() {
+        let (mut client, mut app, _, relay) = tunnel(Over::Sockets).await;
+        // Closed with this unread, its socket is reset.
+        client.write_all(&[1; 1 << 16]).await.unwrap();
+        app.read_exact(&mut [0]).await.unwrap();
+        app.write_all(b"too much").await.unwrap();
+        drop(app);
+        // Until the relay has seen it.
+        while client.write_all(&[1; 1 << 16]).await.is_ok() {}
+        let mut heard = [0; 8];
+        client.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"too much");
+        relay.await.unwrap().unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_more_ends_both_at_once() {
+        let (mut client, mut app, _, relay) = tunnel(Over::Sockets).await;
+        // More than is taken by an app that reads nothing.
+        while tokio::time::timeout(Duration::from_millis(200), client.write_all(&[1; 1 << 16])).await.is_ok() {}
+        drop(client);
+        while app.write_all(b"anybody?").await.is_ok() && !relay.is_finished() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        relay.await.unwrap().unwrap_err();
     }
 
     #[tokio::test]
