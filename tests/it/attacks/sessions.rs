@@ -228,3 +228,55 @@ async fn an_answer_of_the_app_means_an_identity() {
     }
     still_standing(&world).await;
 }
+
+// What is left of one request is nobody's: requests of every shape, by two people and by nobody, cut anywhere.
+#[tokio::test]
+async fn requests_of_several_people_over_one_connection_are_each_their_own() {
+    let world = half_open().await;
+    let other = {
+        let mut browser = world.browser();
+        browser.sign_in(&world.at("/"), people::ACCENTED.username).await;
+        format!("Cookie: portcullis={}\r\n", browser.cookie(world.host(), world.session_cookie()).unwrap())
+    };
+    let someone = format!("Cookie: {}\r\n", session_of(&world).await);
+    let visitors =
+        [(someone, Some(people::STANDARD.user)), (other, Some(people::ACCENTED.user)), (String::new(), None)];
+    let shapes = [
+        ("GET", "", ""),
+        ("GET", "X-SALESFORCE-User-Id: evil-identity\r\n", ""),
+        ("GET", "Content-Length: 0\r\n", ""),
+        ("GET", "Connection: TE, X-Salesforce-User-Id\r\nTE: trailers\r\n", ""),
+        ("HEAD", "", ""),
+        ("POST", "Content-Length: 5\r\n", "hello"),
+        ("POST", "Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\nX-Salesforce-User-Id: evil-identity\r\n\r\n"),
+    ];
+    for round in 0..4_usize {
+        let before = world.app.hits();
+        let (mut requests, mut expected) = (String::new(), Vec::new());
+        for number in 0..63 {
+            let (cookie, user) = &visitors[number * (round + 4) / 3 % 3];
+            let (method, lines, body) = shapes[(number + number / 7 * round) % 7];
+            let line = format!("{method} /pub/{number} HTTP/1.1");
+            requests += &(head(&world, &line, &format!("{lines}{cookie}")) + body);
+            expected.push((format!("/pub/{number}"), Vec::from_iter(user.map(str::to_owned))));
+        }
+        requests += &head(&world, "GET /pub/last HTTP/1.1", "Connection: close\r\n");
+        expected.push(("/pub/last".to_owned(), Vec::new()));
+        let (mut reader, mut writer) = TcpStream::connect(world.gateway.address).await.unwrap().into_split();
+        let write = async {
+            for piece in requests.as_bytes().chunks([17, 101, 1460, usize::MAX][round]) {
+                writer.write_all(piece).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        let mut bytes = Vec::new();
+        let ((), read) =
+            crate::stage::soon("the last answer", async { tokio::join!(write, reader.read_to_end(&mut bytes)) }).await;
+        let heard = Heard { bytes, closed: read.is_ok() };
+        assert_eq!(heard.statuses(), [200; 64], "{}", heard.text());
+        let seen = world.app.everything().split_off(before);
+        let told = |seen: &Seen| (seen.target.clone(), seen.all("x-salesforce-user-id"));
+        assert_eq!(seen.iter().map(told).collect::<Vec<_>>(), expected, "round {round}");
+        assert!(!format!("{seen:?}").contains("evil-identity"), "{seen:?}");
+    }
+}
