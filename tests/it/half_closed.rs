@@ -270,6 +270,40 @@ async fn an_app_that_takes_it_for_the_clients_going_is_not_at_fault() {
     }
 }
 
+// It may have been closing it all along, and whoever does not end its side is answered over another.
+#[tokio::test]
+async fn an_app_that_closes_a_connection_long_kept_is_asked_once_more() {
+    let stage = Stage::play(|mut line: Line, _| async move {
+        let mut is_kept = false;
+        while let Some(head) = line.head().await {
+            if is_kept && head.contains(" /slow ") {
+                assert_eq!(line.rest().await, b"");
+                return;
+            }
+            is_kept = true;
+            line.send(OK).await;
+        }
+    })
+    .await;
+    let (world, ticket) = world_of(&(stage.route() + "pool_idle_timeout = \"1m\"\n")).await;
+    for (request, is_answered_then) in [("GET /slow", true), ("DELETE /slow", false)] {
+        let mut line = Line::to(world.authority()).await;
+        line.send(head(&world, &ticket, "GET /", "")).await;
+        assert!(line.head().await.unwrap().starts_with("http/1.1 200 "));
+        let connections = stage.connections();
+        // Longer than an app's own close may be on its way.
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let mut line = Line::to(world.authority()).await;
+        line.send(head(&world, &ticket, request, "")).await;
+        line.end().await;
+        match is_answered_then {
+            true => is_answered(&mut line).await,
+            false => assert_eq!(line.rest().await, b"", "it may have been acted on"),
+        }
+        assert_eq!(stage.connections(), connections + usize::from(is_answered_then), "{request}");
+    }
+}
+
 #[tokio::test]
 async fn clients_that_are_gone_altogether_leave_nothing_behind() {
     // Deaf to ends: it answers late, never, or goes on and on.
