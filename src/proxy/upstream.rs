@@ -242,7 +242,11 @@ impl Upstream {
                 }
                 Err(Failed { unsent, why }) => match (unsent, why, replay) {
                     (Some(unsent), ..) => request = unsent,
-                    (None, Why::Ended(_), Some(copy)) if !interim::has_begun(copy.extensions().get()) => request = copy,
+                    (None, Why::Ended(_), Some(copy)) if !interim::has_begun(copy.extensions().get()) => {
+                        request = copy;
+                        // Once: what it did to one connection it may do to each.
+                        break;
+                    }
                     (None, why, _) => return Err(self.fault(why).into()),
                 },
             }

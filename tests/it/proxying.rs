@@ -311,6 +311,36 @@ async fn a_request_that_changes_something_is_never_sent_twice() {
     assert_eq!(second(hyper::Method::DELETE).await, ((502, "upstream_misbehaved".to_owned()), 1));
 }
 
+// One that makes an app hang up would otherwise do so once for each connection that is kept.
+#[tokio::test]
+async fn a_request_is_sent_twice_at_most_however_many_connections_are_kept() {
+    const KEPT: usize = 3;
+    let (gathered, acted) = (Arc::new(tokio::sync::Barrier::new(KEPT)), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&acted);
+    let stage = Stage::play(move |mut line: Line, number| {
+        let (gathered, count) = (Arc::clone(&gathered), Arc::clone(&count));
+        async move {
+            if number < KEPT {
+                line.head().await;
+                gathered.wait().await;
+                line.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+            }
+            if line.head().await.is_some() {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    })
+    .await;
+    let (world, ticket) = world_of(&stage).await;
+    let warm = || ask(&world, &ticket, hyper::Method::GET);
+    let (one, two, three) = tokio::join!(warm(), warm(), warm());
+    assert_eq!([one.0, two.0, three.0], [200; KEPT]);
+    // Longer than an app's own close may be on its way.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(ask(&world, &ticket, hyper::Method::GET).await, (502, "upstream_misbehaved".to_owned()));
+    assert_eq!(acted.load(Ordering::Relaxed), 2);
+}
+
 // HTTP/2, and TLS.
 
 /// A connection with TLS that speaks this protocol.

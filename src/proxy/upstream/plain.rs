@@ -36,9 +36,9 @@ impl Upstream {
                 Ok(answer) => return Ok(take(answer, lease)),
                 // Whether it is open is asked when it is used.
                 Err(Fault::Unsent(_)) => {}
-                Err(Fault::Unanswered) if idle_for > STALE && request.is_safe() => {}
-                // It may have been closing it all along: how it takes such a client, a connection of its own tells.
-                Err(Fault::Left) if idle_for > STALE && request.is_safe() => break,
+                // It may have been closing it all along. Whether it was this request that made it, or that its client is
+                // leaving, a connection of its own tells.
+                Err(Fault::Unanswered | Fault::Left) if idle_for > STALE && request.is_safe() => break,
                 Err(fault) => return Err(self.plain_fault(fault).into()),
             }
         }
