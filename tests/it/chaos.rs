@@ -1,28 +1,16 @@
 //! Apps that stop, stall and break off, against the program itself: what can be answered is, what is left comes back,
 //! and an operator reads what happened once.
 
-use std::process::{Command, Stdio};
-
 use portcullis::emulator::people;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::browser::Browser;
-use crate::check::{Bench, PROGRAM, Process};
+use crate::check::{Bench, Process};
 use crate::listeners::exchange;
 use crate::replica::{Replica, route};
 use crate::soak::{descriptors, memory};
 use crate::stage::{Line, Stage, length, until};
-
-/// The program in front of these routes.
-async fn start(bench: &Bench, routes: &str) -> Process {
-    let config = bench.write(&bench.toml(&format!("path = \"/closed\"\n{routes}")).replace("\"trace\"", "\"info\""));
-    let mut command = Command::new(PROGRAM);
-    command.args(["run", "--config"]).arg(config).stdin(Stdio::null());
-    let process = Process::spawn(bench, command);
-    process.listens().await;
-    process
-}
 
 async fn connect(bench: &Bench) -> TcpStream {
     let port = bench.url.rsplit(':').next().unwrap();
@@ -83,7 +71,7 @@ async fn what_breaks_off_on_either_side_leaves_nothing_behind() {
     let addresses = apps.each_ref().map(|app| format!("\"http://{}\"", app.authority)).join(", ");
     let routes =
         format!("[[route]]\nname = \"app\"\npublic = true\nupstream = [{addresses}]\nidle_timeout = \"200ms\"\n");
-    let process = start(&bench, &routes).await;
+    let process = Process::in_front_of(&bench, &routes).await;
     assert!(ask(&bench).await.starts_with("HTTP/1.1 200 "));
     let before = descriptors(&process);
     let mut sizes = Vec::new();
@@ -130,7 +118,7 @@ async fn what_breaks_off_on_either_side_leaves_nothing_behind() {
 async fn an_operator_reads_once_that_an_address_went_out_and_once_that_it_came_back() {
     let (bench, a, mut b) = (Bench::new().await, Replica::start("a"), Replica::absent("b"));
     let ejection = "public = true\nslow_start = \"0s\"\n[route.ejection]\npause = \"50ms\"\nlongest_pause = \"100ms\"";
-    let process = start(&bench, &route(&[&a, &b], ejection)).await;
+    let process = Process::in_front_of(&bench, &route(&[&a, &b], ejection)).await;
     let count = |words: &str| process.errors().matches(words).count();
     for _ in 0..30 {
         let answer = ask(&bench).await;
@@ -159,7 +147,7 @@ async fn an_operator_reads_which_limit_ended_a_silent_tunnel() {
     });
     let (bench, app) = (Bench::new().await, app.await);
     let routes = format!("[[route]]\nname = \"app\"\nupstream = \"http://{}\"\n", app.authority);
-    let process = start(&bench, &format!("{routes}tunnel_idle_timeout = \"300ms\"\n")).await;
+    let process = Process::in_front_of(&bench, &format!("{routes}tunnel_idle_timeout = \"300ms\"\n")).await;
     let mut browser = Browser::new();
     let callback = browser.sign_in_until_callback(&format!("{}/", bench.url), people::STANDARD.username).await;
     assert_eq!(browser.get(callback).await.status, 303);

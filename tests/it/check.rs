@@ -92,6 +92,12 @@ impl Process {
         process
     }
 
+    /// The same in front of these routes, with what it says at level `info`.
+    pub async fn in_front_of(bench: &Bench, routes: &str) -> Self {
+        let toml = bench.toml(&format!("path = \"/closed\"\n{routes}"));
+        Self::start(bench, &toml.replace("\"trace\"", "\"info\"")).await
+    }
+
     /// Starts it by a command of the test's own.
     pub fn spawn(bench: &Bench, mut command: Command) -> Self {
         let (out, err) = (bench.directory.path().join("out"), bench.directory.path().join("err"));

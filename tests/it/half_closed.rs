@@ -1,6 +1,5 @@
 //! Clients that end their side of a connection and wait: they get what the app would give them without us.
 
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
 
 use crate::authority::Authority;
-use crate::check::{Bench, PROGRAM, Process};
+use crate::check::{Bench, Process};
 use crate::multiplexed::converse;
 use crate::proxying::secured;
 use crate::soak::descriptors;
@@ -207,16 +206,6 @@ async fn a_stream_hears_it_in_the_middle() {
     assert_eq!(stage.connections(), 2);
 }
 
-/// The program in front of these routes, with the log's access lines.
-async fn program(bench: &Bench, routes: &str) -> Process {
-    let config = bench.write(&bench.toml(&format!("path = \"/closed\"\n{routes}")).replace("\"trace\"", "\"info\""));
-    let mut command = Command::new(PROGRAM);
-    command.args(["run", "--config"]).arg(config).stdin(Stdio::null());
-    let process = Process::spawn(bench, command);
-    process.listens().await;
-    process
-}
-
 fn of(bench: &Bench, line: &str) -> String {
     let (scheme, authority) = bench.url.split_once("://").unwrap();
     assert_eq!(scheme, Scheme::Http.as_str());
@@ -243,7 +232,7 @@ async fn an_app_that_takes_it_for_the_clients_going_is_not_at_fault() {
         "[[route]]\nname = \"app\"\npublic = true\nupstream = [\"http://{}\", \"http://{}\"]\n[route.ejection]\nfailures = 1\n",
         a.authority, b.authority
     );
-    let process = program(&bench, &routes).await;
+    let process = Process::in_front_of(&bench, &routes).await;
     for _ in 0..2 {
         let mut line = Line::to(&bench.url).await;
         line.send(of(&bench, "GET /slow")).await;
@@ -331,7 +320,7 @@ async fn clients_that_are_gone_altogether_leave_nothing_behind() {
         "[[route]]\npublic = true\nupstream = \"http://{}\"\nfirst_byte_timeout = \"500ms\"\n",
         stage.authority
     );
-    let process = program(&bench, &routes).await;
+    let process = Process::in_front_of(&bench, &routes).await;
     let port = bench.url.rsplit(':').next().unwrap().to_owned();
     let before = descriptors(&process);
     for round in 0..150 {

@@ -132,19 +132,22 @@ fn changed(message: String, changes: &[Change]) -> Vec<u8> {
     spoil::changed(message.into_bytes(), changes)
 }
 
+/// An answer to be read, spoilt or not: its bytes, to which method, and in which two pieces it may come.
+fn spoilt() -> impl Strategy<Value = (Vec<u8>, Method, usize)> {
+    let changes = prop::collection::vec(change(), 0..4);
+    (message(), changes, any::<bool>(), 0..400_usize).prop_map(|(message, changes, head, cut)| {
+        let answer = changed(message, &changes);
+        let cut = cut.min(answer.len());
+        (answer, if head { Method::HEAD } else { Method::GET }, cut)
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(1000)))]
 
     #[test]
-    fn what_is_accepted_here_hyper_reads_in_the_same_way(
-        message in message(),
-        changes in prop::collection::vec(change(), 0..4),
-        head in any::<bool>(),
-        cut in 0..400_usize,
-    ) {
-        let answer = changed(message, &changes);
-        let method = if head { Method::HEAD } else { Method::GET };
-        let (first, second) = answer.split_at(cut.min(answer.len()));
+    fn what_is_accepted_here_hyper_reads_in_the_same_way((answer, method, cut) in spoilt()) {
+        let (first, second) = answer.split_at(cut);
         let ours = RUNTIME.block_on(by_us(method.clone(), &[&answer]));
         let ours_in_pieces = RUNTIME.block_on(by_us(method.clone(), &[first, second]));
         prop_assert_eq!(ours.as_ref().ok(), ours_in_pieces.as_ref().ok(), "in pieces: {:?}", ours_in_pieces);
@@ -155,15 +158,8 @@ proptest! {
     }
 
     #[test]
-    fn behind_our_checks_hyper_takes_what_we_take_and_nothing_else(
-        message in message(),
-        changes in prop::collection::vec(change(), 0..4),
-        head in any::<bool>(),
-        cut in 0..400_usize,
-    ) {
-        let answer = changed(message, &changes);
-        let method = if head { Method::HEAD } else { Method::GET };
-        let (first, second) = answer.split_at(cut.min(answer.len()));
+    fn behind_our_checks_hyper_takes_what_we_take_and_nothing_else((answer, method, cut) in spoilt()) {
+        let (first, second) = answer.split_at(cut);
         let ours = RUNTIME.block_on(by_us(method.clone(), &[&answer]));
         for pieces in [&[&answer[..]][..], &[first, second]] {
             let theirs = RUNTIME.block_on(by_hyper_checked(method.clone(), pieces));
