@@ -5,7 +5,9 @@
 //! doors. Called by `server` for every request of the front door.
 
 mod certificates;
+mod destination;
 mod doors;
+mod faults;
 mod grpc;
 mod house;
 mod orders;
@@ -24,21 +26,21 @@ use hyper::{HeaderMap, Method, Version};
 
 use crate::clock::Timestamp;
 use crate::http::fields::Fields;
-use crate::http::target::{BadTarget, Target, authority};
+use crate::http::target::{Target, authority};
 use crate::http::{Arrival, Peer, Reply, Request, Response, Scheme};
 use crate::login::{Declined, Login, Visitor};
 use crate::policy::{Decision, Forbidden, Kind, Pass, decide};
 use crate::proxy::headers::{BadFraming, check_framing};
 use crate::proxy::survey::{Field, Survey};
-use crate::proxy::upgrade::connect::{self, BadConnect};
+use crate::proxy::upgrade::connect;
 use crate::proxy::upgrade::{Offer, Opening, read_offer};
-use crate::proxy::upstream::UpstreamFault;
 use crate::proxy::{Context, Proxy};
 use crate::refusal::Refusal;
 use crate::route::{Found, Routes, Site};
 use crate::session::{Session, SessionKey, SiteIndex, cookie};
 use crate::telemetry::{self, AccessWriter, Metrics, RequestIds, RouteMetrics};
 use certificates::Transport;
+use faults::{bad_connect, bad_target, upstream_refusal};
 use record::Record;
 
 pub use house::{StartProblem, start};
@@ -132,6 +134,13 @@ impl Gateway {
 
         let session = if survey.has(Field::Cookie) { self.find_session(arrival.fields(), site, now) } else { None };
         record.session = session.as_ref().map(|(_, session)| Arc::clone(session));
+        if survey.has(Field::Destination) {
+            destination::judge(self, arrival, site, route, session.is_some()).inspect_err(|refusal| {
+                if *refusal == Refusal::SignInRequired {
+                    record.decision = telemetry::Decision::SignIn;
+                }
+            })?;
+        }
         let connects = connect.is_some();
         let (kind, tunnel) = kind_of(arrival, survey, connect, site)?;
         match decide(route, session.map(|(_, session)| session), kind) {
@@ -345,43 +354,6 @@ fn kind_of(
             Ok((kind, Some(opening)))
         }
     }
-}
-
-fn bad_connect(bad: BadConnect) -> Refusal {
-    match bad {
-        BadConnect::Protocol => Refusal::TunnelNotOffered,
-        BadConnect::NoRandomness(_) => Refusal::NoRandomness,
-    }
-}
-
-fn bad_target(bad: BadTarget) -> Refusal {
-    match bad {
-        BadTarget::Form => Refusal::BadTarget("the address is not one of a page"),
-        BadTarget::DotSegment => Refusal::BadTarget("the path has a dot segment"),
-        BadTarget::ForbiddenCharacter => Refusal::BadTarget("the path has a forbidden character"),
-        BadTarget::BrokenEscape => Refusal::BadTarget("the path has a broken percent escape"),
-        BadTarget::Ambiguous => Refusal::BadTarget("the path can be read in two ways"),
-        BadTarget::Host => Refusal::BadRequest("the Host is missing, repeated or contradicted"),
-    }
-}
-
-/// What a client is told of a fault, if there is one to be told.
-#[deny(clippy::wildcard_enum_match_arm)]
-fn upstream_refusal(fault: UpstreamFault) -> Option<Refusal> {
-    let cause = fault.to_string();
-    Some(match fault {
-        UpstreamFault::Left { .. } => return None,
-        UpstreamFault::Unreachable { .. } | UpstreamFault::NoAddress => Refusal::UpstreamUnreachable { cause },
-        UpstreamFault::Certificate { .. } => Refusal::UpstreamCertificate { cause },
-        UpstreamFault::Handshake { .. } | UpstreamFault::NoProtocol { .. } => Refusal::UpstreamHandshake { cause },
-        UpstreamFault::ConnectTimeout { .. } => Refusal::UpstreamConnectTimeout { cause },
-        UpstreamFault::FirstByteTimeout { .. } => Refusal::UpstreamFirstByteTimeout { cause },
-        UpstreamFault::Ended { .. } | UpstreamFault::Misbehaved { .. } => Refusal::UpstreamMisbehaved { cause },
-        UpstreamFault::NoTunnel { .. } => Refusal::UpstreamNoTunnel { cause },
-        UpstreamFault::BadHandshake(why) => Refusal::BadRequest(why),
-        UpstreamFault::Busy { .. } => Refusal::UpstreamBusy { cause },
-        UpstreamFault::ClientBody { cause } => cause.into(),
-    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! name, then our cookies, and only then the identity, so that nothing a client sent can stand beside it or
 //! remove it. `forward` takes a `Pass`, which `policy::decide` alone can make. Called by `gateway`.
 
+pub mod absolute;
 pub mod group;
 pub mod headers;
 pub mod inject;
@@ -124,6 +125,12 @@ impl Proxy {
         self.apps.get(route)?.roster().name(asked)
     }
 
+    /// Whether two routes lead to the same app.
+    pub fn share_app(&self, route: usize, other: usize) -> bool {
+        let roster = |route: usize| self.apps.get(route).map(Group::roster);
+        route == other || roster(route).zip(roster(other)).is_some_and(|(one, other)| one.is_same_app(other))
+    }
+
     /// Which kinds of fields a request's head has.
     pub fn survey(&self, fields: Fields<'_>) -> Survey {
         Survey::of(fields, &self.managed)
@@ -189,6 +196,9 @@ impl Proxy {
             return Ok(Reply::from_parts(head, Body::Empty));
         }
 
+        if absolute::is_stripped(context.scheme, lease.address()) {
+            absolute::publish(&mut head, context.host);
+        }
         clean(&mut head);
         // Whoever was signed out meanwhile gets no more than the head, however little there is.
         let has_ended = pass.visitor().is_some_and(|session| session.has_ended());
@@ -219,14 +229,20 @@ impl Proxy {
         pass: &'a Pass,
         context: &Context<'a>,
     ) -> (Outgoing<'a>, Option<Arc<Progress>>) {
+        let strips = context.survey.has(Field::Destination) && self.strips_destination(pass, context.scheme);
         let goes_as_lines = context.tunnel.is_none()
+            && !strips
             && matches!(arrival, Arrival::Plain(head) if headers::goes_as_lines(head.lines.fields(), context.survey));
         let (outgoing, progress) = if goes_as_lines && let Arrival::Plain(head) = arrival {
             let (lines, forwarding) = (&mut head.lines, self.forwarding(context));
             let forwarded = headers::clean_request_lines(lines, context.survey, &self.managed, forwarding);
             (Outgoing::plain(strip(head, context), self.added(forwarded, pass, context)), None)
         } else {
-            self.rewrite_whole(arrival.take(), pass, context)
+            let mut request = arrival.take();
+            if strips {
+                absolute::strip(request.headers_mut(), context.host);
+            }
+            self.rewrite_whole(request, pass, context)
         };
         (outgoing.heard_by(context.peer.interim.as_ref()).coming_at(context.began), progress)
     }
@@ -272,6 +288,10 @@ impl Proxy {
         *request.version_mut() = Version::HTTP_11;
         request.extensions_mut().clear();
         (Outgoing::new(request, self.added(forwarded, pass, context), shape), progress)
+    }
+
+    fn strips_destination(&self, pass: &Pass, public: Scheme) -> bool {
+        self.apps.get(pass.route()).is_some_and(|group| group.roster().strips_destinations(public))
     }
 
     fn forwarding<'a>(&'a self, context: &Context<'a>) -> Forwarding<'a> {

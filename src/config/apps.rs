@@ -1,6 +1,6 @@
 //! A route's app: `upstream` with one address or several, and how they share the requests.
 //!
-//! `balance`, `slow_start`, `[route.ejection]` and `[route.health]`, and the keys of `[upstream]` that a route has
+//! `balance`, `slow_start`, `destination_scheme`, `[route.ejection]` and `[route.health]`, and the keys of `[upstream]` that a route has
 //! for itself. Called by `config::routes`.
 
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ use super::upstream::tls::{self, System};
 use super::upstream::{DAY, EXAMPLE, MOMENT, address, overrides};
 use super::value::{choice, duration, number};
 use crate::http::origin::Origin;
+use crate::proxy::absolute::{DestinationScheme, is_stripped};
 use crate::proxy::group::{Balance, Ejection, Health, MOST, Settings, Verdicts};
 use crate::proxy::upstream;
 use crate::route::Address;
@@ -46,11 +47,18 @@ pub(super) fn read(
     ];
     let balance = table.get("balance", Some("least-connections"), Written::Text, |text| choice(text, &balances));
     let slow_start = table.get("slow_start", Some("10s"), Written::Text, |text| duration(text, Duration::ZERO, DAY));
+    let schemes = [("public", DestinationScheme::Public), ("app", DestinationScheme::App)];
+    let destination_scheme =
+        table.get("destination_scheme", Some("public"), Written::Text, |text| choice(text, &schemes));
     let ejection = ejection(table);
     let health = health(table, origin);
     let upstream = overrides(table, name, common.upstream);
     let connector = tls::read(table, name, addresses.as_deref().unwrap_or_default(), &common.system, notes);
     let addresses = addresses?;
+    let same = |address: &Address| origin.is_some_and(|origin| !is_stripped(origin.scheme(), address));
+    if destination_scheme == Some(DestinationScheme::App) && addresses.iter().any(same) {
+        notes.push(format!("{name} is reached by the scheme that people see: nothing comes of destination_scheme"));
+    }
     let idle = ["balance", "slow_start", "ejection"].map(|key| table.has(key).then_some(key));
     let idle: Vec<&str> = idle.into_iter().flatten().collect();
     if let ([only], false) = (&*addresses, idle.is_empty()) {
@@ -60,6 +68,7 @@ pub(super) fn read(
         addresses,
         balance: balance?,
         slow_start: slow_start?,
+        destination_scheme: destination_scheme?,
         ejection: ejection?,
         health: health?,
         upstream: upstream?,

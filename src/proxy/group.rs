@@ -18,6 +18,7 @@ use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
 use tokio::sync::Notify;
 
+use super::absolute::{self, DestinationScheme};
 use super::interim;
 use super::outgoing::Outgoing;
 use super::stream::Progress;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub balance: Balance,
     /// How long an address that came back is spared. Default 10 s.
     pub slow_start: Duration,
+    /// With which scheme it reads WebDAV's `Destination`. Default: the public one.
+    pub destination_scheme: DestinationScheme,
     /// When an address is left alone because requests failed.
     pub ejection: Ejection,
     /// How the addresses are asked whether they are well, if at all.
@@ -145,6 +148,18 @@ impl Roster {
     /// The name of an address, where a route has several.
     pub fn name(&self, index: usize) -> Option<&str> {
         if self.members.len() > 1 { self.members.get(index).map(|member| member.name.as_str()) } else { None }
+    }
+
+    /// Whether `other` is the same app.
+    pub fn is_same_app(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.settings.addresses, &other.settings.addresses);
+        ours.len() == theirs.len() && ours.iter().all(|address| theirs.contains(address))
+    }
+
+    /// Whether the app wants WebDAV's `Destination` told with `http` where people see `public`.
+    pub fn strips_destinations(&self, public: Scheme) -> bool {
+        self.settings.destination_scheme == DestinationScheme::App
+            && self.settings.addresses.iter().all(|address| absolute::is_stripped(public, address))
     }
 
     /// One request was left without an answer.

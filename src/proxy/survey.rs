@@ -4,6 +4,7 @@
 //! all the rest of a request. So the names are walked once; what a head does not have need not be looked for, and
 //! what it has is dealt with as ever. Read anew for each request and never kept. Called by `gateway`.
 
+use super::absolute::DESTINATION;
 use super::headers::{concerns_a_hop, speaks_of_the_client};
 use super::inject::Managed;
 use crate::http::fields::Fields;
@@ -26,6 +27,8 @@ pub enum Field {
     Cookie = 32,
     /// `Connection`.
     Connection = 64,
+    /// `Destination`.
+    Destination = 128,
 }
 
 /// The kinds that a head has.
@@ -41,7 +44,13 @@ impl Survey {
             // `concerns_a_hop` and `speaks_of_the_client` come to know has to get past.
             let (length, first) = field.outline();
             match (first, length) {
-                (b'c', 6 | 10 | 14) | (b'e', 6) | (b't', 2 | 17) | (b'u', 7) | (b'k', 10) | (b'p', 16 | 18 | 19) => {
+                (b'c', 6 | 10 | 14)
+                | (b'd', 11)
+                | (b'e', 6)
+                | (b't', 2 | 17)
+                | (b'u', 7)
+                | (b'k', 10)
+                | (b'p', 16 | 18 | 19) => {
                     survey.note_standard(field.name(), length);
                 }
                 _ => {}
@@ -66,6 +75,7 @@ impl Survey {
         match length {
             6 if is("cookie") => return self.note(Field::Cookie),
             6 if is("expect") => self.note(Field::Expect),
+            11 if is(DESTINATION.as_str()) => return self.note(Field::Destination),
             10 if is("connection") => return self.note(Field::Connection),
             14 if is("content-length") => return self.note(Field::Framing),
             17 if is("transfer-encoding") => self.note(Field::Framing),
@@ -122,6 +132,7 @@ mod tests {
             ("X-Salesforce-Anything", &[Field::Managed]),
             ("~department", &[Field::Managed]),
             ("Cookie", &[Field::Cookie]),
+            ("Destination", &[Field::Destination]),
             ("Accept-Language", &[]),
             ("Authorization", &[]),
         ] {

@@ -22,6 +22,7 @@ mod client_certificates;
 mod crossings;
 mod drain;
 mod extended;
+mod file_servers;
 mod first_visit;
 mod fuzz;
 mod half_closed;

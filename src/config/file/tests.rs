@@ -6,6 +6,7 @@ use super::*;
 use crate::config::problem::Place as Where;
 use crate::identity::oidc::{ClientAuthentication, UserTypes};
 use crate::identity::{self, Entry};
+use crate::proxy::absolute::DestinationScheme;
 use crate::proxy::group::{Balance, Verdicts};
 use crate::proxy::inject::{Preset, Source};
 use crate::proxy::introduce::Part;

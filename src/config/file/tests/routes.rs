@@ -152,6 +152,20 @@ fn what_changes_nothing_with_one_address_is_noted() {
 }
 
 #[test]
+fn an_app_may_read_destinations_in_its_own_words() {
+    let scheme = |config: Config| config.proxy.apps[0].destination_scheme;
+    assert_eq!(scheme(good(GOOD)), DestinationScheme::Public);
+    let config = good(&and("destination_scheme = \"app\"\n"));
+    let note = "localhost:8080/ is reached by the scheme that people see: nothing comes of destination_scheme";
+    assert!(config.notes.iter().any(|said| said == note), "{:?}", config.notes);
+    assert_eq!(scheme(config), DestinationScheme::App);
+    let secure = and("destination_scheme = \"app\"\n").replace("http://localhost:8080", "https://wiki.example");
+    assert!(!good(&secure).notes.iter().any(|note| note.contains("destination_scheme")));
+    let problem = complaint(&and("destination_scheme = \"http\"\n"), "route[1].destination_scheme");
+    assert!(problem.instead.contains("\"app\""), "{problem}");
+}
+
+#[test]
 fn a_house_without_a_lock_is_noted() {
     let config = good(&route("public = true"));
     assert!(config.notes.iter().any(|note| note.contains("every route is public")), "{:?}", config.notes);
