@@ -15,8 +15,8 @@ pub(super) const BAD_TARGET: Entry = Entry {
     happened: "The address of this request is written in a way that two programs could read differently, so it was not \
                passed on.",
     you: "Check the address for stray characters, or go to the start page and find your way from there.",
-    administrator: "Never forwarded: dot segments, backslashes, control characters and broken percent escapes, in any \
-                    encoding; nor escaped or doubled slashes where they could lead to another route. If the app \
+    administrator: "Never forwarded: dot segments, control characters and broken percent escapes, in any encoding; \
+                    nor escaped or doubled slashes and backslashes where they could lead to another route. If the app \
                     itself makes such links, they have to change. What a Destination (WebDAV) names has to lead to \
                     the same app.",
 };

@@ -98,7 +98,7 @@ async fn a_target_with_two_readings_leads_nowhere() {
         "/%0d%0aset-cookie:x=y",
         "/%0Ax",
         "/a\\b",
-        "/%5cevil",
+        "/..%5cevil",
         "/%",
         "/%zz",
         "*",

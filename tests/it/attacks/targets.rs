@@ -23,7 +23,7 @@ enum Verdict {
 use Verdict::{Asked, Closed, Refused};
 
 /// Every row of the table in `docs/behaviour.md`, and what is near to it.
-const TARGETS: [(&[u8], Verdict); 73] = [
+const TARGETS: [(&[u8], Verdict); 76] = [
     // Unreserved characters are decoded, others keep their escapes in capitals.
     (b"/pub/x", Asked("/pub/x")),
     (b"/pub", Asked("/pub")),
@@ -70,7 +70,10 @@ const TARGETS: [(&[u8], Verdict); 73] = [
     (b"/pub/;/admin", Refused),
     // Backslashes.
     (b"/pub/a\\b", Refused),
-    (b"/pub/a%5cb", Refused),
+    (b"/pub/a%5cb", Asked("/pub/a%5Cb")),
+    (b"/pub%5cx", Refused),
+    (b"/pub/..%5csecret", Refused),
+    (b"/pub/admin%5cx", Refused),
     (b"/pub/a%255cb", Asked("/pub/a%255cb")),
     (b"/pub\\..\\secret", Refused),
     // Fragments.
