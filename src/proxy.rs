@@ -5,6 +5,7 @@
 //! remove it. `forward` takes a `Pass`, which `policy::decide` alone can make. Called by `gateway`.
 
 pub mod absolute;
+mod by_connection;
 pub mod group;
 pub mod headers;
 pub mod inject;
@@ -160,13 +161,17 @@ impl Proxy {
     ) -> Result<Reply, UpstreamFault> {
         let group = self.apps.get(pass.route()).ok_or(UpstreamFault::NoAddress)?;
         let client = context.tunnel.is_some().then(|| Promise::of(arrival.request()));
+        let is_by_connection = context.survey.has(Field::Authorization) && by_connection::is_asked(arrival.fields());
         let (mut outgoing, progress) = self.rewrite(arrival, &pass, context);
         let visitor = pass.visitor().map(|session| session.key());
-        let Answered { reply, lease } =
+        let Answered { reply, mut lease } =
             group.send(&mut outgoing, progress.as_deref(), visitor, &mut asked.address).await?;
         let answered = Instant::now();
         asked.answered = Some(answered);
         let (mut head, body) = reply.into_parts();
+        if is_by_connection || by_connection::is_offered(&head) {
+            lease.make_somebodys();
+        }
         let misbehaved =
             |cause: &str| UpstreamFault::Misbehaved { address: lease.address().clone(), cause: cause.to_owned() };
         if let Some(opening) = &context.tunnel {

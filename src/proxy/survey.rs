@@ -11,7 +11,7 @@ use crate::http::fields::Fields;
 
 /// A kind of field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u16)]
 pub enum Field {
     /// `Content-Length`, `Transfer-Encoding`.
     Framing = 1,
@@ -29,11 +29,13 @@ pub enum Field {
     Connection = 64,
     /// `Destination`.
     Destination = 128,
+    /// `Authorization`.
+    Authorization = 256,
 }
 
 /// The kinds that a head has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Survey(u8);
+pub struct Survey(u16);
 
 impl Survey {
     /// Walks the names of a head.
@@ -44,7 +46,8 @@ impl Survey {
             // `concerns_a_hop` and `speaks_of_the_client` come to know has to get past.
             let (length, first) = field.outline();
             match (first, length) {
-                (b'c', 6 | 10 | 14)
+                (b'a', 13)
+                | (b'c', 6 | 10 | 14)
                 | (b'd', 11)
                 | (b'e', 6)
                 | (b't', 2 | 17)
@@ -67,7 +70,7 @@ impl Survey {
 
     /// Whether the head has fields of that kind.
     pub fn has(self, kind: Field) -> bool {
-        self.0 & kind as u8 != 0
+        self.0 & kind as u16 != 0
     }
 
     fn note_standard(&mut self, name: &[u8], length: usize) {
@@ -77,6 +80,7 @@ impl Survey {
             6 if is("expect") => self.note(Field::Expect),
             11 if is(DESTINATION.as_str()) => return self.note(Field::Destination),
             10 if is("connection") => return self.note(Field::Connection),
+            13 if is("authorization") => return self.note(Field::Authorization),
             14 if is("content-length") => return self.note(Field::Framing),
             17 if is("transfer-encoding") => self.note(Field::Framing),
             _ => {}
@@ -87,7 +91,7 @@ impl Survey {
     }
 
     fn note(&mut self, kind: Field) {
-        self.0 |= kind as u8;
+        self.0 |= kind as u16;
     }
 }
 
@@ -134,10 +138,10 @@ mod tests {
             ("Cookie", &[Field::Cookie]),
             ("Destination", &[Field::Destination]),
             ("Accept-Language", &[]),
-            ("Authorization", &[]),
+            ("Authorization", &[Field::Authorization]),
         ] {
             let seen = survey(&["Host", "Accept", name, "User-Agent", "X-Request-Id", "Sec-Fetch-Mode"]);
-            let expected = kinds.iter().fold(0, |all, kind| all | *kind as u8);
+            let expected = kinds.iter().fold(0, |all, kind| all | *kind as u16);
             assert_eq!(seen, Survey(expected), "{name}");
         }
     }

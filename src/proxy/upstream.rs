@@ -73,6 +73,8 @@ pub struct Upstream {
 pub struct Lease {
     place: Place,
     connection: Option<Held>,
+    /// Whether nobody else may have the connection.
+    is_somebodys: bool,
 }
 
 /// One of the requests that an address may have under way.
@@ -106,12 +108,20 @@ impl Lease {
         &self.place.0.line.address
     }
 
+    /// Keeps the connection from everybody else: the app may know somebody by it.
+    pub fn make_somebodys(&mut self) {
+        self.is_somebodys = true;
+    }
+
     /// Back to the pool, for the next request; or closed, when the app answered before the request's body had
     /// come to its end. hyper ends such a connection itself sooner or later, but nobody should wait for that with
     /// a stranger's upload on it; until then it counts as one of those that the app has.
     pub fn give_back(self, request: Option<&Progress>, now: Instant) {
-        let Self { place, connection } = self;
+        let Self { place, connection, is_somebodys } = self;
         match connection {
+            // hyper ends it once its sender is gone and what is under way has come to its end.
+            Some(Held::Hyper(connection)) if is_somebodys => connection.leave(Box::new(place)),
+            _ if is_somebodys => {}
             // It has no more to send, and whether the app has is asked before it is used again.
             Some(Held::Lean(connection)) => place.0.line.lean.push(connection, now),
             Some(Held::Hyper(connection)) if request.is_some_and(|progress| !progress.has_ended()) => {
@@ -163,7 +173,7 @@ impl Upstream {
             self.busy.fetch_sub(1, Ordering::Relaxed);
             return Err(self.too_busy().before(request.take().whole()));
         }
-        let mut lease = Lease { place: Place(Arc::clone(self)), connection: None };
+        let mut lease = Lease { place: Place(Arc::clone(self)), connection: None, is_somebodys: false };
         let answer = if request.is_plain() && self.speaks_http1() {
             self.exchange_plainly(request, &mut lease, None).await?
         } else {

@@ -15,6 +15,7 @@ mod world;
 
 mod acme;
 mod apps;
+mod by_connection;
 mod certificates;
 mod chaos;
 mod check;

@@ -1,0 +1,87 @@
+//! Apps that sign people in by the connection (NTLM, Negotiate): nobody is taken for the one before.
+
+use hyper::Method;
+
+use crate::stage::{Line, Stage, field, length};
+use crate::world::World;
+
+/// Knows whom it has signed in on this connection, as IIS does, and says so; by NTLM it asks back once.
+async fn remember(mut line: Line, _: usize) {
+    let mut person = "nobody".to_owned();
+    let mut began = false;
+    while let Some(head) = line.head().await {
+        line.take(length(&head)).await;
+        let given = field(&head, "authorization").unwrap_or_default();
+        match given.split_once(' ') {
+            Some(("negotiate", name)) => person = name.to_owned(),
+            Some(("ntlm", "hello")) => {
+                began = true;
+                let wanted = "WWW-Authenticate: NTLM challenge\r\ncontent-length: 4\r\n\r\nwho?";
+                line.send(format!("HTTP/1.1 401 Unauthorized\r\n{wanted}")).await;
+                continue;
+            }
+            Some(("ntlm", name)) if began => person = name.to_owned(),
+            _ => {}
+        }
+        // Long enough to come in pieces where it should.
+        let body = format!("{person}{}", if head.contains("/long") { " ".repeat(200_000) } else { String::new() });
+        line.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
+    }
+}
+
+async fn ask(world: &World, ticket: &str, method: Method, path: &str, authorization: &str) -> (u16, String) {
+    let mut headers = vec![("cookie", ticket), ("accept", "application/json")];
+    headers.extend((!authorization.is_empty()).then_some(("authorization", authorization)));
+    let body = if method == Method::POST { "a body" } else { "" };
+    let reply = world.browser().fetch(method, world.at(path), &headers, body).await;
+    (reply.status.as_u16(), reply.body.trim().to_owned())
+}
+
+fn said(name: &str) -> (u16, String) {
+    (200, name.to_owned())
+}
+
+#[tokio::test]
+async fn whom_an_app_knows_by_a_connection_nobody_else_is() {
+    let app = Stage::play(remember).await;
+    let world = World::with().routes(&app.route()).start().await;
+    let (ada, bob) = (world.ticket().await, world.ticket().await);
+    for method in [Method::GET, Method::POST] {
+        for path in ["/", "/long"] {
+            for scheme in ["Negotiate", "negotiate"] {
+                let known = ask(&world, &ada, method.clone(), path, &format!("{scheme} ada")).await;
+                assert_eq!(known, said("ada"), "{method} {path}");
+                for next in [Method::GET, Method::POST] {
+                    assert_eq!(
+                        ask(&world, &bob, next.clone(), "/", "").await,
+                        said("nobody"),
+                        "{method} {path} {next}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_of_two_steps_is_not_begun_by_one_and_ended_by_another() {
+    let app = Stage::play(remember).await;
+    let world = World::with().routes(&app.route()).start().await;
+    let (ada, bob) = (world.ticket().await, world.ticket().await);
+    for method in [Method::GET, Method::POST] {
+        assert_eq!(ask(&world, &ada, method.clone(), "/", "NTLM hello").await.0, 401);
+        assert_eq!(ask(&world, &bob, method.clone(), "/", "NTLM bob").await, said("nobody"), "over another connection");
+        assert_eq!(ask(&world, &ada, method, "/", "").await, said("nobody"));
+    }
+}
+
+#[tokio::test]
+async fn other_sign_ins_keep_their_connections() {
+    let app = Stage::play(remember).await;
+    let world = World::with().routes(&app.route()).start().await;
+    let ada = world.ticket().await;
+    for authorization in ["Basic YTpi", "Bearer ntlm", "", "Digest a"] {
+        assert_eq!(ask(&world, &ada, Method::GET, "/", authorization).await, said("nobody"));
+    }
+    assert!(app.connections() < 4, "one is kept until it has been given back");
+}
