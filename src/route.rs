@@ -7,6 +7,8 @@
 
 mod address;
 
+use std::collections::HashMap;
+
 use hyper::header::HeaderValue;
 
 use crate::http::origin::Origin;
@@ -48,17 +50,6 @@ pub struct Route {
     prefix: String,
 }
 
-impl Route {
-    fn covers(&self, path: &str) -> bool {
-        covers(&self.prefix, path)
-    }
-}
-
-/// Whether `prefix` (no trailing slash but for the root) covers `path` by whole segments.
-fn covers(prefix: &str, path: &str) -> bool {
-    prefix == "/" || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// As an app that does not mind case compares paths: by Unicode's rules, where `\u{212A}` is a `k` and `\u{17F}`
 /// an `s`.
 fn fold_case(path: &str) -> String {
@@ -75,8 +66,56 @@ pub struct Site {
     /// What apps receive as `Host`, however it was written: apps compare hosts in their own ways, so one
     /// spelling is judged and forwarded. `None` when it cannot be a header, which no origin's authority is.
     pub host: Option<HeaderValue>,
-    /// Longest prefix first.
     routes: Vec<Route>,
+    prefixes: Prefixes,
+    /// Those of the closed routes, whatever the case of their letters.
+    closed: Prefixes,
+}
+
+/// Routes by their prefixes: a thousand are not gone through for each request.
+#[derive(Debug)]
+struct Prefixes {
+    /// The place of each.
+    places: HashMap<String, usize>,
+    /// How long prefixes are, each length once, the longest first.
+    lengths: Vec<usize>,
+}
+
+impl Prefixes {
+    /// Of these routes, each with its place. Of two that are alike the last counts.
+    fn new(routes: impl Iterator<Item = (String, usize)>) -> Self {
+        let places: HashMap<String, usize> = routes.collect();
+        let mut lengths: Vec<usize> = places.keys().map(String::len).collect();
+        lengths.sort_unstable_by(|one, other| other.cmp(one));
+        lengths.dedup();
+        Self { places, lengths }
+    }
+
+    /// Those that cover `path` by whole segments, the longest first; the root covers everything.
+    fn covering<'a>(&'a self, path: &'a str) -> impl Iterator<Item = usize> + 'a {
+        let found = |&length: &usize| match path.split_at_checked(length) {
+            _ if length == 1 => None,
+            Some((prefix, rest)) if rest.is_empty() || rest.starts_with('/') => self.places.get(prefix),
+            _ => None,
+        };
+        let root = || self.lengths.last().filter(|length| **length == 1).and_then(|_| self.places.get("/"));
+        self.lengths.iter().filter_map(found).chain(std::iter::once_with(root).flatten()).copied()
+    }
+}
+
+impl Site {
+    fn new(origin: &Origin, index: usize, mut routes: Vec<Route>) -> Self {
+        routes.sort_by_key(|route| route.prefix.len());
+        let prefixes = Prefixes::new(routes.iter().enumerate().map(|(place, route)| (route.prefix.clone(), place)));
+        let closed = routes.iter().enumerate().filter(|(_, route)| route.access == Access::SignedIn);
+        let closed = Prefixes::new(closed.map(|(place, route)| (fold_case(&route.prefix), place)));
+        let host = HeaderValue::from_str(origin.authority()).ok();
+        Self { origin: origin.clone(), index, host, routes, prefixes, closed }
+    }
+
+    fn route(&self, path: &str) -> Option<&Route> {
+        self.prefixes.covering(path).next().and_then(|place| self.routes.get(place))
+    }
 }
 
 /// Where a target leads on a site.
@@ -94,6 +133,8 @@ pub enum Found<'r, 't> {
 #[derive(Debug)]
 pub struct Routes {
     sites: Vec<Site>,
+    /// Where each is, by its authority as browsers write it.
+    by_authority: HashMap<String, usize>,
     prefix: String,
 }
 
@@ -101,7 +142,7 @@ impl Routes {
     /// Arranges the configured routes. `origins` begins with `public_url`'s; a route's host is one of them.
     pub fn new(origins: &[Origin], prefix: &str, settings: &[Settings]) -> Self {
         let site = |(index, origin): (usize, &Origin)| {
-            let mut routes: Vec<Route> = settings
+            let routes: Vec<Route> = settings
                 .iter()
                 .enumerate()
                 .filter(|(_, route)| match &route.host {
@@ -115,18 +156,20 @@ impl Routes {
                     prefix: route.path.clone(),
                 })
                 .collect();
-            routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
-            let host = HeaderValue::from_str(origin.authority()).ok();
-            Site { origin: origin.clone(), index, host, routes }
+            Site::new(origin, index, routes)
         };
-        Self { sites: origins.iter().enumerate().map(site).collect(), prefix: prefix.to_owned() }
+        let sites: Vec<Site> = origins.iter().enumerate().map(site).collect();
+        let authority = |(place, site): (usize, &Site)| (site.origin.authority().to_owned(), place);
+        // Of two that are alike the first counts.
+        let by_authority = sites.iter().enumerate().rev().map(authority).collect();
+        Self { sites, by_authority, prefix: prefix.to_owned() }
     }
 
     /// The site that `authority` names: case, a trailing dot and the scheme's default port do not matter.
     /// `None` for a host that we do not serve (421, RFC 9110 section 15.5.20).
     pub fn site(&self, authority: &str) -> Option<&Site> {
         // As browsers write it, nearly always.
-        let same = self.sites.iter().find(|site| site.origin.authority() == authority);
+        let same = self.by_authority.get(authority).and_then(|place| self.sites.get(*place));
         let like = || self.sites.iter().find(|site| site.origin.authority().eq_ignore_ascii_case(authority));
         same.or_else(like).or_else(|| {
             let (host, port) = match authority.rsplit_once(':') {
@@ -169,12 +212,8 @@ impl Routes {
             && route.access == Access::Public
         {
             let folded = fold_case(target.second_reading().unwrap_or(target.path()));
-            let closed = |other: &Route| {
-                other.access == Access::SignedIn
-                    && other.prefix.len() > route.prefix.len()
-                    && covers(&fold_case(&other.prefix), &folded)
-            };
-            if site.routes.iter().any(closed) {
+            let closed = site.closed.covering(&folded).filter_map(|place| site.routes.get(place));
+            if closed.into_iter().any(|other| other.prefix.len() > route.prefix.len()) {
                 return Err(BadTarget::Ambiguous);
             }
         }
@@ -187,7 +226,7 @@ impl Routes {
         {
             return Found::Ours(rest);
         }
-        site.routes.iter().find(|route| route.covers(path)).map_or(Found::Nothing, Found::App)
+        site.route(path).map_or(Found::Nothing, Found::App)
     }
 }
 
@@ -206,6 +245,11 @@ impl Found<'_, '_> {
 mod tests {
     use super::*;
     use hyper::{Method, Uri};
+
+    /// Whether `prefix` covers `path` by whole segments.
+    fn covers(prefix: &str, path: &str) -> bool {
+        prefix == "/" || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
 
     fn routes() -> Routes {
         let route = |host: Option<&str>, path: &str, access| Settings {
@@ -255,6 +299,43 @@ mod tests {
         }
         assert_eq!(find(&routes, "ci.example:8443", "/ci/job").unwrap(), "ci.example:8443/ci");
         assert_eq!(find(&routes, "ci.example:8443", "/other").unwrap(), "nothing");
+    }
+
+    #[test]
+    fn one_of_many_routes_is_the_one_that_a_look_at_each_would_find() {
+        let names = ["", "/a", "/a/b", "/ab", "/a/bc", "/b", "/a/b/c/d", "/\u{e4}"];
+        for left_out in 0..names.len() {
+            let prefixes: Vec<&str> =
+                names.iter().enumerate().filter(|(i, _)| *i != left_out).map(|(_, n)| *n).collect();
+            let route = |path: &&str| Settings {
+                name: (*path).to_owned(),
+                host: None,
+                path: if path.is_empty() { "/".to_owned() } else { (*path).to_owned() },
+                access: Access::SignedIn,
+            };
+            let settings: Vec<Settings> = prefixes.iter().map(route).collect();
+            let routes = Routes::new(&[Origin::parse("https://wiki.example").unwrap()], "/.portcullis", &settings);
+            for path in [
+                "/",
+                "/a",
+                "/a/",
+                "/a/b",
+                "/a/bc/x",
+                "/a/b/c",
+                "/a/b/c/d/e",
+                "/abc",
+                "/ab/c",
+                "/\u{e4}/x",
+                "/\u{e4}x",
+                "/c",
+                "*",
+            ] {
+                let covering = settings.iter().filter(|route| covers(&route.path, path));
+                let longest = covering.max_by_key(|route| route.path.len()).map(|route| route.name.as_str());
+                let found = routes.sites[0].route(path).map(|route| route.name.as_str());
+                assert_eq!(found, longest, "{path} among {prefixes:?}");
+            }
+        }
     }
 
     #[test]
