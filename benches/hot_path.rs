@@ -324,7 +324,7 @@ fn bench_telemetry(criterion: &mut Criterion, desk: &Desk) -> anyhow::Result<()>
         let log = AccessLog::start_on(&telemetry::Settings { format, ..Default::default() }, std::io::sink())?;
         let writer = log.worker();
         criterion.bench_function(&format!("access_line_{format:?}").to_lowercase(), |bench| {
-            bench.iter(|| writer.write(&line(&ids, session.key())));
+            bench.iter(|| writer.write(&line(&ids, session.key().as_str())));
         });
     }
     Ok(())

@@ -117,6 +117,7 @@ impl Gateway {
         record: &mut Record<'a>,
     ) -> Result<Way<'a>, Refusal> {
         let survey = self.proxy.survey(arrival.fields());
+        let key = if survey.has(Field::Cookie) { self.first_key(arrival.fields()) } else { None };
         let connect = match *arrival.method() {
             Method::CONNECT => connect::receive(arrival.request()).map_err(bad_connect),
             _ => Ok(None),
@@ -132,8 +133,10 @@ impl Gateway {
         };
         record.route = Some(route);
 
-        let session = if survey.has(Field::Cookie) { self.find_session(arrival.fields(), site, now) } else { None };
-        record.session = session.as_ref().map(|(_, session)| Arc::clone(session));
+        let session = key.and_then(|key| {
+            self.load_session(key, site, now).or_else(|| self.find_session(arrival.fields(), site, now))
+        });
+        record.user = session.as_ref().map(|(_, session)| *session.key());
         if survey.has(Field::Destination) {
             destination::judge(self, arrival, site, route, session.is_some()).inspect_err(|refusal| {
                 if *refusal == Refusal::SignInRequired {
@@ -226,7 +229,7 @@ impl Gateway {
         record.decision = telemetry::Decision::Own;
         let (head, body) = arrival.take().into_parts();
         let session = self.find_session((&head.headers).into(), site, now);
-        record.session = session.as_ref().map(|(_, session)| Arc::clone(session));
+        record.user = session.as_ref().map(|(_, session)| *session.key());
         let visitor = visitor(site, (&head.method, &head.headers), session, record, now)?;
         self.login.answer(&rest, body, &visitor).await.map(Reply::from)
     }
@@ -244,12 +247,22 @@ impl Gateway {
         self.login.start(&visitor).await.map(Reply::from)
     }
 
+    /// The key that a cookie of this request names first, which is nearly always the only one; its session is on its
+    /// way from memory.
+    fn first_key(&self, fields: Fields<'_>) -> Option<SessionKey> {
+        let key = cookie::read_session(fields, self.login.cookies).next()?;
+        self.login.sessions.fetch(&key);
+        Some(key)
+    }
+
     /// The living session that a cookie of this request names, at this site.
     fn find_session(&self, fields: Fields<'_>, site: &Site, now: Timestamp) -> Option<(SessionKey, Arc<Session>)> {
-        cookie::read_session(fields, self.login.cookies).find_map(|key| {
-            let session = self.login.sessions.load(&key, SiteIndex(site.index), now)?;
-            Some((key, session))
-        })
+        cookie::read_session(fields, self.login.cookies).find_map(|key| self.load_session(key, site, now))
+    }
+
+    fn load_session(&self, key: SessionKey, site: &Site, now: Timestamp) -> Option<(SessionKey, Arc<Session>)> {
+        let session = self.login.sessions.load(&key, SiteIndex(site.index), now)?;
+        Some((key, session))
     }
 
     /// The answer to a request that was declined, and the operator's line about it.

@@ -163,7 +163,7 @@ impl Proxy {
         let client = context.tunnel.is_some().then(|| Promise::of(arrival.request()));
         let is_by_connection = context.survey.has(Field::Authorization) && by_connection::is_asked(arrival.fields());
         let (mut outgoing, progress) = self.rewrite(arrival, &pass, context);
-        let visitor = pass.visitor().map(|session| session.key());
+        let visitor = pass.visitor().map(|session| session.key().as_str());
         let Answered { reply, mut lease } =
             group.send(&mut outgoing, progress.as_deref(), visitor, &mut asked.address).await?;
         let answered = Instant::now();

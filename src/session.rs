@@ -5,6 +5,7 @@
 //! outside: session fixation has no spelling. Called by `gateway` (load) and `login` (create, end).
 
 pub mod attempt;
+mod bucket;
 pub mod cookie;
 pub mod memory;
 pub mod once;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::header::HeaderName;
+use prefetch_index::prefetch_index;
 use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
@@ -73,8 +75,8 @@ impl Person {
 }
 
 /// Who somebody is for ever: `user@organization`, 18 characters each; kept once, because both ids are in it.
-#[derive(Debug)]
-struct PersonKey([u8; 18 + 1 + 18]);
+#[derive(Clone, Copy, Debug)]
+pub struct PersonKey([u8; 18 + 1 + 18]);
 
 impl PersonKey {
     fn of(identity: &Identity) -> Self {
@@ -84,7 +86,8 @@ impl PersonKey {
         Self(key)
     }
 
-    fn as_str(&self) -> &str {
+    /// As logs and apps have it.
+    pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -97,7 +100,7 @@ pub struct IdentityHeaders {
     lines: Lines,
 }
 
-/// How long lines may be to lie in the session itself. With that, a session and what an allocator rounds up fill 448
+/// How long lines may be to lie in the session itself. With that, a session and what an allocator rounds up fill 512
 /// bytes; six headers of people with names of usual length take some 300.
 const HERE: usize = 320;
 
@@ -106,28 +109,29 @@ const LINE: usize = 64;
 
 /// Text, in place where it fits: with many sessions each further place of memory is waited for.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is this large so that nearly all texts fit")]
-enum Lines {
-    Here { length: u16, bytes: [u8; HERE] },
-    There(Box<[u8]>),
+struct Lines {
+    here: [u8; HERE],
+    length: u16,
+    /// Instead, when it is too long.
+    there: Option<Box<[u8]>>,
 }
 
 impl Lines {
     fn new(text: &[u8]) -> Self {
-        let mut bytes = [0; HERE];
-        match (bytes.get_mut(..text.len()), u16::try_from(text.len())) {
+        let mut here = [0; HERE];
+        match (here.get_mut(..text.len()), u16::try_from(text.len())) {
             (Some(room), Ok(length)) => {
                 room.copy_from_slice(text);
-                Self::Here { length, bytes }
+                Self { here, length, there: None }
             }
-            _ => Self::There(text.into()),
+            _ => Self { here, length: 0, there: Some(text.into()) },
         }
     }
 
     fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::Here { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or_default(),
-            Self::There(bytes) => bytes,
+        match &self.there {
+            None => self.here.get(..usize::from(self.length)).unwrap_or_default(),
+            Some(bytes) => bytes,
         }
     }
 }
@@ -166,19 +170,21 @@ impl IdentityHeaders {
 /// One signed-in browser.
 ///
 /// What each request reads lies in one place, since with many sessions each further one is waited for. All else is
-/// elsewhere.
+/// elsewhere. The order is that of memory: when the answer has come, all but what is beside the count of references is
+/// far away again, and nothing else is looked at then.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Session {
     id: SessionKey,
     /// When it ends at the latest.
     pub ends: Timestamp,
+    ended: AtomicBool,
     last_used: AtomicU64,
+    site: SiteIndex,
+    rest: Box<Rest>,
+    key: PersonKey,
     /// The identity headers, rendered once, when the session was made.
     pub headers: IdentityHeaders,
-    rest: Box<Rest>,
-    site: SiteIndex,
-    key: PersonKey,
-    ended: AtomicBool,
 }
 
 /// What pages, sign-outs and streams ask of a session.
@@ -196,18 +202,18 @@ struct Rest {
 
 impl Session {
     /// The person's stable key, `user@organization`: for logs and for apps.
-    pub fn key(&self) -> &str {
-        self.key.as_str()
+    pub fn key(&self) -> &PersonKey {
+        &self.key
     }
 
     /// The Salesforce user.
     pub fn user(&self) -> &str {
-        self.key().get(..18).unwrap_or_default()
+        self.key.as_str().get(..18).unwrap_or_default()
     }
 
     /// The Salesforce organization.
     pub fn organization(&self) -> &str {
-        self.key().get(19..).unwrap_or_default()
+        self.key.as_str().get(19..).unwrap_or_default()
     }
 
     /// Who.
@@ -230,11 +236,12 @@ impl Session {
         self.rest.handle.as_ref()
     }
 
-    /// Has the processor fetch all of it that a request will read. Without, each further line of memory would be waited
-    /// for when the request comes to it, and among many sessions none of them is in a cache.
+    /// Has the processor fetch what a request will read of it, and does not wait.
     fn fetch(&self) {
-        let lines = self.headers.lines().iter().step_by(LINE).fold(0, |all, byte| all | byte);
-        std::hint::black_box((lines, self.key.0[0], self.ends, self.has_ended()));
+        let lines = self.headers.lines.here.as_slice();
+        prefetch_index(std::slice::from_ref(&self.id), 0);
+        prefetch_index(std::slice::from_ref(&self.key), 0);
+        (0..HERE).step_by(LINE).chain([HERE - 1]).for_each(|place| prefetch_index(lines, place));
     }
 
     /// Whether it may still be used, by the wall clock (which sleeps and jumps, unlike the store's own).

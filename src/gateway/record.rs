@@ -4,7 +4,6 @@
 //! away. Called by `gateway`.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::header::{ACCEPT, HOST};
@@ -20,7 +19,7 @@ use crate::login::form_of;
 use crate::pages::Form;
 use crate::proxy::Asked;
 use crate::route::{Route, Site};
-use crate::session::Session;
+use crate::session::PersonKey;
 use crate::telemetry::{AccessLine, Decision, RequestId};
 
 /// nginx's status for a client that closed the connection before the answer: no answer was sent.
@@ -50,8 +49,8 @@ pub(super) struct Record<'a> {
     pub(super) target: Option<Target>,
     /// The route that it falls to, once found.
     pub(super) route: Option<&'a Route>,
-    /// Who is signed in.
-    pub(super) session: Option<Arc<Session>>,
+    /// Who is signed in. A copy: by the end of a request its session is far away, among many.
+    pub(super) user: Option<PersonKey>,
     /// What became of it.
     pub(super) decision: Decision,
     /// The code of its refusal.
@@ -83,7 +82,7 @@ impl<'a> Record<'a> {
             site: None,
             target: None,
             route: None,
-            session: None,
+            user: None,
             decision: Decision::Refuse,
             refusal: None,
             asked: Asked::default(),
@@ -125,7 +124,7 @@ impl<'a> Record<'a> {
             path: path.unwrap_or_default(),
             status,
             route: self.route.map(|route| route.name.as_str()),
-            user: self.session.as_ref().map(|session| session.key()),
+            user: self.user.as_ref().map(PersonKey::as_str),
             decision: self.decision,
             refusal: self.refusal,
             duration,

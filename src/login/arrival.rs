@@ -42,7 +42,7 @@ impl Login {
         for previous in replaces.into_iter().chain(here) {
             self.sessions.end(&previous);
         }
-        tracing::info!(user = %new.session.key(), provider = %new.session.provider(), "signed in");
+        tracing::info!(user = %new.session.key().as_str(), provider = %new.session.provider(), "signed in");
         let mut response = back_to(return_to);
         let session = cookie::line(self.cookies, self.cookies.session_name(), new.id.expose(), Keep::UntilClosed);
         let travel = entrance.travel();

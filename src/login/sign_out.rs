@@ -43,7 +43,7 @@ impl Login {
         }
         let session = visitor.session.as_ref().map(|(_, session)| session);
         if let Some(session) = session {
-            tracing::info!(user = %session.key(), "signed out");
+            tracing::info!(user = %session.key().as_str(), "signed out");
         }
         let mut response = match form(visitor.headers) {
             Form::Page => match session.and_then(|session| self.sign_out_there(session, visitor.now)) {

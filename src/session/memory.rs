@@ -103,6 +103,12 @@ impl Sessions {
         Ok(NewSession { id: Secret::new(id), key, session })
     }
 
+    /// Announces that a session will be loaded. Among many each lies in memory that is far away; what has to be done
+    /// before the load can be done while it comes.
+    pub fn fetch(&self, key: &SessionKey) {
+        self.table.fetch(key);
+    }
+
     /// The living session of that key at that site.
     pub fn load(&self, key: &SessionKey, site: SiteIndex, now: Timestamp) -> Option<Arc<Session>> {
         let session = self.table.get(key)?;

@@ -3,15 +3,13 @@
 //! A read is one uncontended lock and one look into a part; it notes nothing but the moment of use, and that in the
 //! session itself. A cache that keeps an order of use touches memory all over the place at each read (measured with
 //! prototypes, among 100,000 in random order: moka 1.0 us, locked maps 0.27). Who was unused for longest is looked
-//! for when somebody has to go, which is rare, and in one part, which is a fair sample. A place in the table is a
-//! pointer and a byte, since the key lies in the session that has to be read anyway: the table of 100,000 stays in a
-//! core's cache, or near it, and one far place of memory is waited for instead of three. Called by `session::memory`.
+//! for when somebody has to go, which is rare, and in one part, which is a fair sample. What lies in a part, and why
+//! so, is told by `session::bucket`. Called by `session::memory`.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use hashbrown::HashTable;
-
+use super::bucket::Buckets;
 use super::{Session, SessionKey};
 
 /// About how many sessions a part holds when the table is full.
@@ -19,27 +17,18 @@ const PART: u64 = 512;
 /// At most this many parts.
 const MOST_PARTS: u64 = 4096;
 
-type Entries = HashTable<Arc<Session>>;
-
-/// A SHA-256 is its own hash.
-fn hash(SessionKey(key): &SessionKey) -> u64 {
-    let mut first = [0; 8];
-    first.copy_from_slice(&key[..8]);
-    u64::from_le_bytes(first)
-}
-
 /// One part; alone on its cache line, so that cores that read different ones leave each other alone.
 #[derive(Default)]
 #[repr(align(64))]
-struct Part(RwLock<Entries>);
+struct Part(RwLock<Buckets>);
 
 impl Part {
     /// A panic elsewhere leaves a table that is still a table.
-    fn read(&self) -> RwLockReadGuard<'_, Entries> {
+    fn read(&self) -> RwLockReadGuard<'_, Buckets> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Entries> {
+    fn write(&self) -> RwLockWriteGuard<'_, Buckets> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -61,18 +50,21 @@ impl Table {
         Self { parts, capacity, count: AtomicU64::new(0), next: AtomicUsize::new(0) }
     }
 
+    /// Has the processor fetch what is probably the session of that key: nothing of it is looked at, and one in some
+    /// fifty is another's.
+    pub(super) fn fetch(&self, key: &SessionKey) {
+        self.part(key).read().fetch(key);
+    }
+
     /// The session of that key, a living one or not.
     pub(super) fn get(&self, key: &SessionKey) -> Option<Arc<Session>> {
-        let part = self.part(key).read();
-        let session = part.find(hash(key), |session| session.id == *key)?;
-        session.fetch();
-        Some(Arc::clone(session))
+        self.part(key).read().find(key).cloned()
     }
 
     /// Puts a session in, whose key was drawn for it. Whoever has to go for it is returned: those unused for longest.
     pub(super) fn insert(&self, session: Arc<Session>) -> Vec<Arc<Session>> {
         let key = session.id;
-        self.part(&key).write().insert_unique(hash(&key), session, |session| hash(&session.id));
+        self.part(&key).write().insert(session);
         self.count.fetch_add(1, Ordering::Relaxed);
         let mut gone = Vec::new();
         while self.len() > self.capacity {
@@ -85,9 +77,7 @@ impl Table {
 
     /// Takes a session out.
     pub(super) fn remove(&self, key: &SessionKey) -> Option<Arc<Session>> {
-        let mut part = self.part(key).write();
-        let entry = part.find_entry(hash(key), |session| session.id == *key).ok()?;
-        let (session, _) = entry.remove();
+        let session = self.part(key).write().remove(key)?;
         self.count.fetch_sub(1, Ordering::Relaxed);
         Some(session)
     }
@@ -126,7 +116,7 @@ impl Table {
         &self.parts[self.place(key)]
     }
 
-    /// By bytes that the map within the part does not go by.
+    /// By bytes that the part's buckets do not go by.
     fn place(&self, SessionKey(hash): &SessionKey) -> usize {
         usize::from(u16::from_le_bytes([hash[8], hash[9]])) % self.parts.len()
     }
