@@ -53,7 +53,6 @@ fn configuration(scene: &Scene<'_>, filter: Filter) -> anyhow::Result<Value> {
         "@type": format!("{EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager"),
         "stat_prefix": "front",
         "codec_type": "AUTO",
-        "generate_request_id": false,
         "http_filters": filters,
         "upgrade_configs": [{ "upgrade_type": "websocket" }],
         "route_config": { "virtual_hosts": [{
