@@ -138,7 +138,7 @@ impl Gateway {
         });
         record.user = session.as_ref().map(|(_, session)| *session.key());
         if survey.has(Field::Destination) {
-            destination::judge(self, arrival, site, route, session.is_some()).inspect_err(|refusal| {
+            destination::judge(self, arrival, site, (route, target), session.is_some()).inspect_err(|refusal| {
                 if *refusal == Refusal::SignInRequired {
                     record.decision = telemetry::Decision::SignIn;
                 }

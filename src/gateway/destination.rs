@@ -5,6 +5,7 @@
 //! not signed in is held to that whatever the method, since apps have ways to be told of another one. Called by
 //! `gateway`, after a route was found and before anything is decided.
 
+use hyper::http::uri::Authority;
 use hyper::{Method, Uri};
 
 use super::Gateway;
@@ -20,7 +21,7 @@ pub(super) fn judge(
     gateway: &Gateway,
     arrival: &Arrival,
     site: &Site,
-    route: &Route,
+    (route, source): (&Route, &Target),
     is_signed_in: bool,
 ) -> Result<(), Refusal> {
     let method = arrival.method().as_str();
@@ -30,25 +31,45 @@ pub(super) fn judge(
     if !matters {
         return Ok(());
     }
-    for value in arrival.fields().values(&DESTINATION) {
-        let target = read(value)?;
-        let Found::App(other) = gateway.routes.find(site, &target).map_err(bad_target)? else {
-            return Err(Refusal::BadTarget("the Destination leads to no app"));
-        };
-        if !gateway.proxy.share_app(route.index, other.index) {
-            return Err(Refusal::BadTarget("the Destination leads to another app"));
-        }
-        if other.access == Access::SignedIn && !is_signed_in {
-            return Err(Refusal::SignInRequired);
-        }
+    // COPY, MOVE and what they overwrite are whole trees.
+    if !is_signed_in && site.has_closed_below(source) {
+        return Err(Refusal::SignInRequired);
+    }
+    let name = DESTINATION;
+    let mut values = arrival.fields().values(&name);
+    let Some(value) = values.next() else { return Ok(()) };
+    // Some apps join what is repeated, and some take the first or the last.
+    if values.next().is_some() {
+        return Err(Refusal::BadTarget("the Destination is given more than once"));
+    }
+    let target = read(gateway, site, value)?;
+    let Found::App(other) = gateway.routes.find(site, &target).map_err(bad_target)? else {
+        return Err(Refusal::BadTarget("the Destination leads to no app"));
+    };
+    if !gateway.proxy.share_app(route.index, other.index) {
+        return Err(Refusal::BadTarget("the Destination leads to another app"));
+    }
+    if !is_signed_in && (other.access == Access::SignedIn || site.has_closed_below(&target)) {
+        return Err(Refusal::SignInRequired);
     }
     Ok(())
 }
 
-/// The path of an address: apps may look at nothing else of it, whichever host it names.
-fn read(value: &[u8]) -> Result<Target, Refusal> {
+/// The path of an address: apps may look at nothing else of it, whichever host it names. One of ours has to be this
+/// site's. What no reader has to expect there is refused, since each reads it differently: a query, a fragment (RFC 4918
+/// section 8.3), a user and escapes in the host (RFC 9110 section 4.2.4).
+fn read(gateway: &Gateway, site: &Site, value: &[u8]) -> Result<Target, Refusal> {
     let is_path = value.starts_with(b"/") && !value.starts_with(b"//");
-    let address = Uri::try_from(value).ok().filter(|uri| is_path || uri.scheme().is_some());
+    let is_whole = !value.iter().any(|byte| matches!(byte, b'?' | b'#'));
+    let address = Uri::try_from(value).ok().filter(|uri| is_whole && (is_path || uri.scheme().is_some()));
     let address = address.ok_or(Refusal::BadTarget("the Destination is no address"))?;
+    if let Some(authority) = address.authority().map(Authority::as_str) {
+        if authority.contains(['@', '%']) {
+            return Err(Refusal::BadTarget("the Destination is no address"));
+        }
+        if gateway.routes.site(authority).is_some_and(|named| named.index != site.index) {
+            return Err(Refusal::BadTarget("the Destination leads to another host"));
+        }
+    }
     Target::parse(&Method::GET, &address).map_err(bad_target)
 }

@@ -162,7 +162,22 @@ async fn nobody_writes_to_what_is_closed_by_way_of_what_is_public() {
         for destination in [world.at("/dir/b"), "/dir/b".to_owned(), "http://elsewhere.example/dir/b".to_owned()] {
             assert_eq!(lead(&world, "", line, &destination).await, closed, "{line} {destination}");
         }
-        for destination in ["/dir/drop%2F..%2Fb", "/dir/drop/../b", "//dir/b", "b", "", "/dir/DROP;/../b", "/dir\\b"] {
+        for destination in [
+            "/dir/drop#x",
+            "/dir/drop/x#/../../b",
+            "/dir/drop/x?/../../b",
+            "/dir/drop%23x",
+            "/dir/drop%3Fx",
+            "http://wiki.example%2Fdir%2Fb%3F@wiki.example/dir/drop/b",
+            "http://a@wiki.example/dir/drop/b",
+            "/dir/drop%2F..%2Fb",
+            "/dir/drop/../b",
+            "//dir/b",
+            "b",
+            "",
+            "/dir/DROP;/../b",
+            "/dir\\b",
+        ] {
             let refused = (400, "bad_target".to_owned());
             assert_eq!(lead(&world, "", line, destination).await, refused, "{line} {destination}");
         }
@@ -178,7 +193,35 @@ async fn one_of_several_destinations_is_enough_to_be_refused() {
     let world = server.world("", false).await;
     let both = [("destination", "/dir/drop/b"), ("destination", "/dir/b")];
     let reply = ask(&world, "", "MOVE /dir/drop/a", &both).await;
-    assert_eq!((reply.status.as_u16(), server.hits()), (401, 0));
+    assert_eq!((reply.status.as_u16(), server.hits()), (400, 0));
+}
+
+#[tokio::test]
+async fn a_tree_with_a_closed_place_in_it_is_nobodys_to_copy() {
+    let server = FileServer::start().await;
+    let here = format!("upstream = \"http://{}\"\n", server.stage.authority);
+    let routes = format!(
+        "[[route]]\npublic = true\n{here}[[route]]\npath = \"/p/closed\"\n{here}[[route]]\nname = \"app\"\n\
+         path = \"/app\"\nupstream = \"http://{{app}}\"\n"
+    );
+    let world = World::with().routes(&routes).start().await;
+    for (line, destination) in [
+        ("COPY /p", "/q"),
+        ("MOVE /p/", "/q"),
+        ("COPY /P", "/q"),
+        ("COPY /q", "/p"),
+        ("COPY /q", "/"),
+        ("MOVE /", "/q"),
+    ] {
+        let closed = (401, "sign_in_required".to_owned());
+        assert_eq!(lead(&world, "", line, destination).await, closed, "{line} {destination}");
+    }
+    let behind_a_host = format!("/%2F{}/p/closed/x", world.authority());
+    assert_eq!(lead(&world, "", "COPY /q", &behind_a_host).await, (400, "bad_target".to_owned()));
+    assert_eq!(server.hits(), 0, "the app heard of nothing");
+    assert_eq!(lead(&world, "", "COPY /p/open", "/q").await, passed());
+    let ticket = world.ticket().await;
+    assert_eq!(lead(&world, &ticket, "COPY /p", "/q").await, passed());
 }
 
 #[tokio::test]
