@@ -137,7 +137,7 @@ impl Gateway {
             self.load_session(key, site, now).or_else(|| self.find_session(arrival.fields(), site, now))
         });
         record.user = session.as_ref().map(|(_, session)| *session.key());
-        if survey.has(Field::Destination) {
+        if survey.has(Field::Destination) || session.is_none() {
             destination::judge(self, arrival, site, (route, target), session.is_some()).inspect_err(|refusal| {
                 if *refusal == Refusal::SignInRequired {
                     record.decision = telemetry::Decision::SignIn;

@@ -1,10 +1,13 @@
-//! Where WebDAV's COPY and MOVE lead (RFC 4918 section 10.3): a second target, in a field.
+//! What a request acts on beside its own target: where WebDAV's COPY and MOVE lead (RFC 4918 section 10.3), and whole
+//! trees.
 //!
-//! Rules are about paths, and such a request acts on two: an app that was asked for something public would write to
-//! something closed. So its `Destination` is held to the rules of targets, and to what the visitor may use. Whoever is
-//! not signed in is held to that whatever the method, since apps have ways to be told of another one. Called by
+//! Rules are about paths, and such a request acts on others too: an app that was asked for something public would write
+//! to something closed, or copy it, or delete it with all that is around it. So a `Destination` is held to the rules of
+//! targets and to what the visitor may use, and who is not signed in acts on no tree with something closed in it. Whoever
+//! is not signed in is held to the former whatever the method, since apps have ways to be told of another one. Called by
 //! `gateway`, after a route was found and before anything is decided.
 
+use hyper::header::HeaderName;
 use hyper::http::uri::Authority;
 use hyper::{Method, Uri};
 
@@ -16,7 +19,13 @@ use crate::proxy::absolute::DESTINATION;
 use crate::refusal::Refusal;
 use crate::route::{Access, Found, Route, Site};
 
-/// Whether a request for `route` may name the destinations that it names.
+/// Methods of a target and all that is below it.
+const WHOLE: [&str; 4] = ["COPY", "MOVE", "DELETE", "LOCK"];
+
+/// How far PROPFIND goes, which is as far as there is anything when nobody says (RFC 4918 section 9.1).
+const DEPTH: HeaderName = HeaderName::from_static("depth");
+
+/// Whether a request for `route` may act on what it acts on.
 pub(super) fn judge(
     gateway: &Gateway,
     arrival: &Arrival,
@@ -24,20 +33,18 @@ pub(super) fn judge(
     (route, source): (&Route, &Target),
     is_signed_in: bool,
 ) -> Result<(), Refusal> {
-    let method = arrival.method().as_str();
-    let leads = ["COPY", "MOVE"].iter().any(|ours| method.eq_ignore_ascii_case(ours));
     // Nobody passes a closed route without a session.
-    let matters = if is_signed_in { leads } else { route.access == Access::Public };
+    let matters = if is_signed_in { is_one_of(&["COPY", "MOVE"], arrival) } else { route.access == Access::Public };
     if !matters {
         return Ok(());
     }
-    // COPY, MOVE and what they overwrite are whole trees.
-    if !is_signed_in && site.has_closed_below(source) {
-        return Err(Refusal::SignInRequired);
-    }
     let name = DESTINATION;
     let mut values = arrival.fields().values(&name);
-    let Some(value) = values.next() else { return Ok(()) };
+    let first = values.next();
+    if !is_signed_in && (first.is_some() || is_of_a_tree(arrival)) && site.has_closed_below(source) {
+        return Err(Refusal::SignInRequired);
+    }
+    let Some(value) = first else { return Ok(()) };
     // Some apps join what is repeated, and some take the first or the last.
     if values.next().is_some() {
         return Err(Refusal::BadTarget("the Destination is given more than once"));
@@ -53,6 +60,18 @@ pub(super) fn judge(
         return Err(Refusal::SignInRequired);
     }
     Ok(())
+}
+
+fn is_one_of(methods: &[&str], arrival: &Arrival) -> bool {
+    methods.iter().any(|method| arrival.method().as_str().eq_ignore_ascii_case(method))
+}
+
+/// Whether a request is about its target and all that is below it.
+fn is_of_a_tree(arrival: &Arrival) -> bool {
+    let name = DEPTH;
+    let mut depths = arrival.fields().values(&name);
+    let is_shallow = matches!((depths.next(), depths.next()), (Some(b"0" | b"1"), None));
+    is_one_of(&WHOLE, arrival) || (is_one_of(&["PROPFIND"], arrival) && !is_shallow)
 }
 
 /// The path of an address: apps may look at nothing else of it, whichever host it names. One of ours has to be this

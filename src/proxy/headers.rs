@@ -14,6 +14,7 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Version};
 
+use super::absolute::DESTINATION;
 use super::inject::Managed;
 use super::survey::{Field, Survey};
 use crate::http::fields::{Fields, Received};
@@ -112,10 +113,10 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// Takes out of trailers what an app that merges them into the headers would believe: what proxies say of the
-/// client, credentials, and what frames or routes a message (RFC 9110 section 6.5.1).
+/// client, credentials, and what frames or routes a message (RFC 9110 section 6.5.1) or leads to another target.
 pub fn clean_trailers(trailers: &mut HeaderMap) {
     remove_hop_by_hop(trailers);
-    for name in [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, TE, COOKIE, AUTHORIZATION, EXPECT, VIA] {
+    for name in [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, TE, COOKIE, AUTHORIZATION, EXPECT, VIA, DESTINATION] {
         trailers.remove(name);
     }
     remove_forwarding(trailers);

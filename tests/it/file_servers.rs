@@ -218,9 +218,22 @@ async fn a_tree_with_a_closed_place_in_it_is_nobodys_to_copy() {
     }
     let behind_a_host = format!("/%2F{}/p/closed/x", world.authority());
     assert_eq!(lead(&world, "", "COPY /q", &behind_a_host).await, (400, "bad_target".to_owned()));
+    for (line, depth) in [
+        ("DELETE /p", None),
+        ("delete /", None),
+        ("LOCK /p", Some("0")),
+        ("PROPFIND /p", None),
+        ("PROPFIND /p", Some("infinity")),
+    ] {
+        let depth: Vec<_> = depth.map(|depth| ("depth", depth)).into_iter().collect();
+        assert_eq!(ask(&world, "", line, &depth).await.status, 401, "{line} {depth:?}");
+    }
     assert_eq!(server.hits(), 0, "the app heard of nothing");
+    for (line, depth) in [("PROPFIND /p", "1"), ("DELETE /p/open", "0"), ("GET /p", "0")] {
+        assert_eq!(ask(&world, "", line, &[("depth", depth)]).await.status, 301, "{line}");
+    }
     assert_eq!(lead(&world, "", "COPY /p/open", "/q").await, passed());
-    let ticket = world.ticket().await;
+    let ticket = world.ticket_by("/app").await;
     assert_eq!(lead(&world, &ticket, "COPY /p", "/q").await, passed());
 }
 

@@ -174,8 +174,13 @@ impl World {
 
     /// The `Cookie` line of somebody who has just signed in, for requests that no browser sends.
     pub async fn ticket(&self) -> String {
+        self.ticket_by("/").await
+    }
+
+    /// The same, by way of this closed page.
+    pub async fn ticket_by(&self, page: &str) -> String {
         let mut browser = self.browser();
-        let callback = browser.sign_in_until_callback(&self.at("/"), people::STANDARD.username).await;
+        let callback = browser.sign_in_until_callback(&self.at(page), people::STANDARD.username).await;
         let reply = browser.get(callback).await;
         assert_eq!(reply.status, 303, "{}", reply.body);
         let name = self.session_cookie();
