@@ -53,13 +53,17 @@ pub struct Route {
 /// As an app that does not mind case compares paths: by Unicode's rules, where `\u{212A}` is a `k` and `\u{17F}`
 /// an `s`.
 fn fold_case(path: &str) -> String {
-    if path.is_ascii() { path.to_ascii_lowercase() } else { path.to_uppercase().to_lowercase() }
+    if path.is_ascii() {
+        return path.to_ascii_lowercase();
+    }
+    // Lower case makes two characters of the capital I with a dot, and many compare one by one.
+    path.replace('\u{130}', "i").to_uppercase().to_lowercase()
 }
 
 /// The paths that lenient apps may read.
 fn readings(target: &Target) -> impl Iterator<Item = &str> {
     let usual = target.second_reading().unwrap_or(target.path());
-    std::iter::once(usual).chain(target.behind_a_host())
+    std::iter::once(usual).chain(target.odd_readings())
 }
 
 /// One public origin and what it serves.
@@ -230,6 +234,10 @@ impl Routes {
         if let Some(reading) = target.second_reading()
             && !found.is_same(&self.look_up(site, reading))
         {
+            return Err(BadTarget::Ambiguous);
+        }
+        let is_ours = |reading: &str| matches!(self.look_up(site, reading), Found::Ours(_));
+        if !matches!(found, Found::Ours(_)) && target.odd_readings().any(is_ours) {
             return Err(BadTarget::Ambiguous);
         }
         if let Found::App(route) = &found

@@ -7,26 +7,21 @@
 //! two ways carries its second reading along, which has to lead to the same route (`route::Routes::find`).
 //! Called by `gateway` for every request.
 
+mod readings;
+
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Uri, Version, header};
 
 use super::fields::Fields;
+use readings::Readings;
 
 /// A target in canonical form: escapes of unreserved characters decoded (RFC 3986 section 6.2.2.2), other
 /// escapes in upper case, no dot segment in any encoding, visible ASCII only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     path_and_query: PathAndQuery,
-    /// Boxed: few have one, and every request makes room for it.
-    second_reading: Option<Box<Reading>>,
-}
-
-/// A path as a lenient app might read it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Reading {
-    path: String,
-    /// Whether there were two slashes before it.
-    begins_doubled: bool,
+    /// Boxed: few have any, and every request makes room for it.
+    readings: Option<Box<Readings>>,
 }
 
 /// Why a target or its host is refused; each is a sentence for the page and the log.
@@ -68,21 +63,21 @@ impl Target {
         }
         // The path of `http://host?query` is the root: "the client MUST send "/" as the path" (RFC 9112 section 3.2.1).
         if is_plain(whole.path()) && whole.as_str().starts_with('/') {
-            return Ok(Self { path_and_query: whole.clone(), second_reading: None });
+            return Ok(Self { path_and_query: whole.clone(), readings: None });
         }
         let path = canonical(whole.path())?;
-        let second_reading = second_reading(&path)?.map(Box::new);
+        let readings = Readings::of(&path)?.map(Box::new);
         let path_and_query = match whole.query() {
             Some(query) => format!("{path}?{query}"),
             None => path,
         };
         let path_and_query = PathAndQuery::try_from(path_and_query).map_err(|_| BadTarget::Form)?;
-        Ok(Self { path_and_query, second_reading })
+        Ok(Self { path_and_query, readings })
     }
 
     /// The root, for pages that belong to no target.
     pub fn root() -> Self {
-        Self { path_and_query: PathAndQuery::from_static("/"), second_reading: None }
+        Self { path_and_query: PathAndQuery::from_static("/"), readings: None }
     }
 
     /// The path: begins with `/`.
@@ -97,15 +92,12 @@ impl Target {
 
     /// The path as a lenient app might read it, where that differs from [`Self::path`].
     pub fn second_reading(&self) -> Option<&str> {
-        self.second_reading.as_ref().map(|reading| reading.path.as_str())
+        self.readings.as_ref().map(|readings| readings.usual.as_str())
     }
 
-    /// The path as an app reads it that takes what follows two slashes for a host (RFC 3986 section 4.2), as resolving
-    /// a target against a base does: `//host/path`, escaped or not.
-    pub fn behind_a_host(&self) -> Option<&str> {
-        let reading = self.second_reading.as_ref().filter(|reading| reading.begins_doubled)?;
-        let behind = |host: usize| reading.path.get(host + 1..);
-        reading.path.get(1..)?.find('/').map_or(Some("/"), behind)
+    /// The path as apps might read it that do things in another order, or look for a host in it.
+    pub fn odd_readings(&self) -> impl Iterator<Item = &str> {
+        self.readings.iter().flat_map(|readings| &readings.odd).map(String::as_str)
     }
 
     /// What is forwarded.
@@ -152,91 +144,11 @@ fn canonical(path: &str) -> Result<String, BadTarget> {
     if has_dot_segment(&out) { Err(BadTarget::DotSegment) } else { Ok(out) }
 }
 
-/// How often escapes are decoded until none is left; beyond it a path is refused.
-const MOST_DECODINGS: usize = 3;
-
-/// The path as the most lenient app might read it: every escape decoded until none is left, characters that
-/// only look like `/`, `\`, `.` or `;` taken for them, parameters dropped, slashes merged, and dots and spaces
-/// at the end of a segment dropped, as Windows does, and all behind a `?` or `#`, as those do who take an address
-/// apart after they decoded it. `None` when that is the path itself.
-fn second_reading(path: &str) -> Result<Option<Reading>, BadTarget> {
-    let decoded = decode_fully(path)?;
-    if has_overlong_character(&decoded) || has_wide_escape(&decoded) {
-        return Err(BadTarget::ForbiddenCharacter);
-    }
-    let decoded: String = String::from_utf8_lossy(&decoded).chars().map(without_disguise).collect();
-    if decoded.chars().any(|character| character.is_ascii_control()) {
-        return Err(BadTarget::ForbiddenCharacter);
-    }
-    let cut = decoded.split(['?', '#']).next().unwrap_or_default();
-    if decoded.split(CUTS).chain(cut.split(CUTS)).any(is_dot) {
-        return Err(BadTarget::DotSegment);
-    }
-    let mut reading = String::with_capacity(cut.len());
-    for segment in cut.split(CUTS) {
-        let bare = segment.split(';').next().unwrap_or_default().trim_end_matches(['.', ' ']);
-        if !bare.is_empty() {
-            reading.push('/');
-            reading.push_str(bare);
-        }
-    }
-    if reading.is_empty() || (path.ends_with('/') && path.len() > 1) {
-        reading.push('/');
-    }
-    let begins_doubled = cut.get(1..).is_some_and(|rest| rest.starts_with(CUTS));
-    Ok((reading != path).then_some(Reading { path: reading, begins_doubled }))
-}
-
-/// What cuts a path into segments.
-const CUTS: [char; 2] = ['/', '\\'];
-
-/// Whether a lenient app reads a segment as `.` or `..`.
-fn is_dot(segment: &str) -> bool {
-    matches!(segment.split(';').next().unwrap_or_default().trim_end_matches(' '), "." | "..")
-}
-
 fn has_dot_segment(path: &str) -> bool {
     path.split('/').any(|segment| {
         let bare = segment.split(';').next().unwrap_or_default();
         bare == "." || bare == ".."
     })
-}
-
-fn decode_fully(path: &str) -> Result<Vec<u8>, BadTarget> {
-    let mut bytes = path.as_bytes().to_vec();
-    for _ in 0..=MOST_DECODINGS {
-        let decoded: Vec<u8> = percent_encoding::percent_decode(&bytes).collect();
-        if decoded.len() == bytes.len() {
-            return Ok(bytes);
-        }
-        bytes = decoded;
-    }
-    Err(BadTarget::Ambiguous)
-}
-
-/// Whether there is a character in a longer form than it needs, which RFC 3629 section 3 forbids: decoders that
-/// do not mind read `%C0%AE` as a dot.
-fn has_overlong_character(bytes: &[u8]) -> bool {
-    bytes.windows(2).any(|pair| matches!(pair, [0xC0 | 0xC1, 0x80..=0xBF] | [0xE0, 0x80..=0x9F] | [0xF0, 0x80..=0x8F]))
-}
-
-/// Whether an escape of Windows' own kind (`%u002e`) is left, which could only hide behind another escape.
-fn has_wide_escape(bytes: &[u8]) -> bool {
-    bytes.windows(6).any(|six| six.starts_with(b"%u") && six[2..].iter().all(u8::is_ascii_hexdigit))
-}
-
-/// A character whose compatibility form (Unicode NFKC, or Windows' best fit) is one that cuts paths.
-fn without_disguise(character: char) -> char {
-    match character {
-        '\u{2024}' | '\u{FE52}' | '\u{FF0E}' => '.',
-        '\u{2044}' | '\u{2215}' | '\u{FF0F}' => '/',
-        // The last two are Windows' best fit where the code page is a Japanese or Korean one.
-        '\u{2216}' | '\u{FE68}' | '\u{FF3C}' | '\u{A5}' | '\u{20A9}' => '\\',
-        '\u{037E}' | '\u{FE54}' | '\u{FF1B}' => ';',
-        '\u{FE56}' | '\u{FF1F}' => '?',
-        '\u{FE5F}' | '\u{FF03}' => '#',
-        other => other,
-    }
 }
 
 fn escape(high: Option<u8>, low: Option<u8>) -> Option<u8> {

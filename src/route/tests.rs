@@ -101,9 +101,18 @@ fn a_host_in_front_of_a_path_opens_nothing() {
     let routes = Routes::new(&[Origin::parse("https://wiki.example").unwrap()], "/.portcullis", &settings);
     let site = &routes.sites[0];
     let parse = |path: &str| Target::parse(&Method::GET, &path.parse::<Uri>().unwrap()).unwrap();
-    for path in
-        ["//a/p/closed/x", "//a:1/P/Closed", "///a/p/closed", "/%2Fa/p/closed", "/%5C%5Ca/p/closed", "/p/closed%3F"]
-    {
+    for path in [
+        "//a/p/closed/x",
+        "//a:1/P/Closed",
+        "//a%3F/p/closed",
+        "//a%2Fb/p/closed",
+        "/p/;/closed",
+        "/p/CL%FFOSED",
+        "///a/p/closed",
+        "/%2Fa/p/closed",
+        "/%5C%5Ca/p/closed",
+        "/p/closed%3F",
+    ] {
         assert_eq!(routes.find(site, &parse(path)).unwrap_err(), BadTarget::Ambiguous, "{path}");
     }
     for path in ["//a/p/x", "/a/p/closed", "//p"] {
@@ -147,6 +156,12 @@ fn a_closed_path_cannot_be_spelled_into_a_public_one() {
         "/assets/%C5%BFecret",
         "/assets%EF%BC%8Fsecret",
         "/assets/%252573ecret",
+        "/assets/;%3F/secret",
+        "/assets/;%23/secret",
+        "/assets/;a%2Fb/secret",
+        "/assets/secr%FFet/x",
+        "/assets/%20secret",
+        "/assets/sec%FFret",
     ] {
         let found = find(&routes, "wiki.example", target);
         assert!(

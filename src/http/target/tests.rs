@@ -86,16 +86,55 @@ fn a_second_reading_is_carried_along() {
     assert_eq!(parse("/%2525252561").unwrap_err(), BadTarget::Ambiguous);
 }
 
+/// Whether some app might read it so.
+fn may_be(target: &str, reading: &str) -> bool {
+    parse(target).unwrap().odd_readings().any(|odd| odd == reading)
+}
+
 #[test]
 fn what_follows_two_slashes_may_be_a_host() {
-    for target in ["//a/admin/x", "///a/admin/x", "/%2Fa:1/admin/x", "/%5Ca/admin/x", "/%252Fa;b/admin/x"] {
-        assert_eq!(parse(target).unwrap().behind_a_host(), Some("/admin/x"), "{target}");
+    for target in [
+        "//a/admin/x",
+        "///a/admin/x",
+        "/%2Fa:1/admin/x",
+        "/%5Ca/admin/x",
+        "/%252Fa;b/admin/x",
+        "//a%3F/admin/x",
+        "//a%2Fb/admin/x",
+        "//a%5Cb/admin/x",
+    ] {
+        assert!(may_be(target, "/admin/x"), "{target}");
     }
     for target in ["//a/", "//a", "/%2Fa"] {
-        assert_eq!(parse(target).unwrap().behind_a_host(), Some("/"), "{target}");
+        assert!(may_be(target, "/"), "{target}");
     }
     for target in ["/a/admin/x", "/a//admin/x", "/a%2Fadmin/x"] {
-        assert_eq!(parse(target).unwrap().behind_a_host(), None, "{target}");
+        let target = parse(target).unwrap();
+        assert!(!target.odd_readings().any(|odd| odd == "/admin/x"), "{target:?}");
+    }
+}
+
+#[test]
+fn parameters_may_be_dropped_before_or_after_anything_is_decoded() {
+    for target in [
+        "/;%3F/admin/x",
+        "/;%23/admin/x",
+        "/;a%2Fb/admin/x",
+        "/;a%252Fb/admin/x",
+        "/%3Ba%252Fb/admin/x",
+        "/adm%FFin/x",
+        "/%20admin/x",
+        "/;/admin%3B/x",
+    ] {
+        let target = parse(target).unwrap();
+        let is_it = |reading: &str| reading == "/admin/x";
+        assert!(target.odd_readings().any(is_it) || target.second_reading().is_some_and(is_it), "{target:?}");
+    }
+    for target in ["/.%FF./admin", "/a/.%FF/x", "/%20../x", "/..%E2%80%83/x"] {
+        assert_eq!(parse(target), Err(BadTarget::DotSegment), "{target}");
+    }
+    for target in ["/a%3Bb%3Fc.txt", "/caf%E9", "//a/b"] {
+        assert!(parse(target).is_ok(), "{target}");
     }
 }
 
