@@ -12,6 +12,7 @@ pub mod inject;
 mod interim;
 pub mod introduce;
 pub mod outgoing;
+mod rumours;
 pub mod stream;
 pub mod survey;
 pub mod upgrade;

@@ -39,7 +39,7 @@ const SOURCES: [(&str, Source); 15] = [
 ];
 
 /// Names with a meaning of their own in requests, folded; those that end with `-` begin a family.
-const TAKEN: [&str; 76] = [
+const TAKEN: [&str; 79] = [
     "accept",
     "accept-",
     "access-control-",
@@ -96,6 +96,7 @@ const TAKEN: [&str; 76] = [
     "via",
     "warning",
     "www-authenticate",
+    "x-accel-mapping",
     "x-client-ip",
     "x-cluster-client-ip",
     "x-forwarded-for",
@@ -116,6 +117,8 @@ const TAKEN: [&str; 76] = [
     "x-real-ip",
     "x-request-id",
     "x-rewrite-url",
+    "x-script-name",
+    "x-sendfile-type",
 ];
 
 /// `[headers]`.

@@ -16,6 +16,7 @@ use hyper::{HeaderMap, Version};
 
 use super::absolute::DESTINATION;
 use super::inject::Managed;
+use super::rumours::speaks_of_the_client;
 use super::survey::{Field, Survey};
 use crate::http::fields::{Fields, Received};
 use crate::http::strict::text;
@@ -217,36 +218,6 @@ pub fn client_address(fields: Fields<'_>, peer: Remote, trusted: &Neighbours) ->
         }
     }
     client
-}
-
-/// Whether a name is one of the fields by which proxies speak of the client, in any spelling. That is
-/// `X-Forwarded-` with whatever follows: the names that proxies and apps have invented there (`-Groups`,
-/// `-Access-Token`, `-Client-Cert`) are no closed list. `Proxy` is what CGI hands on as `HTTP_PROXY`
-/// (CVE-2016-5385).
-pub(super) fn speaks_of_the_client(name: impl AsRef<[u8]>) -> bool {
-    let name = name.as_ref();
-    const FAMILIES: [&str; 2] = ["x-forwarded-", "x-original-"];
-    const NAMES: [&str; 9] = [
-        "forwarded",
-        "proxy",
-        "x-real-ip",
-        "x-rewrite-url",
-        "x-client-ip",
-        "x-cluster-client-ip",
-        "x-http-host-override",
-        "x-host",
-        "true-client-ip",
-    ];
-    let begins = |ours: &str| {
-        ours.len() <= name.len()
-            && ours.bytes().zip(name).all(|(left, right)| {
-                let folded = if right.is_ascii_alphanumeric() { right.to_ascii_lowercase() } else { b'-' };
-                left == folded
-            })
-    };
-    matches!(name.first().map(u8::to_ascii_lowercase), Some(b'f' | b'x' | b't' | b'p'))
-        && (FAMILIES.iter().any(|family| begins(family))
-            || NAMES.iter().any(|ours| ours.len() == name.len() && begins(ours)))
 }
 
 fn read_forwarding<'a>(fields: Fields<'_>, survey: Survey, forwarding: Forwarding<'a>) -> Forwarded<'a> {

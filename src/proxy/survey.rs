@@ -5,8 +5,9 @@
 //! what it has is dealt with as ever. Read anew for each request and never kept. Called by `gateway`.
 
 use super::absolute::DESTINATION;
-use super::headers::{concerns_a_hop, speaks_of_the_client};
+use super::headers::concerns_a_hop;
 use super::inject::Managed;
+use super::rumours::{self, speaks_of_the_client};
 use crate::http::fields::Fields;
 
 /// A kind of field.
@@ -58,7 +59,7 @@ impl Survey {
                 }
                 _ => {}
             }
-            if matches!(first, b'f' | b'x' | b't' | b'p') && speaks_of_the_client(field.name()) {
+            if rumours::may_begin_with(first) && speaks_of_the_client(field.name()) {
                 survey.note(Field::Forwarding);
             }
             if managed.may_begin_with(first) && managed.contains(field.name()) {
@@ -131,6 +132,10 @@ mod tests {
             ("X_Forwarded-For", &[Field::Forwarding]),
             ("Forwarded", &[Field::Forwarding]),
             ("True.Client.IP", &[Field::Forwarding]),
+            ("SCRIPT_NAME", &[Field::Forwarding]),
+            ("X-Script-Name", &[Field::Forwarding]),
+            ("Path.Info", &[Field::Forwarding]),
+            ("daphne-root-path", &[Field::Forwarding]),
             ("X_Forwarded_User", &[Field::Forwarding, Field::Managed]),
             ("Remote_Groups", &[Field::Managed]),
             ("X-Salesforce-Anything", &[Field::Managed]),

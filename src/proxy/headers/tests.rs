@@ -126,6 +126,12 @@ fn a_strangers_forwarding_fields_are_replaced() {
         ("x-original-host", "evil.example"),
         ("x-http-host-override", "evil.example"),
         ("proxy", "http://evil.example"),
+        ("script_name", "/public"),
+        ("x-script-name", "/public"),
+        ("path-info", "/closed"),
+        ("daphne-root-path", "/public"),
+        ("x-accel-mapping", "/=/"),
+        ("x-sendfile-type", "x-accel-redirect"),
     ];
     let cleaned = clean(&lies, "192.0.2.1", &["10.0.0.0/8".parse().unwrap()]);
     assert_eq!(all(&cleaned, "x-forwarded-for"), ["192.0.2.1"]);
@@ -146,6 +152,12 @@ fn a_strangers_forwarding_fields_are_replaced() {
         "x-original-host",
         "x-http-host-override",
         "proxy",
+        "script_name",
+        "x-script-name",
+        "path-info",
+        "daphne-root-path",
+        "x-accel-mapping",
+        "x-sendfile-type",
     ] {
         assert!(!cleaned.contains_key(gone), "{gone}");
     }
