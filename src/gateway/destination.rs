@@ -19,11 +19,19 @@ use crate::proxy::absolute::DESTINATION;
 use crate::refusal::Refusal;
 use crate::route::{Access, Found, Route, Site};
 
-/// Methods of a target and all that is below it.
-const WHOLE: [&str; 4] = ["COPY", "MOVE", "DELETE", "LOCK"];
+/// Methods of a target and all that is below it, or of what else they name (RFC 3253, RFC 3744, RFC 5323, RFC 5842).
+const WHOLE: [&str; 11] =
+    ["COPY", "MOVE", "DELETE", "LOCK", "BIND", "REBIND", "UNBIND", "ACL", "MERGE", "SEARCH", "REPORT"];
 
 /// How far PROPFIND goes, which is as far as there is anything when nobody says (RFC 4918 section 9.1).
 const DEPTH: HeaderName = HeaderName::from_static("depth");
+
+/// By which frameworks are told of another method.
+const OVERRIDES: [HeaderName; 3] = [
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+];
 
 /// Whether a request for `route` may act on what it acts on.
 pub(super) fn judge(
@@ -34,7 +42,11 @@ pub(super) fn judge(
     is_signed_in: bool,
 ) -> Result<(), Refusal> {
     // Nobody passes a closed route without a session.
-    let matters = if is_signed_in { is_one_of(&["COPY", "MOVE"], arrival) } else { route.access == Access::Public };
+    let matters = if is_signed_in {
+        is_one_of(&["COPY", "MOVE"], arrival.method().as_str().as_bytes())
+    } else {
+        route.access == Access::Public
+    };
     if !matters {
         return Ok(());
     }
@@ -62,16 +74,19 @@ pub(super) fn judge(
     Ok(())
 }
 
-fn is_one_of(methods: &[&str], arrival: &Arrival) -> bool {
-    methods.iter().any(|method| arrival.method().as_str().eq_ignore_ascii_case(method))
-}
-
-/// Whether a request is about its target and all that is below it.
+/// Whether a request is about its target and all that is below it, by its method or by what an app may take for it.
 fn is_of_a_tree(arrival: &Arrival) -> bool {
     let name = DEPTH;
     let mut depths = arrival.fields().values(&name);
-    let is_shallow = matches!((depths.next(), depths.next()), (Some(b"0" | b"1"), None));
-    is_one_of(&WHOLE, arrival) || (is_one_of(&["PROPFIND"], arrival) && !is_shallow)
+    // With 1 it tells of everything directly below.
+    let is_shallow = matches!((depths.next(), depths.next()), (Some(b"0"), None));
+    let is_one = |method: &[u8]| is_one_of(&WHOLE, method) || (is_one_of(&["PROPFIND"], method) && !is_shallow);
+    let is_overridden = |name| arrival.fields().values(name).any(is_one);
+    is_one(arrival.method().as_str().as_bytes()) || OVERRIDES.iter().any(is_overridden)
+}
+
+fn is_one_of(methods: &[&str], method: &[u8]) -> bool {
+    methods.iter().any(|ours| method.trim_ascii().eq_ignore_ascii_case(ours.as_bytes()))
 }
 
 /// The path of an address: apps may look at nothing else of it, whichever host it names. One of ours has to be this

@@ -223,13 +223,18 @@ async fn a_tree_with_a_closed_place_in_it_is_nobodys_to_copy() {
         ("delete /", None),
         ("LOCK /p", Some("0")),
         ("PROPFIND /p", None),
+        ("PROPFIND /p", Some("1")),
         ("PROPFIND /p", Some("infinity")),
+        ("REPORT /p", Some("0")),
+        ("BIND /p", None),
     ] {
         let depth: Vec<_> = depth.map(|depth| ("depth", depth)).into_iter().collect();
         assert_eq!(ask(&world, "", line, &depth).await.status, 401, "{line} {depth:?}");
     }
+    let reply = ask(&world, "", "POST /p", &[("x-http-method-override", "delete")]).await;
+    assert_eq!(reply.status, 401, "some apps are told of another method in a field");
     assert_eq!(server.hits(), 0, "the app heard of nothing");
-    for (line, depth) in [("PROPFIND /p", "1"), ("DELETE /p/open", "0"), ("GET /p", "0")] {
+    for (line, depth) in [("PROPFIND /p", "0"), ("DELETE /p/open", "0"), ("GET /p", "0")] {
         assert_eq!(ask(&world, "", line, &[("depth", depth)]).await.status, 301, "{line}");
     }
     assert_eq!(lead(&world, "", "COPY /p/open", "/q").await, passed());
