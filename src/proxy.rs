@@ -170,7 +170,9 @@ impl Proxy {
         let answered = Instant::now();
         asked.answered = Some(answered);
         let (mut head, body) = reply.into_parts();
-        if is_by_connection || by_connection::is_offered(&head) {
+        // Of a body that an app left unread it may take what is in it for the next request: nobody's goes behind it.
+        let is_strangers = progress.is_some() && pass.visitor().is_none();
+        if is_strangers || is_by_connection || by_connection::is_offered(&head) {
             lease.make_somebodys();
         }
         let misbehaved =

@@ -1,4 +1,5 @@
-//! Apps that sign people in by the connection (NTLM, Negotiate): nobody is taken for the one before.
+//! What one visitor leaves behind on a connection to an app: apps that sign people in by it (NTLM, Negotiate), and apps
+//! that take the body they did not read for the next request. Nobody is taken for the one before.
 
 use hyper::Method;
 
@@ -84,4 +85,31 @@ async fn other_sign_ins_keep_their_connections() {
         assert_eq!(ask(&world, &ada, Method::GET, "/", authorization).await, said("nobody"));
     }
     assert!(app.connections() < 4, "one is kept until it has been given back");
+}
+
+/// Reads no body, and takes what is in it for the next request.
+async fn read_heads_alone(mut line: Line, _: usize) {
+    while let Some(head) = line.head().await {
+        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        line.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{path}", path.len())).await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_comes_behind_a_strangers_body() {
+    let app = Stage::play(read_heads_alone).await;
+    let routes = format!(
+        "[[route]]\nupstream = \"http://{0}\"\n[[route]]\npath = \"/pub\"\npublic = true\nupstream = \"http://{0}\"\n",
+        app.authority
+    );
+    let world = World::with().routes(&routes).start().await;
+    let ada = world.ticket().await;
+    for turn in 0..5 {
+        let smuggled = format!("GET /smuggled/{turn} HTTP/1.1\r\nx-begun: ");
+        let reply = world.browser().fetch(Method::POST, world.at("/pub/form"), &[], smuggled).await;
+        assert_eq!((reply.status.as_u16(), reply.body.as_str()), (200, "/pub/form"));
+        let heads = [("cookie", ada.as_str())];
+        let reply = world.browser().fetch(Method::POST, world.at("/mine"), &heads, "").await;
+        assert_eq!((reply.status.as_u16(), reply.body.as_str()), (200, "/mine"));
+    }
 }
