@@ -10,6 +10,10 @@ use super::BadTarget;
 /// How often escapes are decoded until none is left; beyond it a path is refused.
 const MOST_DECODINGS: usize = 3;
 
+/// How long a path may be that has to be read in several ways: what common servers take, and not so much that reading it
+/// is work.
+const LONGEST: usize = 8 * 1024;
+
 /// What cuts a path into segments.
 const CUTS: [char; 2] = ['/', '\\'];
 
@@ -30,6 +34,9 @@ impl Readings {
     /// # Errors
     /// [`BadTarget`] when one of them has what no path may have.
     pub(super) fn of(path: &str) -> Result<Option<Self>, BadTarget> {
+        if path.len() > LONGEST {
+            return Err(BadTarget::Ambiguous);
+        }
         let stages = stages(path)?;
         let decoded = stages.last().map(Vec::as_slice).unwrap_or_default();
         if has_overlong_character(decoded) || has_wide_escape(decoded) {
@@ -42,7 +49,8 @@ impl Readings {
         let mut odd = Vec::new();
         for stage in &stages {
             let text = lenient(stage).replace(char::REPLACEMENT_CHARACTER, "");
-            for text in [text.as_str(), before_the_cut(&text)] {
+            let cut = before_the_cut(&text);
+            for text in [Some(text.as_str()), (cut.len() < text.len()).then_some(cut)].into_iter().flatten() {
                 if text.split(CUTS).any(is_dot) {
                     return Err(BadTarget::DotSegment);
                 }
@@ -116,8 +124,15 @@ fn usual(text: &str, path: &str) -> String {
 fn bare(text: &str) -> String {
     let mut reading = String::with_capacity(text.len());
     for segment in text.split('/') {
+        let segment = without_parameters(segment);
+        if !segment.contains(['%', '\\']) {
+            let segment = segment.trim().trim_end_matches(['.', ' ']);
+            reading.push_str(if segment.is_empty() { "" } else { "/" });
+            reading.push_str(segment);
+            continue;
+        }
         // Of what was decoded before there is no more than can be decoded.
-        let decoded = stages(without_parameters(segment)).ok().and_then(|mut stages| stages.pop()).unwrap_or_default();
+        let decoded = stages(segment).ok().and_then(|mut stages| stages.pop()).unwrap_or_default();
         let text = lenient(&decoded).replace(char::REPLACEMENT_CHARACTER, "");
         let segments = text.split(CUTS).map(|segment| without_parameters(segment).trim().trim_end_matches(['.', ' ']));
         reading.push_str(&joined(segments));

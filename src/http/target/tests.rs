@@ -86,6 +86,15 @@ fn a_second_reading_is_carried_along() {
     assert_eq!(parse("/%2525252561").unwrap_err(), BadTarget::Ambiguous);
 }
 
+#[test]
+fn a_path_that_is_work_to_read_is_short() {
+    let long = |piece: &str| format!("/{}", piece.repeat(9000 / piece.len()));
+    assert!(parse(&long("a/")).is_ok(), "a plain one is not read again");
+    for piece in ["%2525/", ";/", "//", "%20a/"] {
+        assert_eq!(parse(&long(piece)), Err(BadTarget::Ambiguous), "{piece}");
+    }
+}
+
 /// Whether some app might read it so.
 fn may_be(target: &str, reading: &str) -> bool {
     parse(target).unwrap().odd_readings().any(|odd| odd == reading)
