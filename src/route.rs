@@ -104,12 +104,11 @@ impl Prefixes {
     /// Those that cover `path` by whole segments, the longest first; the root covers everything.
     fn covering<'a>(&'a self, path: &'a str) -> impl Iterator<Item = usize> + 'a {
         let found = |&length: &usize| match path.split_at_checked(length) {
-            _ if length == 1 => None,
+            _ if length == 1 => self.places.get("/"),
             Some((prefix, rest)) if rest.is_empty() || rest.starts_with('/') => self.places.get(prefix),
             _ => None,
         };
-        let root = || self.lengths.last().filter(|length| **length == 1).and_then(|_| self.places.get("/"));
-        self.lengths.iter().filter_map(found).chain(std::iter::once_with(root).flatten()).copied()
+        self.lengths.iter().filter_map(found).copied()
     }
 }
 

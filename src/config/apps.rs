@@ -1,7 +1,7 @@
 //! A route's app: `upstream` with one address or several, and how they share the requests.
 //!
-//! `balance`, `slow_start`, `destination_scheme`, `[route.ejection]` and `[route.health]`, and the keys of `[upstream]` that a route has
-//! for itself. Called by `config::routes`.
+//! `balance`, `slow_start`, `destination_scheme`, `[route.ejection]` and `[route.health]`, and the keys of `[upstream]`
+//! that a route has for itself. Called by `config::routes`.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;

@@ -42,11 +42,17 @@ fn said(name: &str) -> (u16, String) {
     (200, name.to_owned())
 }
 
-#[tokio::test]
-async fn whom_an_app_knows_by_a_connection_nobody_else_is() {
+/// The gateway before such an app, and two who are signed in.
+async fn two_visitors() -> (Stage, World, [String; 2]) {
     let app = Stage::play(remember).await;
     let world = World::with().routes(&app.route()).start().await;
-    let (ada, bob) = (world.ticket().await, world.ticket().await);
+    let visitors = [world.ticket().await, world.ticket().await];
+    (app, world, visitors)
+}
+
+#[tokio::test]
+async fn whom_an_app_knows_by_a_connection_nobody_else_is() {
+    let (_app, world, [ada, bob]) = two_visitors().await;
     for method in [Method::GET, Method::POST] {
         for path in ["/", "/long"] {
             for scheme in ["Negotiate", "negotiate"] {
@@ -66,9 +72,7 @@ async fn whom_an_app_knows_by_a_connection_nobody_else_is() {
 
 #[tokio::test]
 async fn a_sign_in_of_two_steps_is_not_begun_by_one_and_ended_by_another() {
-    let app = Stage::play(remember).await;
-    let world = World::with().routes(&app.route()).start().await;
-    let (ada, bob) = (world.ticket().await, world.ticket().await);
+    let (_app, world, [ada, bob]) = two_visitors().await;
     for method in [Method::GET, Method::POST] {
         assert_eq!(ask(&world, &ada, method.clone(), "/", "NTLM hello").await.0, 401);
         assert_eq!(ask(&world, &bob, method.clone(), "/", "NTLM bob").await, said("nobody"), "over another connection");
@@ -78,9 +82,7 @@ async fn a_sign_in_of_two_steps_is_not_begun_by_one_and_ended_by_another() {
 
 #[tokio::test]
 async fn other_sign_ins_keep_their_connections() {
-    let app = Stage::play(remember).await;
-    let world = World::with().routes(&app.route()).start().await;
-    let ada = world.ticket().await;
+    let (app, world, [ada, _]) = two_visitors().await;
     for authorization in ["Basic YTpi", "Bearer ntlm", "", "Digest a"] {
         assert_eq!(ask(&world, &ada, Method::GET, "/", authorization).await, said("nobody"));
     }

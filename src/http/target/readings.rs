@@ -55,7 +55,9 @@ impl Readings {
                     return Err(BadTarget::DotSegment);
                 }
                 let hosts = [behind_a_host(text, &CUTS[..1]), behind_a_host(text, &CUTS)];
-                odd.extend([Some(text)].into_iter().chain(hosts).flatten().map(bare));
+                for text in [Some(text)].into_iter().chain(hosts).flatten() {
+                    odd.push(bare(text)?);
+                }
             }
         }
         let usual = usual(before_the_cut(&text), path);
@@ -121,23 +123,28 @@ fn usual(text: &str, path: &str) -> String {
 }
 
 /// Parameters dropped first, then decoded, then what that brought to light dropped again.
-fn bare(text: &str) -> String {
+fn bare(text: &str) -> Result<String, BadTarget> {
     let mut reading = String::with_capacity(text.len());
-    for segment in text.split('/') {
-        let segment = without_parameters(segment);
+    for segment in text.split('/').map(without_parameters) {
         if !segment.contains(['%', '\\']) {
-            let segment = segment.trim().trim_end_matches(['.', ' ']);
+            let segment = trimmed(segment);
             reading.push_str(if segment.is_empty() { "" } else { "/" });
             reading.push_str(segment);
             continue;
         }
-        // Of what was decoded before there is no more than can be decoded.
-        let decoded = stages(segment).ok().and_then(|mut stages| stages.pop()).unwrap_or_default();
+        // There may be more to decode than before: what is dropped may have stood in an escape.
+        let decoded = stages(segment)?.pop().unwrap_or_default();
         let text = lenient(&decoded).replace(char::REPLACEMENT_CHARACTER, "");
-        let segments = text.split(CUTS).map(|segment| without_parameters(segment).trim().trim_end_matches(['.', ' ']));
-        reading.push_str(&joined(segments));
+        if text.split(CUTS).any(is_dot) {
+            return Err(BadTarget::DotSegment);
+        }
+        reading.push_str(&joined(text.split(CUTS).map(|segment| trimmed(without_parameters(segment)))));
     }
-    if reading.is_empty() { "/".to_owned() } else { reading }
+    Ok(if reading.is_empty() { "/".to_owned() } else { reading })
+}
+
+fn trimmed(segment: &str) -> &str {
+    segment.trim().trim_end_matches(['.', ' '])
 }
 
 fn joined<'a>(segments: impl Iterator<Item = &'a str>) -> String {

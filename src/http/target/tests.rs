@@ -139,9 +139,11 @@ fn parameters_may_be_dropped_before_or_after_anything_is_decoded() {
         let is_it = |reading: &str| reading == "/admin/x";
         assert!(target.odd_readings().any(is_it) || target.second_reading().is_some_and(is_it), "{target:?}");
     }
-    for target in ["/.%FF./admin", "/a/.%FF/x", "/%20../x", "/..%E2%80%83/x"] {
+    for target in ["/.%FF./admin", "/a/.%FF/x", "/%20../x", "/..%E2%80%83/x", "/a/%25%FF2e%25%FF2e/x"] {
         assert_eq!(parse(target), Err(BadTarget::DotSegment), "{target}");
     }
+    // What is dropped stood between escapes of escapes, too many of them.
+    assert_eq!(parse("/a/%25%FF2525252561").unwrap_err(), BadTarget::Ambiguous);
     for target in ["/a%3Bb%3Fc.txt", "/caf%E9", "//a/b"] {
         assert!(parse(target).is_ok(), "{target}");
     }
