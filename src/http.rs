@@ -3,6 +3,7 @@
 //! One concrete `Body` instead of a type parameter, so that every module speaks of the same types and a
 //! streamed body costs one allocation at most. Called by everything that touches a request.
 
+pub mod apart;
 pub mod arrival;
 pub mod bell;
 mod certificate;

@@ -23,6 +23,7 @@ use super::interim;
 use super::outgoing::Outgoing;
 use super::stream::Progress;
 use super::upstream::{self, AppBody, Connector, Lease, Lines, Unanswered, Upstream, UpstreamFault, copy_of};
+use crate::http::apart::apart;
 use crate::http::{Reply, Scheme};
 use crate::route::Address;
 use crate::telemetry::{AddressMetrics, Metrics, Picks};
@@ -253,8 +254,8 @@ impl Group {
                 Ok((reply, lease)) => Ok(Answered { reply, lease }),
                 Err(unanswered) => Err(unanswered.fault),
             },
-            // Boxed, so that the many with one address do not make room for it.
-            _ => Box::pin(self.send_to_one_of_several(request, progress, visitor, asked)).await,
+            // The many with one address do not make room for it.
+            _ => apart(|| self.send_to_one_of_several(request, progress, visitor, asked)).await,
         }
     }
 

@@ -29,6 +29,7 @@ use tokio::time::{timeout, timeout_at};
 use super::interim;
 use super::outgoing::Outgoing;
 use super::stream::Progress;
+use crate::http::apart::apart;
 use crate::http::{Body, Reply, Request};
 use crate::route::{Address, Transport};
 use connection::{Connection, Failed, Why};
@@ -177,8 +178,8 @@ impl Upstream {
         let answer = if request.is_plain() && self.speaks_http1() {
             self.exchange_plainly(request, &mut lease, None).await?
         } else {
-            // Boxed: its future is several times as large as the lean one, and each request would make room for it.
-            Box::pin(self.exchange_patiently(request.take().whole(), progress, &mut lease)).await?.into()
+            // Its future is several times as large as the lean one.
+            apart(|| self.exchange_patiently(request.take().whole(), progress, &mut lease)).await?.into()
         };
         Ok((answer, lease))
     }
@@ -214,8 +215,7 @@ impl Upstream {
         now: Instant,
     ) -> Result<hyper::Response<AppBody>, Unanswered> {
         if !self.speaks_http1() {
-            // Boxed: its future is large, and every request by HTTP/1.1 would make room for it.
-            return Box::pin(self.exchange_shared(request, lease, now)).await;
+            return apart(|| self.exchange_shared(request, lease, now)).await;
         }
         self.exchange_alone(request, lease, now, None).await
     }

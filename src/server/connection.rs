@@ -19,6 +19,7 @@ use super::streams::Activity;
 use super::tls::Tls;
 use super::wire::{Permit, WRITE_TIMEOUT, Wire};
 use super::{Drain, Limits};
+use crate::http::apart::apart;
 use crate::http::{Arrival, ClientCertificate, Peer, Remote, Reply};
 
 /// What the connections of one door have in common.
@@ -62,8 +63,7 @@ where
     F: Future<Output: Into<Reply>> + Send + 'static,
 {
     if shared.entry.asks() {
-        // Boxed, so that it takes no room afterwards.
-        match Box::pin(enter(&shared, &mut socket, remote)).await {
+        match apart(|| enter(&shared, &mut socket, remote)).await {
             Ok((client, seat)) => {
                 remote = client;
                 permit.keep(seat);
@@ -74,8 +74,8 @@ where
     }
     let activity = Arc::new(Activity::new());
     match &shared.tls {
-        // Boxed, so that plain connections do not pay for the size of TLS ones.
-        Some(tls) => Box::pin(secure(&shared, tls, socket, permit, remote, activity)).await,
+        // Plain connections do not pay for the size of TLS ones.
+        Some(tls) => apart(|| secure(&shared, tls, socket, permit, remote, activity)).await,
         None => {
             let wire = Wire::new(socket, WRITE_TIMEOUT, Arc::clone(&activity), Some(permit));
             speak_http1(&shared, wire, Peer::plain(remote), activity).await;
@@ -104,8 +104,7 @@ async fn secure<H, F>(
 {
     let limit = shared.limits.handshake_timeout;
     let (stream, shown) = tokio::select! {
-        // Boxed, so that it takes no room afterwards.
-        done = Box::pin(shake_hands(tls, socket, permit, &activity, remote, limit)) => match done {
+        done = apart(|| shake_hands(tls, socket, permit, &activity, remote, limit)) => match done {
             Ok(secured) => secured,
             Err(event) => return (shared.events)(event),
         },

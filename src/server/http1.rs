@@ -25,6 +25,7 @@ use super::quiet::Quiet;
 use super::service::{BUFFER, Service, has_stalled, report};
 use super::signal::{Signal, Stage, next_signal};
 use super::streams::Activity;
+use crate::http::apart::apart;
 use crate::http::interim::Outlet;
 use crate::http::tunnel::{self, Carrier, Unwrap};
 use crate::http::{Arrival, Peer, Remote, Reply};
@@ -72,15 +73,14 @@ where
                 lean.end();
             }
             Next::Turn(Turn::Ended) => return,
-            // Boxed, as is below, so that it takes no room in a connection that has no use for it.
-            Next::Turn(Turn::Answered) => return Box::pin(linger(lean.into_stream(), &shared.drain)).await,
+            Next::Turn(Turn::Answered) => return apart(|| linger(lean.into_stream(), &shared.drain)).await,
             Next::Turn(Turn::Refused(violation)) => report_head(&shared.events, peer.remote, violation),
             Next::Turn(Turn::Broken(error)) if has_stalled(&error) => {
                 return (shared.events)(Event::WriteTimeout { peer: peer.remote });
             }
             Next::Turn(Turn::Broken(_)) => return,
             Next::Turn(Turn::Foreign(end)) => {
-                let served = Box::pin(attendance.serve_by_hyper(lean.into_stream(), end));
+                let served = apart(|| attendance.serve_by_hyper(lean.into_stream(), end));
                 match served.await {
                     Some(stream) => lean = Lean::new(stream),
                     None => return,

@@ -27,6 +27,7 @@ use self::body::Left;
 use self::head::{Afterwards, Framing, Head, Read};
 use super::super::interim;
 use super::tls::alert_in;
+use crate::http::apart::apart;
 use crate::http::chunks::{Chunks, Malformed};
 use crate::http::fields::Received;
 use crate::http::interim::Sender;
@@ -202,14 +203,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     ///
     /// # Errors
     /// [`Fault`]; the request is as it was after [`Fault::Unsent`] and [`Fault::Unanswered`].
-    pub async fn exchange(mut self: Box<Self>, request: &mut Outgoing<'_>, until: Instant) -> Result<Answer<T>, Fault> {
+    pub async fn exchange(mut self: Box<Self>, request: &mut Outgoing<'_>, until: Instant) -> Result<Answer<T>, Fault>
+    where
+        T: Send,
+    {
         head::write(request, &mut self.head);
         self.send(until).await?;
         let received = self.receive_first(request.interim(), until).await?;
         let rest = match head::read(&received, request.method())? {
             Read::Whole(head) => return Ok(self.answer(received, head, request.interim())),
-            // Boxed: most heads come in one piece.
-            begun => Box::pin(self.receive_head(received, begun, request, until)),
+            // Most heads come in one piece.
+            begun => apart(|| self.receive_head(received, begun, request, until)),
         };
         rest.await
     }

@@ -12,6 +12,7 @@ use super::lean::{Answer, Body, Connection, Fault};
 use super::pool::Kept;
 use super::{Held, Lease, STALE, Upstream};
 use crate::http::Reply;
+use crate::http::apart::apart;
 use crate::proxy::outgoing::Outgoing;
 
 impl Kept for Box<Connection<Stream>> {
@@ -42,8 +43,8 @@ impl Upstream {
                 Err(fault) => return Err(self.plain_fault(fault).into()),
             }
         }
-        // Boxed: to dial is rare, and its future larger than all the rest.
-        let answer = Box::pin(self.exchange_afresh(request, fresh, until)).await?;
+        // To dial is rare, and its future larger than all the rest.
+        let answer = apart(|| self.exchange_afresh(request, fresh, until)).await?;
         Ok(take(answer, lease))
     }
 
