@@ -85,10 +85,11 @@ impl Gateway {
     #[expect(clippy::manual_async_fn, reason = "an async fn keeps room for each argument twice")]
     pub fn handle(self: Arc<Self>, mut arrival: Arrival, peer: Peer) -> impl Future<Output = Reply> + Send {
         async move {
+            let key = self.first_key(arrival.fields());
             let now = Timestamp::now();
             let client = self.proxy.client_address(arrival.fields(), peer.remote);
             let mut record = Record::open(&self, &arrival, client);
-            let answer = match self.judge(&mut arrival, &peer, now, &mut record) {
+            let answer = match self.judge(&mut arrival, key, &peer, now, &mut record) {
                 Ok(Way::Through(visit)) => self.forward(&mut arrival, visit, &peer, now, &mut record).await,
                 // Signing in is rare and its future large.
                 Ok(Way::Ours(site, rest)) => apart(|| self.attend(site, rest, &mut arrival, now, &mut record)).await,
@@ -112,12 +113,15 @@ impl Gateway {
     fn judge<'a>(
         &'a self,
         arrival: &mut Arrival,
+        key: Option<SessionKey>,
         peer: &Peer,
         now: Timestamp,
         record: &mut Record<'a>,
     ) -> Result<Way<'a>, Refusal> {
         let survey = self.proxy.survey(arrival.fields());
-        let key = if survey.has(Field::Cookie) { self.first_key(arrival.fields()) } else { None };
+        if let Some(key) = &key {
+            self.login.sessions.fetch(key);
+        }
         let connect = match *arrival.method() {
             Method::CONNECT => connect::receive(arrival.request()).map_err(bad_connect),
             _ => Ok(None),
@@ -247,11 +251,11 @@ impl Gateway {
         self.login.start(&visitor).await.map(Reply::from)
     }
 
-    /// The key that a cookie of this request names first, which is nearly always the only one; its session is on its
-    /// way from memory.
+    /// The key that a cookie of this request names first, which is nearly always the only one; where its session lies
+    /// is on its way from memory.
     fn first_key(&self, fields: Fields<'_>) -> Option<SessionKey> {
         let key = cookie::read_session(fields, self.login.cookies).next()?;
-        self.login.sessions.fetch(&key);
+        self.login.sessions.announce(&key);
         Some(key)
     }
 

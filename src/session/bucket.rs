@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use prefetch_index::prefetch_index;
+
 use super::{Session, SessionKey};
 
 /// How many sessions a bucket holds: so many pointers and marks fill 64 bytes.
@@ -64,6 +66,13 @@ impl Buckets {
             index = self.after(index);
         }
         None
+    }
+
+    /// Has the processor fetch the bucket of that key.
+    pub(super) fn announce(&self, key: &SessionKey) {
+        if let Some(home) = self.home(key) {
+            prefetch_index(&self.buckets, home);
+        }
     }
 
     /// Has the processor fetch what is probably the session of that key.

@@ -103,8 +103,13 @@ impl Sessions {
         Ok(NewSession { id: Secret::new(id), key, session })
     }
 
-    /// Announces that a session will be loaded. Among many each lies in memory that is far away; what has to be done
-    /// before the load can be done while it comes.
+    /// Announces that a session will be fetched and loaded. Among many each lies in memory that is far away, and so
+    /// does what tells where; what else has to be done for a request can be done while they come.
+    pub fn announce(&self, key: &SessionKey) {
+        self.table.announce(key);
+    }
+
+    /// Has an announced session come: better some time before it is loaded.
     pub fn fetch(&self, key: &SessionKey) {
         self.table.fetch(key);
     }

@@ -50,6 +50,11 @@ impl Table {
         Self { parts, capacity, count: AtomicU64::new(0), next: AtomicUsize::new(0) }
     }
 
+    /// Has the processor fetch what tells where the session of that key lies.
+    pub(super) fn announce(&self, key: &SessionKey) {
+        self.part(key).read().announce(key);
+    }
+
     /// Has the processor fetch what is probably the session of that key: nothing of it is looked at, and one in some
     /// fifty is another's.
     pub(super) fn fetch(&self, key: &SessionKey) {
