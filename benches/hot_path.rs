@@ -10,7 +10,7 @@ mod walk;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use criterion::{BatchSize, Criterion};
@@ -332,6 +332,7 @@ fn bench_telemetry(criterion: &mut Criterion, desk: &Desk) -> anyhow::Result<()>
 
 fn line<'a>(ids: &RequestIds, user: &'a str) -> AccessLine<'a> {
     AccessLine {
+        time: SystemTime::now(),
         request_id: ids.next(),
         client: Some(PEER),
         method: &Method::GET,

@@ -13,7 +13,7 @@ pub struct Timestamp(pub u64);
 impl Timestamp {
     /// The wall clock's reading. Only `gateway`, `config`, `cli` and the emulator may ask for it.
     pub fn now() -> Self {
-        Self(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+        SystemTime::now().into()
     }
 
     /// This moment, later by `span` (saturating; sub-second parts are dropped).
@@ -25,5 +25,11 @@ impl Timestamp {
     /// How long from `earlier` to this moment; zero when it lies ahead.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        Self(time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
     }
 }

@@ -19,7 +19,7 @@ mod watch;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use hyper::header::{CONNECTION, EXPECT, HeaderValue, ORIGIN};
 use hyper::{HeaderMap, Method, Version};
@@ -86,9 +86,10 @@ impl Gateway {
     pub fn handle(self: Arc<Self>, mut arrival: Arrival, peer: Peer) -> impl Future<Output = Reply> + Send {
         async move {
             let key = self.first_key(arrival.fields());
-            let now = Timestamp::now();
+            let at = SystemTime::now();
+            let now = Timestamp::from(at);
             let client = self.proxy.client_address(arrival.fields(), peer.remote);
-            let mut record = Record::open(&self, &arrival, client);
+            let mut record = Record::open(&self, &arrival, client, at);
             let answer = match self.judge(&mut arrival, key, &peer, now, &mut record) {
                 Ok(Way::Through(visit)) => self.forward(&mut arrival, visit, &peer, now, &mut record).await,
                 // Signing in is rare and its future large.

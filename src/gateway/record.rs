@@ -4,7 +4,7 @@
 //! away. Called by `gateway`.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use hyper::header::{ACCEPT, HOST};
 use hyper::http::uri::PathAndQuery;
@@ -30,6 +30,8 @@ pub(super) struct Record<'a> {
     gateway: &'a Gateway,
     /// When its head had come.
     pub(super) began: Instant,
+    /// The same by the wall clock, for the log.
+    at: SystemTime,
     client: Option<IpAddr>,
     /// Of a request that cannot be judged. Boxed, because few are such.
     as_sent: Option<Box<AsSent>>,
@@ -68,10 +70,11 @@ struct AsSent {
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn open(gateway: &'a Gateway, arrival: &Arrival, client: Option<IpAddr>) -> Self {
+    pub(super) fn open(gateway: &'a Gateway, arrival: &Arrival, client: Option<IpAddr>, at: SystemTime) -> Self {
         Self {
             gateway,
             began: Instant::now(),
+            at,
             client,
             as_sent: None,
             id: gateway.ids.next(),
@@ -117,6 +120,7 @@ impl<'a> Record<'a> {
         let host = self.site.map(|site| site.origin.authority()).or_else(sent_host);
         let answered = self.asked.answered.and(self.route);
         self.gateway.access.write(&AccessLine {
+            time: self.at.checked_add(duration).unwrap_or(self.at),
             request_id: self.id,
             client: self.client,
             method: &self.method,

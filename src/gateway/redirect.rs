@@ -7,7 +7,7 @@
 //! Called by `gateway::house` for every request of that listener.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use hyper::header::{ALLOW, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, LOCATION, TRANSFER_ENCODING};
 use hyper::{Method, StatusCode};
@@ -71,6 +71,7 @@ impl Redirect {
         let duration = began.elapsed();
         self.counter.count(decision, response.status(), duration);
         self.access.write(&AccessLine {
+            time: SystemTime::now(),
             request_id: self.ids.next(),
             client: client_address(request.headers().into(), peer.remote, &self.trusted),
             method: request.method(),

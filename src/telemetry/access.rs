@@ -161,13 +161,12 @@ impl AccessWriter {
         }
         let before = tray.lines.len();
         let Tray { lines, second, stamp } = &mut *tray;
-        // A log line is stamped with the wall clock; nothing is judged by it.
-        let time = stamp_at(SystemTime::now(), second, stamp);
+        let time = stamp_at(line.time, second, stamp);
         line.write(attached.desk.format, time, lines);
-        if before < FULL
-            && lines.len() >= FULL
-            && let Some(thread) = &attached.thread
-        {
+        let is_full = before < FULL && lines.len() >= FULL;
+        // The writer would wake and find it locked.
+        drop(tray);
+        if is_full && let Some(thread) = &attached.thread {
             thread.unpark();
         }
     }

@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hyper::{Method, StatusCode};
 use serde::Serialize;
@@ -59,6 +59,8 @@ impl Decision {
 /// One request, after it is done.
 #[derive(Clone, Debug)]
 pub struct AccessLine<'a> {
+    /// When it was done, by the wall clock. Nothing is judged by it.
+    pub time: SystemTime,
     /// Its name, which pages show.
     pub request_id: RequestId,
     /// The client, behind trusted proxies; none for one that came by a unix socket.

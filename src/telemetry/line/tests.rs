@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 pub(in super::super) fn line<'a>(id: RequestId, path: &'a str, user: Option<&'a str>) -> AccessLine<'a> {
     AccessLine {
+        time: SystemTime::now(),
         request_id: id,
         client: Some(IpAddr::from([192, 0, 2, 7])),
         method: &Method::GET,
