@@ -299,7 +299,7 @@ impl<'a> Field<'a> {
     /// Whether it is called so.
     #[inline]
     pub fn is(&self, name: &str) -> bool {
-        self.mark() == Mark::of(name.as_bytes()) && self.name().eq_ignore_ascii_case(name.as_bytes())
+        self.mark() == Mark::of(name.as_bytes()) && names::is_same(self.name(), name.as_bytes())
     }
 
     /// Appends it as a line.

@@ -1,7 +1,7 @@
-//! Names of fields, read: most messages use few, and those are looked up here instead of parsed.
+//! Names of fields, read and compared.
 //!
-//! Whatever is not in the list, or in an unusual spelling, is parsed as ever, with the same result. Called by the lean
-//! readers of `server` and `proxy`.
+//! Most messages use few, and those are looked up here instead of parsed: whatever is not in the list, or in an unusual
+//! spelling, is parsed as ever, with the same result. Called by the lean readers of `server` and `proxy`.
 
 use hyper::header::{self, HeaderName, InvalidHeaderName};
 
@@ -108,9 +108,76 @@ pub fn read(bytes: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
     }
 }
 
+/// Whether two names are one but for the case of their letters. Names that are compared were of one length and one
+/// first letter before, so that nearly all are alike and looked at to their ends: eight bytes at a time.
+#[inline]
+pub fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    if let (Some(last), Some(their_last)) = (one.last_chunk(), other.last_chunk()) {
+        // The last eight again, in part, in place of less than eight.
+        let (pieces, _) = one.as_chunks();
+        let (their_pieces, _) = other.as_chunks();
+        let mut pairs = pieces.iter().zip(their_pieces);
+        return small(*last) == small(*their_last) && pairs.all(|(one, other)| small(*one) == small(*other));
+    }
+    match (ends(one), ends(other)) {
+        (Some(one), Some(other)) => small(one) == small(other),
+        _ => one.eq_ignore_ascii_case(other),
+    }
+}
+
+/// The first four bytes and the last four of less than eight, unless there are less than four.
+fn ends(bytes: &[u8]) -> Option<[u8; 8]> {
+    let ([a, b, c, d], [e, f, g, h]) = (bytes.first_chunk()?, bytes.last_chunk()?);
+    Some([*a, *b, *c, *d, *e, *f, *g, *h])
+}
+
+/// Eight bytes with letters of ASCII in lower case. No byte's sum reaches the next one.
+fn small(bytes: [u8; 8]) -> u64 {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    let bytes = u64::from_ne_bytes(bytes);
+    let low = bytes & (EACH * 0x7f);
+    let from_a = low + EACH * (0x80 - b'A' as u64);
+    let past_z = low + EACH * (0x7f - b'Z' as u64);
+    let capitals = from_a & !past_z & !bytes & (EACH * 0x80);
+    bytes | capitals >> 2
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn names_are_the_same_where_the_standard_library_says_so(
+            one in prop::collection::vec(any::<u8>(), 0..40),
+            flips in prop::collection::vec(any::<bool>(), 40),
+            (place, bit) in (0..60_usize, 0..8_u32),
+        ) {
+            let flip = |(byte, flip): (&u8, &bool)| if *flip { byte ^ 0x20 } else { *byte };
+            let mut other: Vec<u8> = one.iter().zip(&flips).map(flip).collect();
+            prop_assert_eq!(is_same(&one, &other), one.eq_ignore_ascii_case(&other));
+            other = one.to_ascii_uppercase();
+            prop_assert!(is_same(&one, &other));
+            if let Some(byte) = other.get_mut(place) {
+                *byte ^= 1 << bit;
+            }
+            prop_assert_eq!(is_same(&one, &other), one.eq_ignore_ascii_case(&other));
+            other.push(b'x');
+            prop_assert!(!is_same(&one, &other));
+        }
+    }
+
+    #[test]
+    fn each_byte_is_small_as_the_standard_library_has_it() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(small([byte; 8]).to_ne_bytes(), [byte.to_ascii_lowercase(); 8]);
+        }
+    }
 
     #[test]
     fn a_name_is_read_as_it_would_be_parsed() {

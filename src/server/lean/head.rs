@@ -10,6 +10,7 @@ use hyper::{Method, StatusCode, Uri};
 
 use crate::http::Arrival;
 use crate::http::fields::Received;
+use crate::http::names::is_same;
 use crate::http::strict::{digits, has_bare_line_feed, text};
 
 /// For how many fields there is room on the stack.
@@ -170,17 +171,18 @@ fn extent(method: &Method, fields: &[httparse::Header<'_>]) -> Result<Extent, Vi
     let mut asked = Asked { head_only: *method == Method::HEAD, ..Asked::default() };
     let (mut lengths, mut more) = (0, false);
     for httparse::Header { name, value } in fields {
+        let is = |ours: &str| is_same(name.as_bytes(), ours.as_bytes());
         // Nearly every field is of another length.
         match name.len() {
-            2 if name.eq_ignore_ascii_case("te") => asked.trailers |= lists(value, "trailers"),
-            6 => more |= name.eq_ignore_ascii_case("expect"),
-            7 => more |= name.eq_ignore_ascii_case("upgrade"),
-            10 if name.eq_ignore_ascii_case("connection") => asked.close |= lists(value, "close"),
-            14 if name.eq_ignore_ascii_case("content-length") => {
+            2 if is("te") => asked.trailers |= lists(value, "trailers"),
+            6 => more |= is("expect"),
+            7 => more |= is("upgrade"),
+            10 if is("connection") => asked.close |= lists(value, "close"),
+            14 if is("content-length") => {
                 lengths += 1;
                 more |= *value != b"0";
             }
-            17 => more |= name.eq_ignore_ascii_case("transfer-encoding"),
+            17 => more |= is("transfer-encoding"),
             _ => {}
         }
     }

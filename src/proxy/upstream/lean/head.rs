@@ -13,6 +13,7 @@ use hyper::{HeaderMap, Method, StatusCode};
 
 use super::Violation;
 use crate::http::fields::Received;
+use crate::http::names::is_same;
 use crate::http::strict::{digits, has_bare_line_feed};
 use crate::http::{Body, Request};
 use crate::proxy::outgoing::Outgoing;
@@ -141,15 +142,16 @@ struct Chunked;
 
 impl Framed {
     fn note(&mut self, name: &str, value: &[u8]) -> Result<(), Violation> {
+        let is = |ours: &str| is_same(name.as_bytes(), ours.as_bytes());
         // Nearly every field is of another length.
         match name.len() {
-            14 if name.eq_ignore_ascii_case("content-length") => {
+            14 if is("content-length") => {
                 if self.length.is_some() {
                     return Err(Violation::RepeatedLength);
                 }
                 self.length = Some(digits(value).ok_or(Violation::Length)?);
             }
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+            17 if is("transfer-encoding") => {
                 // "A server MUST NOT send a response containing Transfer-Encoding unless the corresponding request
                 // indicates HTTP/1.1": one in HTTP/1.0 is to be treated "as if the framing is faulty" (section 6.1).
                 if self.minor == 0 || self.coding.is_some() || !value.eq_ignore_ascii_case(b"chunked") {
@@ -157,7 +159,7 @@ impl Framed {
                 }
                 self.coding = Some(Chunked);
             }
-            10 if name.eq_ignore_ascii_case("connection") => {
+            10 if is("connection") => {
                 let options = value.split(|byte| *byte == b',');
                 self.closes |= options.into_iter().any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
             }
