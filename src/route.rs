@@ -87,28 +87,30 @@ pub struct Site {
 struct Prefixes {
     /// The place of each.
     places: HashMap<String, usize>,
-    /// How long prefixes are, each length once, the longest first.
+    /// How long prefixes are, each length once, the longest first; but for the root's.
     lengths: Vec<usize>,
+    /// The root's place: it covers everything, and often there is nothing else.
+    root: Option<usize>,
 }
 
 impl Prefixes {
     /// Of these routes, each with its place. Of two that are alike the last counts.
     fn new(routes: impl Iterator<Item = (String, usize)>) -> Self {
         let places: HashMap<String, usize> = routes.collect();
-        let mut lengths: Vec<usize> = places.keys().map(String::len).collect();
+        let root = places.get("/").copied();
+        let mut lengths: Vec<usize> = places.keys().map(String::len).filter(|length| *length > 1).collect();
         lengths.sort_unstable_by(|one, other| other.cmp(one));
         lengths.dedup();
-        Self { places, lengths }
+        Self { places, lengths, root }
     }
 
-    /// Those that cover `path` by whole segments, the longest first; the root covers everything.
+    /// Those that cover `path` by whole segments, the longest first.
     fn covering<'a>(&'a self, path: &'a str) -> impl Iterator<Item = usize> + 'a {
         let found = |&length: &usize| match path.split_at_checked(length) {
-            _ if length == 1 => self.places.get("/"),
             Some((prefix, rest)) if rest.is_empty() || rest.starts_with('/') => self.places.get(prefix),
             _ => None,
         };
-        self.lengths.iter().filter_map(found).copied()
+        self.lengths.iter().filter_map(found).copied().chain(self.root)
     }
 }
 
@@ -195,8 +197,9 @@ impl Routes {
     /// The site that `authority` names: case, a trailing dot and the scheme's default port do not matter.
     /// `None` for a host that we do not serve (421, RFC 9110 section 15.5.20).
     pub fn site(&self, authority: &str) -> Option<&Site> {
-        // As browsers write it, nearly always.
-        let same = self.by_authority.get(authority).and_then(|place| self.sites.get(*place));
+        // As browsers write it, nearly always; and most gateways have one.
+        let first = self.sites.first().filter(|site| site.origin.authority() == authority);
+        let same = first.or_else(|| self.by_authority.get(authority).and_then(|place| self.sites.get(*place)));
         let like = || self.sites.iter().find(|site| site.origin.authority().eq_ignore_ascii_case(authority));
         same.or_else(like).or_else(|| {
             let (host, port) = match authority.rsplit_once(':') {

@@ -8,7 +8,6 @@
 use hyper::header::{ACCEPT, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method};
 
-use crate::http::strict::text;
 use crate::pages::Form;
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -63,12 +62,11 @@ pub fn form_of(accept: Option<&[u8]>) -> Form {
 }
 
 fn accepts_html(accept: Option<&[u8]>) -> bool {
-    accept
-        .into_iter()
-        .filter_map(text)
-        .flat_map(|line| line.split(','))
-        .map(|range| range.split(';').next().unwrap_or_default().trim())
-        .any(|range| range.eq_ignore_ascii_case("text/html") || range.eq_ignore_ascii_case("application/xhtml+xml"))
+    let mut ranges = accept.into_iter().flat_map(|line| line.split(|byte| *byte == b','));
+    ranges.any(|range| {
+        let kind = range.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        kind.eq_ignore_ascii_case(b"text/html") || kind.eq_ignore_ascii_case(b"application/xhtml+xml")
+    })
 }
 
 #[cfg(test)]

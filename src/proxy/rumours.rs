@@ -3,13 +3,13 @@
 //! Apps believe such fields because proxies write them. Here they are taken out, or written anew by what is known
 //! (`proxy::headers`). Called by `proxy::survey`, to see whether there are any, and by `proxy::headers`.
 
-/// Whether the name of such a field may begin with this letter, a small one.
-pub(super) fn may_begin_with(first: u8) -> bool {
-    matches!(first, b'd' | b'f' | b'p' | b's' | b't' | b'x')
+/// Whether the name of such a field may be so long and begin with this letter, a small one.
+pub(super) fn may_look_like(length: usize, first: u8) -> bool {
+    matches!((first, length), (b'd', 16) | (b'f', 9) | (b'p', 5 | 9) | (b's', 11) | (b't', 14) | (b'x', _))
 }
 
-/// Whether a name is one of the fields by which proxies speak of the client and of what it asked for, in any spelling. That is
-/// `X-Forwarded-` with whatever follows: the names that proxies and apps have invented there (`-Groups`,
+/// Whether a name is one of the fields by which proxies speak of the client and of what it asked for, in any spelling.
+/// That is `X-Forwarded-` with whatever follows: the names that proxies and apps have invented there (`-Groups`,
 /// `-Access-Token`, `-Client-Cert`) are no closed list. `Proxy` is what CGI hands on as `HTTP_PROXY`
 /// (CVE-2016-5385). With `Script-Name`, `X-Script-Name`, `Path-Info` and `Daphne-Root-Path` an app is told which part
 /// of the path not to look at, and the rest would be another page than the one that was judged; with
@@ -41,7 +41,7 @@ pub(super) fn speaks_of_the_client(name: impl AsRef<[u8]>) -> bool {
                 left == folded
             })
     };
-    name.first().is_some_and(|first| may_begin_with(first.to_ascii_lowercase()))
+    name.first().is_some_and(|first| may_look_like(name.len(), first.to_ascii_lowercase()))
         && (FAMILIES.iter().any(|family| begins(family))
             || NAMES.iter().any(|ours| ours.len() == name.len() && begins(ours)))
 }

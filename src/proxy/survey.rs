@@ -9,6 +9,7 @@ use super::headers::concerns_a_hop;
 use super::inject::Managed;
 use super::rumours::{self, speaks_of_the_client};
 use crate::http::fields::Fields;
+use crate::http::names::is_same;
 
 /// A kind of field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +60,7 @@ impl Survey {
                 }
                 _ => {}
             }
-            if rumours::may_begin_with(first) && speaks_of_the_client(field.name()) {
+            if rumours::may_look_like(length, first) && speaks_of_the_client(field.name()) {
                 survey.note(Field::Forwarding);
             }
             if managed.may_begin_with(first) && managed.contains(field.name()) {
@@ -75,7 +76,7 @@ impl Survey {
     }
 
     fn note_standard(&mut self, name: &[u8], length: usize) {
-        let is = |ours: &str| name.eq_ignore_ascii_case(ours.as_bytes());
+        let is = |ours: &str| is_same(name, ours.as_bytes());
         match length {
             6 if is("cookie") => return self.note(Field::Cookie),
             6 if is("expect") => self.note(Field::Expect),

@@ -60,8 +60,8 @@ impl Policy {
 
 impl SessionKey {
     /// The key of the session with that id.
-    pub fn of(id: &str) -> Self {
-        let hash = digest(&SHA256, id.as_bytes());
+    pub fn of(id: impl AsRef<[u8]>) -> Self {
+        let hash = digest(&SHA256, id.as_ref());
         let mut key = [0; 32];
         key.copy_from_slice(hash.as_ref());
         Self(key)
@@ -103,12 +103,12 @@ pub fn read_session(fields: Fields<'_>, policy: Policy) -> impl Iterator<Item = 
 }
 
 /// The id in a pair, if that is one of `name` and well-formed. Of the other pairs it reads the first letters alone.
-fn id_in<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a str> {
+fn id_in<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let value = pair.trim_ascii_start().strip_prefix(name)?.trim_ascii_start().strip_prefix(b"=")?.trim_ascii();
     // No early end: the whole is compared in wide steps.
     let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() | (*byte == b'-') | (*byte == b'_');
     let is_id = value.len() == ID_LENGTH && value.iter().fold(true, |fits, byte| fits & is_letter(byte));
-    if is_id { std::str::from_utf8(value).ok() } else { None }
+    is_id.then_some(value)
 }
 
 /// The values of all cookies called `name`.
