@@ -1,11 +1,14 @@
 //! One kind of work through the gateway, through its peers and without any proxy, in turns.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context as _;
 use portcullis::emulator::Running;
 
 use super::generator::Work;
 use super::options::Options;
 use super::peers::Rival;
+use super::process::Server;
 use super::program::Size;
 use super::report::{Report, Variant};
 use super::rounds::{Lane, alternate};
@@ -24,6 +27,10 @@ pub(crate) async fn measure(options: &Options, org: &Running, title: &'static st
     sign_in::check(&stage.door(options, &gateway), &cookies).await?;
     let first = cookies.first().context("nobody signed in")?;
     let ours = stage.keep("portcullis", &cookies)?;
+    let before = match &options.before {
+        Some(program) => Some(Before::start(program, options, &stage).await?),
+        None => None,
+    };
     let mut rivals = Vec::new();
     for peer in options.peers() {
         if let Some(rival) = Rival::start(peer, options, &stage, &ours).await? {
@@ -50,6 +57,10 @@ pub(crate) async fn measure(options: &Options, org: &Running, title: &'static st
         lanes.push(Lane { variant: Variant::Direct, server: &stage.app, aim });
     }
     lanes.push(Lane { variant: Variant::Gateway, server: &gateway, aim: stage.aim(options, &gateway, &ours) });
+    if let Some(before) = &before {
+        let aim = stage.aim(options, &before.server, &before.cookies);
+        lanes.push(Lane { variant: Variant::Before, server: &before.server, aim });
+    }
     for rival in &rivals {
         let aim = stage.aim(options, &rival.server, rival.cookies.as_deref().unwrap_or(&ours));
         lanes.push(Lane { variant: Variant::Peer(rival.peer), server: &rival.server, aim });
@@ -61,4 +72,21 @@ pub(crate) async fn measure(options: &Options, org: &Running, title: &'static st
     }
     report.memory_after_load = gateway.memory()?;
     Ok(report)
+}
+
+/// Another build of the gateway, with as many visitors of its own.
+struct Before {
+    server: Server,
+    cookies: PathBuf,
+}
+
+impl Before {
+    async fn start(program: &Path, options: &Options, stage: &Stage<'_>) -> anyhow::Result<Self> {
+        let name = "before";
+        let server = stage.gateway_of(program, options, name, Size { sessions: options.sessions, routes: 1 })?;
+        let (cookies, _) = memory::measure_sessions(options, stage, &server, options.sessions).await?;
+        sign_in::check(&stage.door(options, &server), &cookies).await?;
+        let cookies = stage.keep(name, &cookies)?;
+        Ok(Self { server, cookies })
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 
@@ -74,6 +75,9 @@ pub(crate) struct Options {
     /// What to compare with, separated by commas; `bash benches/peers` installs them
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Peer::Nginx])]
     pub(crate) peer: Vec<Peer>,
+    /// Another build of the gateway, to lay beside this one
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "whole")]
+    pub(crate) before: Option<PathBuf>,
     /// The proxy alone on the first core, everything else on the second (needs taskset)
     #[arg(long)]
     pub(crate) pin: bool,

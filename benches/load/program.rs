@@ -13,7 +13,7 @@ use super::process::command;
 use super::stage::Scene;
 
 /// Where cargo has put it.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis");
 
 /// What a gateway is prepared for.
 #[derive(Clone, Copy, Debug)]
@@ -24,11 +24,11 @@ pub(crate) struct Size {
     pub(crate) routes: usize,
 }
 
-/// The gateway's command, with its configuration beside it in `folder`.
-pub(crate) fn arrange(scene: &Scene<'_>, size: Size) -> anyhow::Result<Command> {
+/// The command of a gateway that lies at `program`, with its configuration beside it in `folder`.
+pub(crate) fn arrange(program: &Path, scene: &Scene<'_>, size: Size) -> anyhow::Result<Command> {
     let toml = scene.folder.join("gateway.toml");
     fs::write(&toml, gateway_toml(scene, size))?;
-    let mut gateway = command(scene.options.proxy_core(), PROGRAM.as_ref());
+    let mut gateway = command(scene.options.proxy_core(), program.as_os_str());
     gateway.arg("run").arg("--config").arg(toml);
     if scene.options.access_log != AccessLog::Off {
         gateway.stdout(File::create(scene.folder.join("access.log"))?);

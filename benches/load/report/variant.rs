@@ -15,6 +15,8 @@ pub(crate) enum Variant {
     Peer(Peer),
     /// The gateway, with sessions checked and identity headers injected.
     Gateway,
+    /// Another build of it.
+    Before,
     /// The app, a peer or the gateway under more or less of something.
     At(Whose, Scale),
 }
@@ -45,6 +47,7 @@ impl fmt::Display for Variant {
             Self::Direct => f.pad("direct"),
             Self::Peer(peer) => f.pad(peer.as_str()),
             Self::Gateway => f.pad("portcullis"),
+            Self::Before => f.pad("portcullis before"),
             Self::At(whose, Scale { sessions, routes, connections }) => {
                 let connections = counted(*connections, "connection");
                 f.pad(&match whose {
