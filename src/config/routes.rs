@@ -70,7 +70,33 @@ pub(super) fn read(
     if !routes.is_empty() && routes.iter().all(|route| route.access == Access::Public) {
         notes.push("every route is public: nobody is ever asked to sign in".to_owned());
     }
+    notes.extend(routes.iter().zip(&apps).filter_map(|closed| opened_from_above(closed, routes.iter().zip(&apps))));
     (sound && !routes.is_empty()).then_some(Routes { routes, apps, origins })
+}
+
+/// What to say of a closed route that lies within a public one to the same app: which of its names lead to the closed
+/// place, the app alone knows.
+fn opened_from_above<'a>(
+    (closed, app): (&Settings, &group::Settings),
+    all: impl Iterator<Item = (&'a Settings, &'a group::Settings)>,
+) -> Option<String> {
+    let around = all.filter(|(other, _)| other.host == closed.host && other.path != closed.path);
+    let around = around.filter(|(other, _)| covers(&other.path, &closed.path));
+    let (outer, its_app) = around.max_by_key(|(other, _)| other.path.len())?;
+    let shares = its_app.addresses.iter().any(|address| app.addresses.contains(address));
+    if closed.access == Access::Public || outer.access != Access::Public || !shares {
+        return None;
+    }
+    Some(format!(
+        "{} is closed within {}, which is public and the same app's: the app may know that place by other names as well \
+         (/index.php{}, for one); it is safer to close the outer one and to open what is below it",
+        closed.name, outer.name, closed.path
+    ))
+}
+
+/// Whether `inner` is below `outer`, by whole segments.
+fn covers(outer: &str, inner: &str) -> bool {
+    outer == "/" || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// A route and its app; both are read to the end, so that all that is wrong is said at once.

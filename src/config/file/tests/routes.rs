@@ -170,3 +170,28 @@ fn a_house_without_a_lock_is_noted() {
     let config = good(&route("public = true"));
     assert!(config.notes.iter().any(|note| note.contains("every route is public")), "{:?}", config.notes);
 }
+
+#[test]
+fn a_lock_within_an_open_house_is_noted() {
+    let noted = |routes: &[&str]| {
+        let routes: String = routes.iter().map(|lines| format!("[[route]]\n{lines}\n")).collect();
+        let config = good(&format!("{}{routes}", GOOD.split("[[route]]").next().unwrap()));
+        config.notes.into_iter().filter(|note| note.contains("is closed within")).collect::<Vec<_>>()
+    };
+    let app = "upstream = \"http://127.0.0.1:3000\"";
+    let open = format!("{app}\npublic = true");
+    let admin = format!("path = \"/admin\"\n{app}");
+    let notes = noted(&[&open, &admin]);
+    assert!(
+        notes.len() == 1 && notes[0].contains("localhost:8080/admin is closed within localhost:8080/"),
+        "{notes:?}"
+    );
+    // Only where it begins.
+    let (users, other) = (format!("path = \"/admin/users\"\n{app}"), admin.replace("3000", "4000"));
+    assert_eq!(noted(&[&users, &admin, &open]).len(), 1);
+    for safe in [&[app, &open.replace("upstream", "path = \"/health\"\nupstream")][..], &[&open, &other]] {
+        assert!(noted(safe).is_empty(), "{safe:?}");
+    }
+    let elsewhere = format!("host = \"other.localhost\"\n{admin}");
+    assert!(noted(&[&open, &elsewhere]).is_empty());
+}
