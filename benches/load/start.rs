@@ -11,7 +11,7 @@ use portcullis::emulator::Running;
 use super::options::{Options, Peer};
 use super::peers;
 use super::process::Server;
-use super::program::{self, PROGRAM, Size};
+use super::program::{self, Size};
 use super::report::median;
 use super::stage::Stage;
 
@@ -36,11 +36,7 @@ pub(crate) async fn measure(options: &Options, org: &Running) -> anyhow::Result<
     let has_nginx = options.peers().contains(&Peer::Nginx) && peers::is_installed(Peer::Nginx);
     for round in 0..options.rounds {
         let scene = stage.scene(options, &format!("portcullis-{round}"))?;
-        ours.push(once(
-            options,
-            program::arrange(PROGRAM.as_ref(), &scene, Size { sessions: 1, routes: 1 })?,
-            scene.listen,
-        )?);
+        ours.push(once(options, program::arrange(&scene, Size { sessions: 1, routes: 1 })?, scene.listen)?);
         if has_nginx {
             let scene = stage.scene(options, &format!("nginx-{round}"))?;
             nginx.push(once(options, peers::arrange(Peer::Nginx, &scene, Path::new(""))?.0, scene.listen)?);

@@ -1,7 +1,8 @@
 //! Names of fields, read and compared.
 //!
 //! Most messages use few, and those are looked up here instead of parsed: whatever is not in the list, or in an unusual
-//! spelling, is parsed as ever, with the same result. Called by the lean readers of `server` and `proxy`.
+//! spelling, is parsed as ever, with the same result. Called by the lean readers of `server` and `proxy`, and by whoever
+//! looks for a field.
 
 use hyper::header::{self, HeaderName, InvalidHeaderName};
 
@@ -108,8 +109,8 @@ pub fn read(bytes: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
     }
 }
 
-/// Whether two names are one but for the case of their letters. Names that are compared were of one length and one
-/// first letter before, so that nearly all are alike and looked at to their ends: eight bytes at a time.
+/// Whether two names are one but for the case of their letters. Whoever asks has looked at their lengths before, most at
+/// their first letters too: nearly all that come here are alike, and looked at to their ends, eight bytes at a time.
 #[inline]
 pub fn is_same(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {

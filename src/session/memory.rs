@@ -109,7 +109,7 @@ impl Sessions {
         self.table.announce(key);
     }
 
-    /// Has an announced session come: better some time before it is loaded.
+    /// Has a session come from memory that will be loaded. It reads what was announced, and does not wait for the rest.
     pub fn fetch(&self, key: &SessionKey) {
         self.table.fetch(key);
     }

@@ -164,7 +164,7 @@ impl AccessWriter {
         let time = stamp_at(line.time, second, stamp);
         line.write(attached.desk.format, time, lines);
         let is_full = before < FULL && lines.len() >= FULL;
-        // The writer would wake and find it locked.
+        // Woken before, the writer would find it locked and sleep again.
         drop(tray);
         if is_full && let Some(thread) = &attached.thread {
             thread.unpark();

@@ -179,7 +179,7 @@ enum Farewell {
     Said,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection<T> {
     /// Over a stream that is connected.
     pub fn new(io: T) -> Box<Self> {
         Box::new(Self { io, space: BytesMut::new(), head: Vec::new(), timer: None, farewell: Farewell::Unsaid })
@@ -203,16 +203,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     ///
     /// # Errors
     /// [`Fault`]; the request is as it was after [`Fault::Unsent`] and [`Fault::Unanswered`].
-    pub async fn exchange(mut self: Box<Self>, request: &mut Outgoing<'_>, until: Instant) -> Result<Answer<T>, Fault>
-    where
-        T: Send,
-    {
+    pub async fn exchange(mut self: Box<Self>, request: &mut Outgoing<'_>, until: Instant) -> Result<Answer<T>, Fault> {
         head::write(request, &mut self.head);
         self.send(until).await?;
         let received = self.receive_first(request.interim(), until).await?;
         let rest = match head::read(&received, request.method())? {
             Read::Whole(head) => return Ok(self.answer(received, head, request.interim())),
-            // Most heads come in one piece.
             begun => apart(|| self.receive_head(received, begun, request, until)),
         };
         rest.await

@@ -52,7 +52,7 @@ pub struct Incoming<T> {
     broken: Option<BodyError>,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Incoming<T> {
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Incoming<T> {
     /// A body of which `unread` is at hand.
     pub(super) fn new(
         connection: Box<Connection<T>>,
@@ -144,7 +144,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Incoming<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> http_body::Body for Incoming<T> {
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> http_body::Body for Incoming<T> {
     type Data = Bytes;
     type Error = BodyError;
 
