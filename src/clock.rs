@@ -28,6 +28,7 @@ impl Timestamp {
     }
 }
 
+/// Of the wall clock's reading; whoever may not ask for it has none.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         Self(time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))

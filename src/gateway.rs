@@ -42,7 +42,7 @@ use crate::session::{Session, SessionKey, SiteIndex, cookie};
 use crate::telemetry::{self, AccessWriter, Metrics, RequestIds, RouteMetrics};
 use certificates::Transport;
 use faults::{bad_connect, bad_target, upstream_refusal};
-use record::Record;
+use record::{Moment, Record};
 
 pub use house::{StartProblem, start};
 pub use running::Running;
@@ -85,11 +85,11 @@ impl Gateway {
     #[expect(clippy::manual_async_fn, reason = "an async fn keeps room for each argument twice")]
     pub fn handle(self: Arc<Self>, mut arrival: Arrival, peer: Peer) -> impl Future<Output = Reply> + Send {
         async move {
+            let came = Moment { clock: Instant::now(), wall: SystemTime::now() };
+            let now = Timestamp::from(came.wall);
             let key = self.first_key(arrival.fields());
-            let at = SystemTime::now();
-            let now = Timestamp::from(at);
             let client = self.proxy.client_address(arrival.fields(), peer.remote);
-            let mut record = Record::open(&self, &arrival, client, at);
+            let mut record = Record::open(&self, &arrival, client, came);
             let answer = match self.judge(&mut arrival, key, &peer, now, &mut record) {
                 Ok(Way::Through(visit)) => self.forward(&mut arrival, visit, &peer, now, &mut record).await,
                 // Signing in is rare and its future large.
@@ -210,8 +210,8 @@ impl Gateway {
             None => telemetry::Decision::Public,
         };
         let Visit { pass, survey, host, scheme, tunnel } = visit;
-        let Record { target, id, began, asked, .. } = record;
-        let (target, began) = (target.as_ref().ok_or(Refusal::NoRoute)?.path_and_query(), *began);
+        let Record { target, id, came, asked, .. } = record;
+        let (target, began) = (target.as_ref().ok_or(Refusal::NoRoute)?.path_and_query(), came.clock);
         let context = Context { survey, target, host, peer, scheme, tunnel, id, now, began };
         let answer = self.proxy.forward(arrival, pass, &context, asked).await;
         asked.answered.get_or_insert_with(Instant::now);

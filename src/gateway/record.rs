@@ -29,9 +29,7 @@ const CLIENT_WENT_AWAY: u16 = 499;
 pub(super) struct Record<'a> {
     gateway: &'a Gateway,
     /// When its head had come.
-    pub(super) began: Instant,
-    /// The same by the wall clock, for the log.
-    at: SystemTime,
+    pub(super) came: Moment,
     client: Option<IpAddr>,
     /// Of a request that cannot be judged. Boxed, because few are such.
     as_sent: Option<Box<AsSent>>,
@@ -63,6 +61,15 @@ pub(super) struct Record<'a> {
     closed: bool,
 }
 
+/// A moment by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// By the one that knows how long something took.
+    pub(super) clock: Instant,
+    /// By the one that people read, for the log.
+    pub(super) wall: SystemTime,
+}
+
 /// What a request said it is for.
 struct AsSent {
     path: Option<PathAndQuery>,
@@ -70,11 +77,10 @@ struct AsSent {
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn open(gateway: &'a Gateway, arrival: &Arrival, client: Option<IpAddr>, at: SystemTime) -> Self {
+    pub(super) fn open(gateway: &'a Gateway, arrival: &Arrival, client: Option<IpAddr>, came: Moment) -> Self {
         Self {
             gateway,
-            began: Instant::now(),
-            at,
+            came,
             client,
             as_sent: None,
             id: gateway.ids.next(),
@@ -106,7 +112,7 @@ impl<'a> Record<'a> {
     }
 
     fn write(&self, status: StatusCode) {
-        let duration = self.asked.answered.unwrap_or_else(Instant::now).saturating_duration_since(self.began);
+        let duration = self.asked.answered.unwrap_or_else(Instant::now).saturating_duration_since(self.came.clock);
         let counters = &self.gateway.route_metrics;
         let index = self.route.map_or(counters.len().saturating_sub(1), |route| route.index);
         if let Some(counter) = counters.get(index) {
@@ -120,7 +126,7 @@ impl<'a> Record<'a> {
         let host = self.site.map(|site| site.origin.authority()).or_else(sent_host);
         let answered = self.asked.answered.and(self.route);
         self.gateway.access.write(&AccessLine {
-            time: self.at.checked_add(duration).unwrap_or(self.at),
+            time: self.came.wall.checked_add(duration).unwrap_or(self.came.wall),
             request_id: self.id,
             client: self.client,
             method: &self.method,

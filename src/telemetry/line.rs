@@ -59,7 +59,7 @@ impl Decision {
 /// One request, after it is done.
 #[derive(Clone, Debug)]
 pub struct AccessLine<'a> {
-    /// When it was done, by the wall clock. Nothing is judged by it.
+    /// When the answer began: by the wall clock when the head had come, and `duration` later. Nothing is judged by it.
     pub time: SystemTime,
     /// Its name, which pages show.
     pub request_id: RequestId,

@@ -178,7 +178,10 @@ fn time_enters_where_requests_do() {
         let below =
             WORDS.contains(&room.as_str()) || DOMAIN.contains(&room.as_str()) || MECHANISM.contains(&room.as_str());
         for (number, line) in source.code().filter(|_| below && room != "clock") {
-            assert!(!line.contains("Timestamp::now"), "{}:{number}: {line}", source.path.display());
+            // The `Date` of answers is nothing that anything is judged by.
+            let reads = line.contains("Timestamp::now")
+                || line.contains("SystemTime::now") && !source.path.ends_with("server/lean/date.rs");
+            assert!(!reads, "{}:{number}: {line}", source.path.display());
         }
     }
 }
