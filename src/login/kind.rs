@@ -84,6 +84,16 @@ mod tests {
     const HTML: (&str, &str) = ("accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8");
 
     #[test]
+    fn what_is_odd_beside_html_is_passed_over() {
+        for line in [&b"text/html, x/\xe9"[..], b"*/\xff;q=0.1, TEXT/HTML ;q=0.9", b",,application/xhtml+xml"] {
+            assert_eq!(form_of(Some(line)), Form::Page, "{line:?}");
+        }
+        for line in [&b"*/*"[..], b"text/htmlx", b"x;text/html", b"\xe9text/html", b""] {
+            assert_eq!(form_of(Some(line)), Form::Json, "{line:?}");
+        }
+    }
+
+    #[test]
     fn a_browser_going_to_a_page_is_a_navigation() {
         assert_eq!(ask(Method::GET, &[HTML]), Asker::Navigation);
         assert_eq!(
