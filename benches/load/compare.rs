@@ -1,6 +1,6 @@
 //! One kind of work through the gateway, through its peers and without any proxy, in turns.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use portcullis::emulator::Running;
@@ -40,6 +40,10 @@ pub(crate) async fn measure(options: &Options, org: &Running, title: &'static st
     }
     if options.idle > 0 {
         report.idle.insert(Variant::Gateway, memory::measure_idle(options, &stage, &gateway, first).await?);
+        if let Some(Before { server, cookies }) = &before {
+            let first = cookies.first().context("nobody signed in")?;
+            report.idle.insert(Variant::Before, memory::measure_idle(options, &stage, server, first).await?);
+        }
         for rival in &rivals {
             let idle = memory::measure_idle(options, &stage, &rival.server, rival.first_cookie(first)).await?;
             report.idle.insert(Variant::Peer(rival.peer), idle);
@@ -58,7 +62,7 @@ pub(crate) async fn measure(options: &Options, org: &Running, title: &'static st
     }
     lanes.push(Lane { variant: Variant::Gateway, server: &gateway, aim: stage.aim(options, &gateway, &ours) });
     if let Some(before) = &before {
-        let aim = stage.aim(options, &before.server, &before.cookies);
+        let aim = stage.aim(options, &before.server, &stage.keep("before", &before.cookies)?);
         lanes.push(Lane { variant: Variant::Before, server: &before.server, aim });
     }
     for rival in &rivals {
@@ -77,16 +81,16 @@ pub(crate) async fn measure(options: &Options, org: &Running, title: &'static st
 /// Another build of the gateway, with as many visitors of its own.
 struct Before {
     server: Server,
-    cookies: PathBuf,
+    cookies: Vec<String>,
 }
 
 impl Before {
     async fn start(program: &Path, options: &Options, stage: &Stage<'_>) -> anyhow::Result<Self> {
-        let name = "before";
-        let server = stage.gateway_of(program, options, name, Size { sessions: options.sessions, routes: 1 })?;
+        // Without a slash it would be looked for where commands are.
+        let program = program.canonicalize().with_context(|| format!("there is no {}", program.display()))?;
+        let server = stage.other(&program, options, "before", Size { sessions: options.sessions, routes: 1 })?;
         let (cookies, _) = memory::measure_sessions(options, stage, &server, options.sessions).await?;
         sign_in::check(&stage.door(options, &server), &cookies).await?;
-        let cookies = stage.keep(name, &cookies)?;
         Ok(Self { server, cookies })
     }
 }

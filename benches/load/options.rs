@@ -248,6 +248,9 @@ impl fmt::Display for Options {
         if self.pin {
             write!(f, ", proxies on a core of their own")?;
         }
+        if let Some(before) = &self.before {
+            write!(f, ", before: {}", before.display())?;
+        }
         let (log, rounds) = (self.access_log.as_str(), counted(self.rounds, "round"));
         write!(f, ", {log}, {rounds} of {} s", self.seconds())
     }

@@ -13,7 +13,7 @@ use super::process::command;
 use super::stage::Scene;
 
 /// Where cargo has put it.
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_portcullis");
 
 /// What a gateway is prepared for.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +24,13 @@ pub(crate) struct Size {
     pub(crate) routes: usize,
 }
 
-/// The command of a gateway that lies at `program`, with its configuration beside it in `folder`.
-pub(crate) fn arrange(program: &Path, scene: &Scene<'_>, size: Size) -> anyhow::Result<Command> {
+/// The gateway's command, with its configuration beside it in `folder`.
+pub(crate) fn arrange(scene: &Scene<'_>, size: Size) -> anyhow::Result<Command> {
+    arrange_other(PROGRAM.as_ref(), scene, size)
+}
+
+/// The same for another build of it, at `program`.
+pub(crate) fn arrange_other(program: &Path, scene: &Scene<'_>, size: Size) -> anyhow::Result<Command> {
     let toml = scene.folder.join("gateway.toml");
     fs::write(&toml, gateway_toml(scene, size))?;
     let mut gateway = command(scene.options.proxy_core(), program.as_os_str());

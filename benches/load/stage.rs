@@ -12,7 +12,7 @@ use super::generator::Aim;
 use super::options::{ORIGINS, Options};
 use super::peers;
 use super::process::{Server, command, free_address};
-use super::program::{self, PROGRAM, Size};
+use super::program::{self, Size};
 use super::walk::Line;
 
 /// Seconds before each measurement.
@@ -104,19 +104,14 @@ impl<'a> Stage<'a> {
 
     /// Starts a gateway.
     pub(crate) fn gateway(&self, options: &Options, name: &str, size: Size) -> anyhow::Result<Server> {
-        self.gateway_of(Path::new(PROGRAM), options, name, size)
+        let scene = self.scene(options, name)?;
+        Server::start(program::arrange(&scene, size)?, scene.listen)
     }
 
-    /// Starts the gateway that lies at `program`.
-    pub(crate) fn gateway_of(
-        &self,
-        program: &Path,
-        options: &Options,
-        name: &str,
-        size: Size,
-    ) -> anyhow::Result<Server> {
+    /// Starts the one that lies at `program`.
+    pub(crate) fn other(&self, program: &Path, options: &Options, name: &str, size: Size) -> anyhow::Result<Server> {
         let scene = self.scene(options, name)?;
-        Server::start(program::arrange(program, &scene, size)?, scene.listen)
+        Server::start(program::arrange_other(program, &scene, size)?, scene.listen)
     }
 
     /// How `server` is reached.
