@@ -194,6 +194,7 @@ async fn two_workers(base: Options, table: &mut Table<'_>) -> anyhow::Result<()>
 async fn peers(base: Options, table: &mut Table<'_>) -> anyhow::Result<()> {
     let peer = vec![
         Peer::Nginx,
+        Peer::HaproxyTcp,
         Peer::AuthRequest,
         Peer::AuthRequestKept,
         Peer::AuthRequestOauth2Proxy,

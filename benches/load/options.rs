@@ -140,6 +140,8 @@ pub(crate) enum Peer {
     Nginx,
     /// Plain haproxy
     Haproxy,
+    /// haproxy that passes bytes on and reads no HTTP: what a relay costs that does nothing else
+    HaproxyTcp,
     /// Plain Envoy
     Envoy,
     /// nginx that asks a small service in Go about each request (`auth_request`), as oauth2-proxy's and Vouch's manuals
@@ -169,6 +171,7 @@ impl Peer {
         match self {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::HaproxyTcp => "haproxy, bytes alone",
             Self::Envoy => "envoy",
             Self::AuthRequest => "nginx + auth_request",
             Self::AuthRequestKept => "nginx + auth_request kept alive",
@@ -315,7 +318,9 @@ impl Options {
     /// Whom to compare with, each once.
     pub(crate) fn peers(&self) -> Vec<Peer> {
         let all = Peer::value_variants().iter().copied().filter(|peer| !matches!(peer, Peer::None | Peer::All));
-        all.filter(|peer| self.peer.contains(peer) || self.peer.contains(&Peer::All)).collect()
+        // The app does not speak HTTP/2, and who passes bytes on cannot help it.
+        let able = all.filter(|peer| !self.http2 || *peer != Peer::HaproxyTcp);
+        able.filter(|peer| self.peer.contains(peer) || self.peer.contains(&Peer::All)).collect()
     }
 
     /// Whether the proxies are reached by TLS.

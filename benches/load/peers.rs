@@ -56,7 +56,7 @@ pub(crate) fn is_installed(peer: Peer) -> bool {
         // The second tells how it is used, and ends.
         Peer::AuthRequest | Peer::AuthRequestKept => &[("nginx", "-v"), (ORACLE, "--version")],
         Peer::AuthRequestOauth2Proxy => &[("nginx", "-v"), (oauth2_proxy::PROGRAM, "--version")],
-        Peer::Haproxy => &[("haproxy", "-v")],
+        Peer::Haproxy | Peer::HaproxyTcp => &[("haproxy", "-v")],
         Peer::Envoy | Peer::EnvoyOauth2 => &[(envoy::PROGRAM, "--version")],
         Peer::ModAuthOpenidc => &[(apache::PROGRAM, "-v")],
         Peer::Oauth2Proxy => &[(oauth2_proxy::PROGRAM, "--version")],
@@ -77,7 +77,7 @@ pub(crate) fn is_installed(peer: Peer) -> bool {
 pub(crate) fn arrange(peer: Peer, scene: &Scene<'_>, ours: &Path) -> anyhow::Result<(Command, Option<Server>)> {
     let core = scene.options.proxy_core();
     let program = match peer {
-        Peer::Haproxy => "haproxy",
+        Peer::Haproxy | Peer::HaproxyTcp => "haproxy",
         Peer::Envoy | Peer::EnvoyOauth2 => envoy::PROGRAM,
         Peer::ModAuthOpenidc => apache::PROGRAM,
         Peer::Oauth2Proxy | Peer::Oauth2ProxyRedis => oauth2_proxy::PROGRAM,
@@ -108,7 +108,8 @@ pub(crate) fn arrange(peer: Peer, scene: &Scene<'_>, ours: &Path) -> anyhow::Res
             companion = Some(Server::start(asked, address)?);
             nginx::arrange(&mut process, scene, nginx::Asks::Oauth2Proxy(address))?;
         }
-        Peer::Haproxy => haproxy::arrange(&mut process, scene)?,
+        Peer::Haproxy => haproxy::arrange(&mut process, scene, haproxy::Reads::Http)?,
+        Peer::HaproxyTcp => haproxy::arrange(&mut process, scene, haproxy::Reads::Nothing)?,
         Peer::Envoy => envoy::arrange(&mut process, scene, envoy::Filter::None)?,
         Peer::EnvoyOauth2 => envoy::arrange(&mut process, scene, envoy::Filter::OAuth2)?,
         Peer::ModAuthOpenidc => apache::arrange(&mut process, scene)?,
@@ -203,7 +204,7 @@ impl Rival {
             bail!("{}: signed in, and answered {status}", self.peer.as_str());
         }
         let (status, ..) = line.ask(Method::GET, WHO, &[], String::new()).await?;
-        let checks = !matches!(self.peer, Peer::Nginx | Peer::Haproxy | Peer::Envoy);
+        let checks = !matches!(self.peer, Peer::Nginx | Peer::Haproxy | Peer::HaproxyTcp | Peer::Envoy);
         if checks == (status == StatusCode::OK) {
             bail!("{}: not signed in, and answered {status}", self.peer.as_str());
         }
