@@ -53,10 +53,12 @@ fn gateway_toml(scene: &Scene<'_>, size: Size) -> String {
         String::new()
     };
     let capacity = size.sessions.max(100_000) + 1000;
+    // A million attempts are remembered for that long, and a million sign-ins may take six minutes.
     let mut toml = format!(
         "public_url = {origin:?}\nlisten = \"{listen}\"\nworkers = {workers}\n{tls}\
          [operator]\nlisten = \"off\"\n[log]\nformat = \"json\"\nlevel = \"error\"\naccess = {log:?}\n\
-         [session]\ncapacity = {capacity}\nidle = \"8h\"\n[limits]\nheader_timeout = \"10m\"\nconnections = 100000\n\
+         [session]\ncapacity = {capacity}\nidle = \"8h\"\nlogin_timeout = \"2m\"\n\
+         [limits]\nheader_timeout = \"10m\"\nconnections = 100000\n\
          [provider.salesforce]\n{provider}[[route]]\nname = \"wiki\"\nupstream = \"http://{app}\"\n",
     );
     for area in (0..size.routes).filter(|_| size.routes > 1) {

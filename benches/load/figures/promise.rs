@@ -25,6 +25,8 @@ pub(super) enum Unit {
 impl Unit {
     fn of(self, value: f64) -> String {
         match self {
+            // Of these two digits hide a tenth.
+            Self::Ratio if value < 0.1 => format!("{value:.3}"),
             Self::Ratio => format!("{value:.2}"),
             Self::KiB => format!("{value:.2} KiB"),
             Self::MB => format!("{value:.1} MB"),
