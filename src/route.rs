@@ -60,6 +60,12 @@ fn fold_case(path: &str) -> String {
     path.replace('\u{130}', "i").to_uppercase().to_lowercase()
 }
 
+/// Whether one path is below another, by whole segments.
+pub fn is_below(inner: &str, outer: &str) -> bool {
+    let rest = inner.strip_prefix(outer.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
+}
+
 /// The paths that lenient apps may read.
 fn readings(target: &Target) -> impl Iterator<Item = &str> {
     let usual = target.second_reading().unwrap_or(target.path());
@@ -135,10 +141,7 @@ impl Site {
     pub fn has_closed_below(&self, target: &Target) -> bool {
         readings(target).any(|reading| {
             let folded = fold_case(reading);
-            let tree = folded.trim_end_matches('/');
-            let below =
-                |prefix: &String| prefix.strip_prefix(tree).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'));
-            self.closed.places.keys().any(below)
+            self.closed.places.keys().any(|prefix| is_below(prefix, &folded))
         })
     }
 

@@ -16,7 +16,7 @@ use super::value::{duration, number, truth, words};
 use crate::http::origin::Origin;
 use crate::proxy::group;
 use crate::proxy::upstream::Settings as Deadlines;
-use crate::route::{Access, Settings};
+use crate::route::{Access, Settings, is_below};
 use crate::session;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -80,8 +80,7 @@ fn opened_from_above<'a>(
     (closed, app): (&Settings, &group::Settings),
     all: impl Iterator<Item = (&'a Settings, &'a group::Settings)>,
 ) -> Option<String> {
-    let around = all.filter(|(other, _)| other.host == closed.host && other.path != closed.path);
-    let around = around.filter(|(other, _)| covers(&other.path, &closed.path));
+    let around = all.filter(|(other, _)| other.host == closed.host && is_below(&closed.path, &other.path));
     let (outer, its_app) = around.max_by_key(|(other, _)| other.path.len())?;
     let shares = its_app.addresses.iter().any(|address| app.addresses.contains(address));
     if closed.access == Access::Public || outer.access != Access::Public || !shares {
@@ -92,11 +91,6 @@ fn opened_from_above<'a>(
          (/index.php{}, for one); it is safer to close the outer one and to open what is below it",
         closed.name, outer.name, closed.path
     ))
-}
-
-/// Whether `inner` is below `outer`, by whole segments.
-fn covers(outer: &str, inner: &str) -> bool {
-    outer == "/" || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// A route and its app; both are read to the end, so that all that is wrong is said at once.
