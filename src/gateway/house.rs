@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::runtime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::Gateway;
 use super::certificates::{self, READY, Transport, keep_fresh};
@@ -144,11 +144,12 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
     });
     let limits = config.server.limits.share(cores);
     let entry = doors::entry(&config);
+    let (begin, begins) = watch::channel(());
     for (index, listeners) in front.listeners.into_iter().enumerate() {
         let gateway = Arc::new(house.gateway(running.access.worker())?);
         let door = Door::of(listeners, tls.clone(), &limits, Arc::clone(&events), house.drain.clone());
         let door = door.asking(entry.clone());
-        running.cores.push(thread(format!("core-{index}"), serve(door, gateway, house.drain.clone()))?);
+        running.cores.push(thread(format!("core-{index}"), begins.clone(), serve(door, gateway, house.drain.clone()))?);
     }
     if let Some(mut opened) = redirect {
         running.redirect_address = opened.address();
@@ -156,11 +157,16 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
         let limits = config.server.limits.share(1);
         let listeners = opened.listeners.into_iter().flatten().collect();
         let door = Door::of(listeners, None, &limits, Arc::clone(&events), house.drain.clone()).asking(entry);
-        running.cores.push(thread(NAME.to_owned(), house.redirect(running.access.worker())?.serve(door))?);
+        running.cores.push(thread(
+            NAME.to_owned(),
+            begins.clone(),
+            house.redirect(running.access.worker())?.serve(door),
+        )?);
     }
     let [ours, theirs] = running.reread.clone();
     running.operator = Some(thread(
         "operator".to_owned(),
+        begins,
         attend_operator(
             operator_listener,
             Arc::clone(&house),
@@ -170,6 +176,8 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
             theirs,
         ),
     )?);
+    // Nobody is served by a gateway that may still fail to start.
+    begin.send_replace(());
     Ok(running)
 }
 
@@ -363,8 +371,44 @@ async fn keep_one_warm(entrance: &Entrance, drain: &Drain, ready: &Readiness) {
     }
 }
 
-/// A thread with a current-thread runtime of its own that runs `work` to its end.
-fn thread(name: String, work: impl Future<Output = ()> + Send + 'static) -> Result<JoinHandle<()>, StartProblem> {
+/// A thread with a current-thread runtime of its own that runs `work` to its end, once `begins` was told; when its
+/// sender is gone first, there is nothing to do.
+fn thread(
+    name: String,
+    mut begins: watch::Receiver<()>,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> Result<JoinHandle<()>, StartProblem> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(StartProblem::Thread)?;
+    let work = async move {
+        if begins.changed().await.is_ok() {
+            work.await;
+        }
+    };
     std::thread::Builder::new().name(name).spawn(move || runtime.block_on(work)).map_err(StartProblem::Thread)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    fn run(tell: impl FnOnce(watch::Sender<()>)) -> bool {
+        let (begin, begins) = watch::channel(());
+        let ran = Arc::new(AtomicBool::new(false));
+        let work = {
+            let ran = Arc::clone(&ran);
+            async move { ran.store(true, Ordering::Relaxed) }
+        };
+        let thread = thread("a-thread".to_owned(), begins, work).unwrap();
+        tell(begin);
+        thread.join().unwrap();
+        ran.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn no_thread_works_when_the_start_has_failed() {
+        assert!(!run(drop));
+        assert!(run(|begin| begin.send_replace(())));
+    }
 }

@@ -53,19 +53,20 @@ pub fn memory(process: &Process) -> usize {
     line.trim().trim_end_matches("kB").trim().parse().unwrap()
 }
 
-/// Half of what this process may have open itself, and 2,000 at most.
-fn affordable() -> usize {
+/// How many files this process may have open itself, and those that it starts.
+fn most_files() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    let soft: usize = line.split_whitespace().nth(3).unwrap().parse().unwrap_or(usize::MAX);
-    (soft / 2).min(2000)
+    line.split_whitespace().nth(3).unwrap().parse().unwrap_or(usize::MAX)
 }
 
 #[tokio::test]
 async fn idle_connections_cost_little_and_all_of_it_comes_back() {
     let bench = Bench::new().await;
-    let count = affordable();
-    let process = start(&bench, 3 * count + 200, "[limits]\nheader_timeout = \"5m\"\n").await;
+    // Other tests have files open in this process too.
+    let count = (most_files() / 2).min(10_000);
+    let limits = "[limits]\nheader_timeout = \"5m\"\nconnections = 20000\n";
+    let process = start(&bench, most_files().min(3 * count), limits).await;
     let before = descriptors(&process);
     let mut costs = Vec::new();
     for _ in 0..2 {
@@ -111,9 +112,38 @@ async fn without_descriptors_it_waits_and_goes_on() {
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
     drop(held);
-    assert!(waiting.await.unwrap().starts_with("HTTP/1.1 401 "));
+    let answer = waiting.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer:?}: {}", process.errors());
     assert!(ask(&bench).await.starts_with("HTTP/1.1 401 "));
     assert!(!process.errors().contains("panic"), "{}", process.errors());
+}
+
+#[tokio::test]
+async fn with_too_few_descriptors_to_start_it_says_so_and_serves_nobody() {
+    let bench = Bench::new().await;
+    let config = bench.write(&bench.toml(""));
+    let mut refusals = 0;
+    for descriptors in (8..).step_by(2) {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {descriptors} && exec \"$@\"");
+        command.args(["-c", &script, "sh", PROGRAM, "run", "--config"]).arg(&config).stdin(Stdio::null());
+        let mut process = Process::spawn(&bench, command);
+        until("a start or an end", || {
+            let is_decided = process.has_ended() || process.errors().contains("listening");
+            async move { is_decided }
+        })
+        .await;
+        if !process.has_ended() {
+            break;
+        }
+        let (code, words) = (process.ended().await, process.errors());
+        assert_eq!(code, Some(1), "{descriptors}: {words}");
+        assert!(words.contains("Too many open files"), "{descriptors}: {words}");
+        assert!(!words.contains("panic"), "{descriptors}: {words}");
+        assert!(connect(&bench).await.is_err(), "{descriptors}: nobody is there");
+        refusals += 1;
+    }
+    assert!(refusals > 5, "{refusals}");
 }
 
 #[tokio::test]
