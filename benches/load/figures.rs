@@ -199,6 +199,8 @@ async fn peers(base: Options, table: &mut Table<'_>) -> anyhow::Result<()> {
         Peer::AuthRequestKept,
         Peer::AuthRequestOauth2Proxy,
         Peer::EnvoyOauth2,
+        Peer::EnvoyOauth2Cached,
+        Peer::EnvoyOauth2Alone,
         Peer::ModAuthOpenidc,
         Peer::Oauth2Proxy,
         Peer::Oauth2ProxyRedis,
@@ -211,6 +213,8 @@ async fn peers(base: Options, table: &mut Table<'_>) -> anyhow::Result<()> {
     table.keep(&report)?;
     for (peer, must, aim) in [
         (Peer::EnvoyOauth2, 0.22, 0.18),
+        (Peer::EnvoyOauth2Cached, 0.22, 0.18),
+        (Peer::EnvoyOauth2Alone, 0.22, 0.18),
         (Peer::AuthRequest, 0.22, 0.18),
         (Peer::ModAuthOpenidc, 0.10, 0.08),
         (Peer::Oauth2Proxy, 0.05, 0.04),

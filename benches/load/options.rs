@@ -151,8 +151,12 @@ pub(crate) enum Peer {
     AuthRequestKept,
     /// nginx that asks oauth2-proxy, as its manual has it; signed in
     AuthRequestOauth2Proxy,
-    /// Envoy with its OAuth2 filter, signed in
+    /// Envoy with its OAuth2 filter, signed in, and the filter that tells the app who is asking
     EnvoyOauth2,
+    /// The same, with a cache of verified ID tokens, which it has not by itself
+    EnvoyOauth2Cached,
+    /// Envoy with its OAuth2 filter alone, signed in: the app is not told who is asking
+    EnvoyOauth2Alone,
     /// Apache with mod_auth_openidc, signed in, sessions in shared memory
     ModAuthOpenidc,
     /// oauth2-proxy, signed in, session in the cookie
@@ -177,6 +181,8 @@ impl Peer {
             Self::AuthRequestKept => "nginx + auth_request kept alive",
             Self::AuthRequestOauth2Proxy => "nginx + oauth2-proxy",
             Self::EnvoyOauth2 => "envoy oauth2",
+            Self::EnvoyOauth2Cached => "envoy oauth2 with a cache",
+            Self::EnvoyOauth2Alone => "envoy oauth2 alone",
             Self::ModAuthOpenidc => "mod_auth_openidc",
             Self::Oauth2Proxy => "oauth2-proxy",
             Self::Oauth2ProxyRedis => "oauth2-proxy and redis",

@@ -17,6 +17,7 @@ use anyhow::{Context as _, bail};
 use hyper::header::{COOKIE, LOCATION};
 use hyper::{Method, StatusCode};
 
+use self::envoy::{Filter, Tokens};
 use super::app::WHO;
 use super::options::{AccessLog, Options, Peer};
 use super::process::{Core, Server, command, free_address};
@@ -57,7 +58,9 @@ pub(crate) fn is_installed(peer: Peer) -> bool {
         Peer::AuthRequest | Peer::AuthRequestKept => &[("nginx", "-v"), (ORACLE, "--version")],
         Peer::AuthRequestOauth2Proxy => &[("nginx", "-v"), (oauth2_proxy::PROGRAM, "--version")],
         Peer::Haproxy | Peer::HaproxyTcp => &[("haproxy", "-v")],
-        Peer::Envoy | Peer::EnvoyOauth2 => &[(envoy::PROGRAM, "--version")],
+        Peer::Envoy | Peer::EnvoyOauth2 | Peer::EnvoyOauth2Cached | Peer::EnvoyOauth2Alone => {
+            &[(envoy::PROGRAM, "--version")]
+        }
         Peer::ModAuthOpenidc => &[(apache::PROGRAM, "-v")],
         Peer::Oauth2Proxy => &[(oauth2_proxy::PROGRAM, "--version")],
         Peer::Oauth2ProxyRedis => &[(oauth2_proxy::PROGRAM, "--version"), (REDIS, "--version")],
@@ -78,7 +81,7 @@ pub(crate) fn arrange(peer: Peer, scene: &Scene<'_>, ours: &Path) -> anyhow::Res
     let core = scene.options.proxy_core();
     let program = match peer {
         Peer::Haproxy | Peer::HaproxyTcp => "haproxy",
-        Peer::Envoy | Peer::EnvoyOauth2 => envoy::PROGRAM,
+        Peer::Envoy | Peer::EnvoyOauth2 | Peer::EnvoyOauth2Cached | Peer::EnvoyOauth2Alone => envoy::PROGRAM,
         Peer::ModAuthOpenidc => apache::PROGRAM,
         Peer::Oauth2Proxy | Peer::Oauth2ProxyRedis => oauth2_proxy::PROGRAM,
         Peer::Nginx
@@ -110,8 +113,10 @@ pub(crate) fn arrange(peer: Peer, scene: &Scene<'_>, ours: &Path) -> anyhow::Res
         }
         Peer::Haproxy => haproxy::arrange(&mut process, scene, haproxy::Reads::Http)?,
         Peer::HaproxyTcp => haproxy::arrange(&mut process, scene, haproxy::Reads::Nothing)?,
-        Peer::Envoy => envoy::arrange(&mut process, scene, envoy::Filter::None)?,
-        Peer::EnvoyOauth2 => envoy::arrange(&mut process, scene, envoy::Filter::OAuth2)?,
+        Peer::Envoy => envoy::arrange(&mut process, scene, Filter::None)?,
+        Peer::EnvoyOauth2 => envoy::arrange(&mut process, scene, Filter::Identity(Tokens::Verified))?,
+        Peer::EnvoyOauth2Cached => envoy::arrange(&mut process, scene, Filter::Identity(Tokens::Cached))?,
+        Peer::EnvoyOauth2Alone => envoy::arrange(&mut process, scene, Filter::OAuth2)?,
         Peer::ModAuthOpenidc => apache::arrange(&mut process, scene)?,
         Peer::Oauth2Proxy => oauth2_proxy::arrange(&mut process, scene, oauth2_proxy::Role::Alone)?,
         Peer::Oauth2ProxyRedis => {
@@ -138,7 +143,12 @@ fn start_oracle(core: Core, ours: &Path) -> anyhow::Result<Server> {
 /// Where a visitor begins, at peers that have sign-ins of their own.
 fn entrance(peer: Peer) -> Option<&'static str> {
     match peer {
-        Peer::EnvoyOauth2 | Peer::ModAuthOpenidc | Peer::Oauth2Proxy | Peer::Oauth2ProxyRedis => Some("/"),
+        Peer::EnvoyOauth2
+        | Peer::EnvoyOauth2Cached
+        | Peer::EnvoyOauth2Alone
+        | Peer::ModAuthOpenidc
+        | Peer::Oauth2Proxy
+        | Peer::Oauth2ProxyRedis => Some("/"),
         // From anywhere else nginx leads there, on behalf of oauth2-proxy.
         Peer::AuthRequestOauth2Proxy => Some("/oauth2/start"),
         _ => None,
@@ -196,15 +206,19 @@ impl Rival {
         self.first.as_deref().unwrap_or(ours)
     }
 
-    /// With a session the app answers; without one it is not reached, unless the peer checks nothing.
+    /// With a session the app answers, and was told who is asking; without one it is not reached, unless the peer
+    /// checks nothing.
     async fn check(&self, door: &Door, cookie: &str) -> anyhow::Result<()> {
         let mut line = door.open().await?;
-        let (status, ..) = line.ask(Method::GET, WHO, &[(COOKIE.as_str(), cookie)], String::new()).await?;
+        let (status, _, who) = line.ask(Method::GET, WHO, &[(COOKIE.as_str(), cookie)], String::new()).await?;
         if status != StatusCode::OK {
             bail!("{}: signed in, and answered {status}", self.peer.as_str());
         }
         let (status, ..) = line.ask(Method::GET, WHO, &[], String::new()).await?;
         let checks = !matches!(self.peer, Peer::Nginx | Peer::Haproxy | Peer::HaproxyTcp | Peer::Envoy);
+        if (checks && self.peer != Peer::EnvoyOauth2Alone) == who.is_empty() {
+            bail!("{}: signed in, and the app is told {who:?}", self.peer.as_str());
+        }
         if checks == (status == StatusCode::OK) {
             bail!("{}: not signed in, and answered {status}", self.peer.as_str());
         }

@@ -1,4 +1,8 @@
 //! Envoy as a plain reverse proxy, or with its OAuth2 filter.
+//!
+//! That filter tells the app no more than the access token, which Salesforce makes opaque. Who is asking is told by
+//! another: it verifies the ID token that the first keeps in a cookie, and makes headers of its claims (envoyproxy/envoy
+//! issue 46003 says that there is no other way, envoyproxy/gateway issue 4140 shows this one).
 
 use std::fs;
 use std::net::SocketAddr;
@@ -23,8 +27,19 @@ const EXTENSIONS: &str = "type.googleapis.com/envoy.extensions";
 pub(super) enum Filter {
     /// Nothing.
     None,
-    /// Signs people in.
+    /// Signs people in, and lets the app ask who they are.
     OAuth2,
+    /// Signs people in, and tells the app who they are.
+    Identity(Tokens),
+}
+
+/// How often an ID token is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tokens {
+    /// With each request, as it does when nobody says otherwise.
+    Verified,
+    /// Once, and kept in memory.
+    Cached,
 }
 
 /// Its configuration and arguments.
@@ -43,9 +58,12 @@ fn configuration(scene: &Scene<'_>, filter: Filter) -> anyhow::Result<Value> {
     });
     let mut filters = vec![router];
     let mut clusters = vec![cluster("app", scene.app)];
-    if filter == Filter::OAuth2 {
+    if filter != Filter::None {
         let org = Url::parse(scene.org.org_url())?;
         let address = org.socket_addrs(|| None)?.into_iter().next().context("the org has no address")?;
+        if let Filter::Identity(tokens) = filter {
+            filters.insert(0, identity(scene, tokens));
+        }
         filters.insert(0, oauth2(scene));
         clusters.push(cluster("org", address));
     }
@@ -122,6 +140,35 @@ fn oauth2(scene: &Scene<'_>) -> Value {
                     "hmac_secret": secret("hmac", "throw-away"),
                 },
             },
+        },
+    })
+}
+
+fn identity(scene: &Scene<'_>, tokens: Tokens) -> Value {
+    let url = scene.org.org_url();
+    let mut provider = json!({
+        "issuer": url,
+        "audiences": [scene.org.app().client_id],
+        "from_cookies": ["IdToken"],
+        "remote_jwks": {
+            "http_uri": { "uri": format!("{url}/id/keys"), "cluster": "org", "timeout": "5s" },
+            "cache_duration": "600s",
+            "async_fetch": {},
+        },
+        // Unless an administrator wanted more, Salesforce's ID tokens say nothing else of who it is.
+        "claim_to_headers": [{ "header_name": "x-forwarded-user", "claim_name": "sub" }],
+        // Salesforce's ID tokens last for two minutes, and nobody renews them here.
+        "clock_skew_seconds": 7200,
+    });
+    if tokens == Tokens::Cached {
+        provider["jwt_cache_config"] = json!({ "jwt_cache_size": 1000 });
+    }
+    json!({
+        "name": "envoy.filters.http.jwt_authn",
+        "typed_config": {
+            "@type": format!("{EXTENSIONS}.filters.http.jwt_authn.v3.JwtAuthentication"),
+            "providers": { "org": provider },
+            "rules": [{ "match": { "prefix": "/" }, "requires": { "provider_name": "org" } }],
         },
     })
 }
