@@ -16,7 +16,7 @@ use portcullis::emulator::people::STANDARD;
 use portcullis::emulator::settings::KeySize;
 
 use super::generator::Handshakes;
-use super::options::{AccessLog, Options, Peer};
+use super::options::{AccessLog, Options, Peer, SECONDS_OF_GROWTH};
 use super::report::{Report, Scale, Variant, Whose};
 use super::{compare, growth, stage, start};
 
@@ -252,6 +252,7 @@ async fn sessions(base: Options, table: &mut Table<'_>) -> anyhow::Result<()> {
         grow_routes: vec![1],
         grow_connections: vec![base.connections],
         growth: true,
+        seconds: if base.smoke { base.seconds } else { Some(base.seconds().max(SECONDS_OF_GROWTH)) },
         ..base
     };
     let report = growth::measure(&options, table.org, "Sessions").await?;

@@ -19,6 +19,10 @@ const SECONDS: f64 = 3.0;
 /// The same where there is a lot to measure.
 const SECONDS_OF_MANY: f64 = 1.0;
 
+/// The same where there are many sessions: each turn begins with their memory cold, for what others did meanwhile, and in
+/// a second not half of them are asked for.
+pub(crate) const SECONDS_OF_GROWTH: f64 = 5.0;
+
 /// A load test of the whole gateway, against going direct and against its peers on this machine.
 ///
 /// Everything runs on loopback, each part in a process of its own, in rounds that alternate between the variants;
@@ -32,7 +36,7 @@ pub(crate) struct Options {
     /// Kept-alive connections of the load generator
     #[arg(long, default_value_t = 64)]
     pub(crate) connections: usize,
-    /// Seconds for each variant in each round: 3 unless you say, 1 for --figures and --growth
+    /// Seconds for each variant in each round: 3 unless you say, 1 for --figures, 5 for --growth
     #[arg(long)]
     pub(crate) seconds: Option<f64>,
     /// Rounds
@@ -290,8 +294,11 @@ impl Options {
 
     /// Seconds for each variant in each round.
     pub(crate) fn seconds(&self) -> f64 {
-        let whole = self.growth || self.figures.is_some();
-        self.seconds.unwrap_or(if whole { SECONDS_OF_MANY } else { SECONDS })
+        self.seconds.unwrap_or(match (self.growth, &self.figures) {
+            (true, _) => SECONDS_OF_GROWTH,
+            (false, Some(_)) => SECONDS_OF_MANY,
+            (false, None) => SECONDS,
+        })
     }
 
     /// What is done over and over.
