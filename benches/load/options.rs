@@ -36,7 +36,8 @@ pub(crate) struct Options {
     /// Kept-alive connections of the load generator
     #[arg(long, default_value_t = 64)]
     pub(crate) connections: usize,
-    /// Seconds for each variant in each round: 3 unless you say, 1 for --figures, 5 for --growth
+    /// Seconds for each variant in each round: 3 unless you say, 5 for --growth, 1 for --figures, of which
+    /// sessions take at least 5
     #[arg(long)]
     pub(crate) seconds: Option<f64>,
     /// Rounds

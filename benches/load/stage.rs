@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use portcullis::emulator::settings::{App, KeySize};
 use portcullis::emulator::{self, Emulator, Running, settings};
@@ -67,7 +68,13 @@ pub(crate) async fn found_org(key_size: KeySize) -> anyhow::Result<Running> {
         callbacks.push(format!("{origin}/.portcullis/callback"));
         callbacks.extend(peers::callbacks(origin));
     }
-    let app = App { approval: settings::Approval::Skipped, redirect_uris: callbacks, ..App::default() };
+    let app = App {
+        approval: settings::Approval::Skipped,
+        redirect_uris: callbacks,
+        // Envoy looks at an ID token's end with each request, which Salesforce sets after two minutes.
+        id_token_validity: Duration::from_secs(2 * 3600),
+        ..App::default()
+    };
     Ok(Emulator::start(emulator::Settings { app, key_size, ..Default::default() }).await?)
 }
 

@@ -8,11 +8,11 @@
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::runtime;
+use tokio::runtime::{self, Runtime};
 use tokio::sync::{Notify, watch};
 
 use super::Gateway;
@@ -106,7 +106,7 @@ struct House {
 /// Opens the doors.
 ///
 /// # Errors
-/// [`StartProblem`]; nothing is left open then.
+/// [`StartProblem`]; what was open by then closes, and has served nobody.
 pub async fn start(config: Config) -> Result<Running, StartProblem> {
     let metrics = Arc::new(Metrics::new());
     let access = AccessLog::start(&config.log).map_err(StartProblem::Thread)?;
@@ -384,7 +384,34 @@ fn thread(
             work.await;
         }
     };
-    std::thread::Builder::new().name(name).spawn(move || runtime.block_on(work)).map_err(StartProblem::Thread)
+    run_in(std::thread::Builder::new().name(name), runtime, work).map_err(StartProblem::Thread)
+}
+
+/// A runtime that is dropped within another panics, and a thread that cannot be had drops what it was given: so the
+/// runtime is handed over when the thread is there.
+fn run_in(
+    thread: std::thread::Builder,
+    runtime: Runtime,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let (hand, taken) = mpsc::channel::<Runtime>();
+    let spawned = thread.spawn(move || {
+        if let Ok(runtime) = taken.recv() {
+            runtime.block_on(work);
+        }
+    });
+    match spawned {
+        Ok(thread) => {
+            if let Err(mpsc::SendError(runtime)) = hand.send(runtime) {
+                runtime.shutdown_background();
+            }
+            Ok(thread)
+        }
+        Err(error) => {
+            runtime.shutdown_background();
+            Err(error)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -410,5 +437,12 @@ mod tests {
     fn no_thread_works_when_the_start_has_failed() {
         assert!(!run(drop));
         assert!(run(|begin| begin.send_replace(())));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_cannot_be_had_is_an_error() {
+        let runtime = runtime::Builder::new_current_thread().build().unwrap();
+        let more_than_there_is = std::thread::Builder::new().stack_size(1 << 60);
+        assert!(run_in(more_than_there_is, runtime, async {}).is_err());
     }
 }

@@ -119,11 +119,12 @@ async fn without_descriptors_it_waits_and_goes_on() {
 }
 
 #[tokio::test]
-async fn with_too_few_descriptors_to_start_it_says_so_and_serves_nobody() {
+async fn with_too_few_descriptors_it_says_so_and_does_not_start() {
     let bench = Bench::new().await;
     let config = bench.write(&bench.toml(""));
-    let mut refusals = 0;
-    for descriptors in (8..).step_by(2) {
+    let (mut refusals, mut has_started) = (0, false);
+    // With fewer, some of which a test's own surroundings may have left open, there is not even a runtime to say it.
+    for descriptors in (12..200).step_by(2) {
         let mut command = Command::new("sh");
         let script = format!("ulimit -n {descriptors} && exec \"$@\"");
         command.args(["-c", &script, "sh", PROGRAM, "run", "--config"]).arg(&config).stdin(Stdio::null());
@@ -134,16 +135,16 @@ async fn with_too_few_descriptors_to_start_it_says_so_and_serves_nobody() {
         })
         .await;
         if !process.has_ended() {
+            has_started = true;
             break;
         }
         let (code, words) = (process.ended().await, process.errors());
         assert_eq!(code, Some(1), "{descriptors}: {words}");
-        assert!(words.contains("Too many open files"), "{descriptors}: {words}");
+        assert!(words.contains("os error 24"), "{descriptors}: {words}");
         assert!(!words.contains("panic"), "{descriptors}: {words}");
-        assert!(connect(&bench).await.is_err(), "{descriptors}: nobody is there");
         refusals += 1;
     }
-    assert!(refusals > 5, "{refusals}");
+    assert!(has_started && refusals > 2, "{refusals}");
 }
 
 #[tokio::test]

@@ -3,8 +3,6 @@
 use std::fs;
 use std::process::Command;
 
-use portcullis::emulator::people::STANDARD;
-
 use super::Scene;
 
 /// As Debian calls it.
@@ -69,7 +67,6 @@ fn configuration(scene: &Scene<'_>) -> String {
          OIDCRemoteUserClaim preferred_username\nOIDCCacheType shm\nOIDCCacheShmMax 100000\n\
          OIDCSessionInactivityTimeout 3600\nOIDCPassClaimsAs headers\nOIDCCookieSameSite On\n\
          <Location />\nAuthType openid-connect\nRequire valid-user\n</Location>\n\
-         ProxyPass {CALLBACK} !\nProxyPass / http://{app}/ keepalive=On upgrade=websocket\nRequestHeader set X-Forwarded-User \"{user}\"\n",
-        user = STANDARD.username,
+         ProxyPass {CALLBACK} !\nProxyPass / http://{app}/ keepalive=On upgrade=websocket\nRequestHeader set X-Forwarded-User \"expr=%{{REMOTE_USER}}\"\n",
     )
 }

@@ -1,8 +1,8 @@
 //! Envoy as a plain reverse proxy, or with its OAuth2 filter.
 //!
-//! That filter tells the app no more than the access token, which Salesforce makes opaque. Who is asking is told by
-//! another: it verifies the ID token that the first keeps in a cookie, and makes headers of its claims (envoyproxy/envoy
-//! issue 46003 says that there is no other way, envoyproxy/gateway issue 4140 shows this one).
+//! That filter passes tokens on, of which Salesforce makes one opaque, and no name (envoyproxy/envoy issue 46003 asks for
+//! one). Who is asking is told by another, which verifies the ID token that the first keeps in a cookie, and makes headers
+//! of its claims (the way of envoyproxy/gateway issue 4140).
 
 use std::fs;
 use std::net::SocketAddr;
@@ -157,8 +157,6 @@ fn identity(scene: &Scene<'_>, tokens: Tokens) -> Value {
         },
         // Unless an administrator wanted more, Salesforce's ID tokens say nothing else of who it is.
         "claim_to_headers": [{ "header_name": "x-forwarded-user", "claim_name": "sub" }],
-        // Salesforce's ID tokens last for two minutes, and nobody renews them here.
-        "clock_skew_seconds": 7200,
     });
     if tokens == Tokens::Cached {
         provider["jwt_cache_config"] = json!({ "jwt_cache_size": 1000 });
