@@ -14,6 +14,7 @@ mod orders;
 mod record;
 mod redirect;
 mod running;
+mod thread;
 mod trust;
 mod watch;
 

@@ -5,14 +5,11 @@
 //! sessions, the routes and the counters. One more thread serves the operator and keeps the provider's keys
 //! warm. `run`, `demo`, every integration test and every bench call this same `start`.
 
-use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{self, Runtime};
 use tokio::sync::{Notify, watch};
 
 use super::Gateway;
@@ -21,6 +18,7 @@ use super::doors::{self, Doors};
 use super::orders::{Calls, keep_ordered};
 use super::redirect::{NAME, Redirect};
 use super::running::Running;
+use super::thread;
 use super::trust::{self, Trusts};
 use crate::admin::{Operator, Readiness};
 use crate::clock::Timestamp;
@@ -149,7 +147,10 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
         let gateway = Arc::new(house.gateway(running.access.worker())?);
         let door = Door::of(listeners, tls.clone(), &limits, Arc::clone(&events), house.drain.clone());
         let door = door.asking(entry.clone());
-        running.cores.push(thread(format!("core-{index}"), begins.clone(), serve(door, gateway, house.drain.clone()))?);
+        running.cores.push(
+            thread::start(format!("core-{index}"), begins.clone(), serve(door, gateway, house.drain.clone()))
+                .map_err(StartProblem::Thread)?,
+        );
     }
     if let Some(mut opened) = redirect {
         running.redirect_address = opened.address();
@@ -157,25 +158,27 @@ pub async fn start(config: Config) -> Result<Running, StartProblem> {
         let limits = config.server.limits.share(1);
         let listeners = opened.listeners.into_iter().flatten().collect();
         let door = Door::of(listeners, None, &limits, Arc::clone(&events), house.drain.clone()).asking(entry);
-        running.cores.push(thread(
-            NAME.to_owned(),
-            begins.clone(),
-            house.redirect(running.access.worker())?.serve(door),
-        )?);
+        running.cores.push(
+            thread::start(NAME.to_owned(), begins.clone(), house.redirect(running.access.worker())?.serve(door))
+                .map_err(StartProblem::Thread)?,
+        );
     }
     let [ours, theirs] = running.reread.clone();
-    running.operator = Some(thread(
-        "operator".to_owned(),
-        begins,
-        attend_operator(
-            operator_listener,
-            Arc::clone(&house),
-            ready,
-            running.operator_drain.clone(),
-            reloader.map(|reloader| (reloader, orders, Arc::clone(&ours))),
-            theirs,
-        ),
-    )?);
+    running.operator = Some(
+        thread::start(
+            "operator".to_owned(),
+            begins,
+            attend_operator(
+                operator_listener,
+                Arc::clone(&house),
+                ready,
+                running.operator_drain.clone(),
+                reloader.map(|reloader| (reloader, orders, Arc::clone(&ours))),
+                theirs,
+            ),
+        )
+        .map_err(StartProblem::Thread)?,
+    );
     // Nobody is served by a gateway that may still fail to start.
     begin.send_replace(());
     Ok(running)
@@ -368,81 +371,5 @@ async fn keep_one_warm(entrance: &Entrance, drain: &Drain, ready: &Readiness) {
             }
         };
         tokio::time::sleep(pause).await;
-    }
-}
-
-/// A thread with a current-thread runtime of its own that runs `work` to its end, once `begins` was told; when its
-/// sender is gone first, there is nothing to do.
-fn thread(
-    name: String,
-    mut begins: watch::Receiver<()>,
-    work: impl Future<Output = ()> + Send + 'static,
-) -> Result<JoinHandle<()>, StartProblem> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(StartProblem::Thread)?;
-    let work = async move {
-        if begins.changed().await.is_ok() {
-            work.await;
-        }
-    };
-    run_in(std::thread::Builder::new().name(name), runtime, work).map_err(StartProblem::Thread)
-}
-
-/// A runtime that is dropped within another panics, and a thread that cannot be had drops what it was given: so the
-/// runtime is handed over when the thread is there.
-fn run_in(
-    thread: std::thread::Builder,
-    runtime: Runtime,
-    work: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
-    let (hand, taken) = mpsc::channel::<Runtime>();
-    let spawned = thread.spawn(move || {
-        if let Ok(runtime) = taken.recv() {
-            runtime.block_on(work);
-        }
-    });
-    match spawned {
-        Ok(thread) => {
-            if let Err(mpsc::SendError(runtime)) = hand.send(runtime) {
-                runtime.shutdown_background();
-            }
-            Ok(thread)
-        }
-        Err(error) => {
-            runtime.shutdown_background();
-            Err(error)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use super::*;
-
-    fn run(tell: impl FnOnce(watch::Sender<()>)) -> bool {
-        let (begin, begins) = watch::channel(());
-        let ran = Arc::new(AtomicBool::new(false));
-        let work = {
-            let ran = Arc::clone(&ran);
-            async move { ran.store(true, Ordering::Relaxed) }
-        };
-        let thread = thread("a-thread".to_owned(), begins, work).unwrap();
-        tell(begin);
-        thread.join().unwrap();
-        ran.load(Ordering::Relaxed)
-    }
-
-    #[test]
-    fn no_thread_works_when_the_start_has_failed() {
-        assert!(!run(drop));
-        assert!(run(|begin| begin.send_replace(())));
-    }
-
-    #[tokio::test]
-    async fn a_thread_that_cannot_be_had_is_an_error() {
-        let runtime = runtime::Builder::new_current_thread().build().unwrap();
-        let more_than_there_is = std::thread::Builder::new().stack_size(1 << 60);
-        assert!(run_in(more_than_there_is, runtime, async {}).is_err());
     }
 }
