@@ -8,6 +8,7 @@ mod body;
 mod checked;
 mod connection;
 mod dial;
+mod ear;
 mod fault;
 mod h2;
 pub mod lean;

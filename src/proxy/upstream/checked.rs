@@ -15,6 +15,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use hyper::Method;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::ear::Ear;
 use super::lean::Violation;
 use super::lean::head::{self, Afterwards, Framing, Read};
 use crate::http::chunks::Chunks;
@@ -78,6 +79,8 @@ pub(super) struct Checked<S> {
     received: BytesMut,
     /// What was judged and not read yet.
     good: Bytes,
+    /// Whether the app takes anything more.
+    ear: Ear,
 }
 
 /// Where in an answer the stream is.
@@ -95,7 +98,8 @@ enum Phase {
 impl<S> Checked<S> {
     pub(super) fn new(stream: S, notes: Notes) -> Self {
         let (received, good) = (BytesMut::new(), Bytes::new());
-        Self { stream, notes, phase: Phase::Between, afterwards: Afterwards::Keep, received, good }
+        let (phase, afterwards, ear) = (Phase::Between, Afterwards::Keep, Ear::Open);
+        Self { stream, notes, phase, afterwards, received, good, ear }
     }
 
     /// The stream, when it has become a tunnel.
@@ -245,7 +249,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Checked<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Checked<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.begin();
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let this = &mut *self;
+        this.ear.while_open(|| Pin::new(&mut this.stream).poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -254,7 +259,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Checked<S> {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.begin();
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+        let this = &mut *self;
+        this.ear.while_open(|| Pin::new(&mut this.stream).poll_write_vectored(cx, pieces))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -262,7 +268,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Checked<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let this = &mut *self;
+        this.ear.while_open(|| Pin::new(&mut this.stream).poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
