@@ -5,7 +5,7 @@
 //! remove it. `forward` takes a `Pass`, which `policy::decide` alone can make. Called by `gateway`.
 
 pub mod absolute;
-mod by_connection;
+pub mod by_connection;
 pub mod group;
 pub mod headers;
 pub mod inject;
@@ -35,6 +35,7 @@ use crate::http::{Arrival, Body, Neighbours, Peer, Remote, Reply, Request, Schem
 use crate::policy::Pass;
 use crate::session::cookie::{self, Stripped};
 use crate::telemetry::RequestId;
+use by_connection::AfterBody;
 use group::{Answered, Group, Roster};
 use headers::{Forwarded, Forwarding};
 use inject::{Injector, Managed};
@@ -170,9 +171,8 @@ impl Proxy {
         let answered = Instant::now();
         asked.answered = Some(answered);
         let (mut head, body) = reply.into_parts();
-        // Of a body that an app left unread it may take what is in it for the next request: nobody's goes behind it.
-        let is_strangers = progress.is_some() && pass.visitor().is_none();
-        if is_strangers || is_by_connection || by_connection::is_offered(&head) {
+        let is_last = progress.is_some() && self.after_body(&pass) == AfterBody::Close;
+        if is_last || is_by_connection || by_connection::is_offered(&head) {
             lease.make_somebodys();
         }
         let misbehaved =
@@ -284,6 +284,9 @@ impl Proxy {
             if !headers.contains_key(CONTENT_LENGTH) {
                 headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
+            if context.tunnel.is_none() && self.after_body(pass) == AfterBody::Close {
+                by_connection::say_last(headers);
+            }
             let progress = Progress::new();
             (Body::streamed(RequestBody::new(body, Arc::clone(&self.managed), Arc::clone(&progress))), Some(progress))
         };
@@ -296,6 +299,12 @@ impl Proxy {
         *request.version_mut() = Version::HTTP_11;
         request.extensions_mut().clear();
         (Outgoing::new(request, self.added(forwarded, pass, context), shape), progress)
+    }
+
+    /// What becomes of the connection, if this request has a body.
+    fn after_body(&self, pass: &Pass) -> AfterBody {
+        let group = pass.visitor().and_then(|_| self.apps.get(pass.route()));
+        group.map_or(AfterBody::Close, |group| group.roster().after_body())
     }
 
     fn strips_destination(&self, pass: &Pass, public: Scheme) -> bool {

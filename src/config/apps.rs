@@ -1,7 +1,7 @@
 //! A route's app: `upstream` with one address or several, and how they share the requests.
 //!
-//! `balance`, `slow_start`, `destination_scheme`, `[route.ejection]` and `[route.health]`, and the keys of `[upstream]`
-//! that a route has for itself. Called by `config::routes`.
+//! `balance`, `slow_start`, `destination_scheme`, `after_body`, `[route.ejection]` and `[route.health]`, and the keys of
+//! `[upstream]` that a route has for itself. Called by `config::routes`.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -17,6 +17,7 @@ use super::upstream::{DAY, EXAMPLE, MOMENT, address, overrides};
 use super::value::{choice, duration, number};
 use crate::http::origin::Origin;
 use crate::proxy::absolute::{DestinationScheme, is_stripped};
+use crate::proxy::by_connection::AfterBody;
 use crate::proxy::group::{Balance, Ejection, Health, MOST, Settings, Verdicts};
 use crate::proxy::upstream;
 use crate::route::Address;
@@ -50,6 +51,8 @@ pub(super) fn read(
     let schemes = [("public", DestinationScheme::Public), ("app", DestinationScheme::App)];
     let destination_scheme =
         table.get("destination_scheme", Some("public"), Written::Text, |text| choice(text, &schemes));
+    let kinds = [("close", AfterBody::Close), ("keep", AfterBody::Keep)];
+    let after_body = table.get("after_body", Some("close"), Written::Text, |text| choice(text, &kinds));
     let ejection = ejection(table);
     let health = health(table, origin);
     let upstream = overrides(table, name, common.upstream);
@@ -69,6 +72,7 @@ pub(super) fn read(
         balance: balance?,
         slow_start: slow_start?,
         destination_scheme: destination_scheme?,
+        after_body: after_body?,
         ejection: ejection?,
         health: health?,
         upstream: upstream?,

@@ -1,17 +1,45 @@
-//! Sign-ins that an app ties to a connection: NTLM, and Negotiate where it is kept (RFC 4559 section 6).
+//! What one request leaves behind on a connection to an app, and who may follow it there: nobody.
 //!
-//! They break with what HTTP is, where each request stands for itself (RFC 9110 section 3.3): after one, everything on
-//! the connection is that person's to the app. Ours carry one visitor's request after another's, so whatever has to do
-//! with such a sign-in is the last thing on its connection. Called by `proxy`.
+//! Sign-ins that an app ties to a connection, NTLM and Negotiate where it is kept (RFC 4559 section 6), break with what
+//! HTTP is, where each request stands for itself (RFC 9110 section 3.3): after one, everything on the connection is
+//! that person's to the app. And of a body that an app leaves unread it may take what is in it for the next request,
+//! with whatever identity headers its author wrote. So either is the last thing on its connection, and an app that
+//! gets a body is told so: "close" forbids it to process anything that follows (RFC 9112 section 9.6). Called by
+//! `proxy` and `proxy::upstream`.
 
-use hyper::StatusCode;
-use hyper::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, CONNECTION, HeaderValue, WWW_AUTHENTICATE};
+use hyper::{HeaderMap, StatusCode};
 
 use crate::http::arrival::Outline;
 use crate::http::fields::Fields;
 
 /// The schemes; `Nego2` is Windows' own Negotiate.
 const SCHEMES: [&[u8]; 3] = [b"ntlm", b"negotiate", b"nego2"];
+
+/// What becomes of a connection of HTTP/1.1 when a request with a body was answered on it. Of strangers' it is always
+/// the end: they need not even be known to write one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterBody {
+    /// It ends, and the app is told so beforehand.
+    Close,
+    /// It is kept: the app reads every body to its end.
+    Keep,
+}
+
+/// What closes a connection, and says so.
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+/// Tells the app that nothing follows this request. First of all options, because some apps look at no other.
+pub(super) fn say_last(headers: &mut HeaderMap) {
+    if let Some(options) = headers.insert(CONNECTION, CLOSE) {
+        headers.append(CONNECTION, options);
+    }
+}
+
+/// Whether the app is told so.
+pub(super) fn is_last(headers: &HeaderMap) -> bool {
+    headers.get(CONNECTION) == Some(&CLOSE)
+}
 
 /// Whether a request's fields sign somebody in so.
 pub(super) fn is_asked(fields: Fields<'_>) -> bool {

@@ -19,6 +19,7 @@ use hyper::http::uri::PathAndQuery;
 use tokio::sync::Notify;
 
 use super::absolute::{self, DestinationScheme};
+use super::by_connection::AfterBody;
 use super::interim;
 use super::outgoing::Outgoing;
 use super::stream::Progress;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub slow_start: Duration,
     /// With which scheme it reads WebDAV's `Destination`. Default: the public one.
     pub destination_scheme: DestinationScheme,
+    /// What becomes of its connections after the bodies of those who are signed in. Default: they end.
+    pub after_body: AfterBody,
     /// When an address is left alone because requests failed.
     pub ejection: Ejection,
     /// How the addresses are asked whether they are well, if at all.
@@ -155,6 +158,11 @@ impl Roster {
     pub fn is_same_app(&self, other: &Self) -> bool {
         let (ours, theirs) = (&self.settings.addresses, &other.settings.addresses);
         ours.len() == theirs.len() && ours.iter().all(|address| theirs.contains(address))
+    }
+
+    /// What becomes of a connection after the body of somebody who is signed in.
+    pub fn after_body(&self) -> AfterBody {
+        self.settings.after_body
     }
 
     /// Whether the app wants WebDAV's `Destination` told with `http` where people see `public`.

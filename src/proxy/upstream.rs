@@ -27,9 +27,9 @@ use std::time::{Duration, Instant};
 use hyper::{Method, Version};
 use tokio::time::{timeout, timeout_at};
 
-use super::interim;
 use super::outgoing::Outgoing;
 use super::stream::Progress;
+use super::{by_connection, interim};
 use crate::http::apart::apart;
 use crate::http::{Body, Reply, Request};
 use crate::route::{Address, Transport};
@@ -110,7 +110,7 @@ impl Lease {
         &self.place.0.line.address
     }
 
-    /// Keeps the connection from everybody else: the app may know somebody by it.
+    /// Keeps the connection from everybody else: the app may know somebody by it, or take something for the next request.
     pub fn make_somebodys(&mut self) {
         self.is_somebodys = true;
     }
@@ -241,7 +241,10 @@ impl Upstream {
         now: Instant,
         fresh: Option<Box<Stream>>,
     ) -> Result<hyper::Response<AppBody>, Unanswered> {
-        while let Some((mut connection, idle_for)) = self.line.pool.pop(now, self.settings.pool_idle_timeout.value) {
+        // What is last on its connection anyway need not be sent on one that the app may be closing this very moment.
+        let is_last = by_connection::is_last(request.headers());
+        let limit = self.settings.pool_idle_timeout.value;
+        while !is_last && let Some((mut connection, idle_for)) = self.line.pool.pop(now, limit) {
             if !connection.settle().await {
                 continue;
             }

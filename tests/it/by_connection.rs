@@ -1,6 +1,8 @@
 //! What one visitor leaves behind on a connection to an app: apps that sign people in by it (NTLM, Negotiate), and apps
 //! that take the body they did not read for the next request. Nobody is taken for the one before.
 
+use std::sync::{Arc, Mutex};
+
 use hyper::Method;
 
 use crate::stage::{Line, Stage, field, length};
@@ -89,29 +91,108 @@ async fn other_sign_ins_keep_their_connections() {
     assert!(app.connections() < 4, "one is kept until it has been given back");
 }
 
-/// Reads no body, and takes what is in it for the next request.
-async fn read_heads_alone(mut line: Line, _: usize) {
-    while let Some(head) = line.head().await {
-        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-        line.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{path}", path.len())).await;
+/// An app that reads no body and takes what is in it for the next request, unless it was told that there is none; and
+/// the heads that it has acted on.
+async fn heads_alone() -> (Stage, Arc<Mutex<Vec<String>>>) {
+    let acted = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&acted);
+    let read = move |mut line: Line, _: usize| {
+        let seen = Arc::clone(&seen);
+        async move {
+            while let Some(head) = line.head().await {
+                let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+                // Python's http.server looks at no line but the first, and as a whole.
+                let options = head.lines().find_map(|line| line.strip_prefix("connection: ")).map(str::to_owned);
+                seen.lock().unwrap().push(head);
+                line.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{path}", path.len())).await;
+                if options.as_deref() == Some("close") {
+                    break;
+                }
+            }
+        }
+    };
+    (Stage::play(read).await, acted)
+}
+
+/// A world of such an app, with a public part, and somebody who is signed in.
+async fn careless_world(app: &Stage, more: &str) -> (World, String) {
+    let routes = format!(
+        "[[route]]\nupstream = \"http://{0}\"\n{more}[[route]]\npath = \"/pub\"\npublic = true\n\
+         upstream = \"http://{0}\"\n{more}",
+        app.authority
+    );
+    let world = World::with().routes(&routes).start().await;
+    let ticket = world.ticket().await;
+    (world, ticket)
+}
+
+async fn post(world: &World, path: &str, headers: &[(&str, &str)], body: impl Into<bytes::Bytes>) -> (u16, String) {
+    let reply = world.browser().fetch(Method::POST, world.at(path), headers, body.into()).await;
+    (reply.status.as_u16(), reply.body)
+}
+
+#[tokio::test]
+async fn an_app_acts_on_nothing_that_is_hidden_in_a_body() {
+    let (app, acted) = heads_alone().await;
+    let (world, ada) = careless_world(&app, "").await;
+    let smuggled = "DELETE /smuggled HTTP/1.1\r\nhost: a\r\nx-forwarded-user: root\r\n\r\n";
+    let signed_in = ("cookie", ada.as_str());
+    let trailers = [signed_in, ("te", "trailers"), ("connection", "te")];
+    let senders = [("/pub/form", &[][..]), ("/mine", &[signed_in][..]), ("/mine", &trailers[..])];
+    for (path, headers) in senders {
+        assert_eq!(post(&world, path, headers, smuggled).await, (200, path.to_owned()));
+        assert_eq!(ask(&world, &ada, Method::GET, "/next", "").await, said("/next"));
     }
+    let paths = |acted: &[String]| -> Vec<String> {
+        acted.iter().map(|head| head.split(' ').nth(1).unwrap_or_default().to_owned()).collect()
+    };
+    let acted = acted.lock().unwrap();
+    assert_eq!(paths(&acted), ["/pub/form", "/next", "/mine", "/next", "/mine", "/next"]);
+    assert!(acted[4].contains("\r\nte: trailers\r\n") && acted[4].contains("\r\nconnection: te\r\n"), "{}", acted[4]);
 }
 
 #[tokio::test]
 async fn nobody_comes_behind_a_strangers_body() {
-    let app = Stage::play(read_heads_alone).await;
-    let routes = format!(
-        "[[route]]\nupstream = \"http://{0}\"\n[[route]]\npath = \"/pub\"\npublic = true\nupstream = \"http://{0}\"\n",
-        app.authority
-    );
-    let world = World::with().routes(&routes).start().await;
-    let ada = world.ticket().await;
-    for turn in 0..5 {
-        let smuggled = format!("GET /smuggled/{turn} HTTP/1.1\r\nx-begun: ");
-        let reply = world.browser().fetch(Method::POST, world.at("/pub/form"), &[], smuggled).await;
-        assert_eq!((reply.status.as_u16(), reply.body.as_str()), (200, "/pub/form"));
-        let heads = [("cookie", ada.as_str())];
-        let reply = world.browser().fetch(Method::POST, world.at("/mine"), &heads, "").await;
-        assert_eq!((reply.status.as_u16(), reply.body.as_str()), (200, "/mine"));
+    for more in ["", "after_body = \"keep\"\n"] {
+        let (app, _) = heads_alone().await;
+        let (world, ada) = careless_world(&app, more).await;
+        for turn in 0..5 {
+            let smuggled = format!("GET /smuggled/{turn} HTTP/1.1\r\nx-begun: ");
+            assert_eq!(post(&world, "/pub/form", &[], smuggled).await, (200, "/pub/form".to_owned()));
+            assert_eq!(post(&world, "/mine", &[("cookie", ada.as_str())], "").await, (200, "/mine".to_owned()));
+        }
+    }
+}
+
+/// Sends its answer as soon as it has a head, and closes with the body unread, which resets the connection.
+async fn answer_and_hang_up(mut line: Line, _: usize) {
+    if line.head().await.is_some() {
+        line.send("HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nno need").await;
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_closes_with_a_body_unread_is_heard() {
+    let app = Stage::play(answer_and_hang_up).await;
+    let (world, ada) = careless_world(&app, "").await;
+    for turn in 0..10 {
+        for size in [10, 100_000, 5_000_000] {
+            let answered = post(&world, "/mine", &[("cookie", ada.as_str())], vec![b'x'; size]).await;
+            assert_eq!(answered, said("no need"), "{turn} {size}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_after_a_body_where_the_route_says_so() {
+    for (more, keeps) in [("", false), ("after_body = \"keep\"\n", true)] {
+        let app = Stage::play(remember).await;
+        let (world, ada) = careless_world(&app, more).await;
+        for _ in 0..5 {
+            assert_eq!(ask(&world, &ada, Method::POST, "/", "").await, said("nobody"));
+        }
+        // One is kept until it has been given back.
+        let connections = app.connections();
+        assert!(if keeps { connections < 4 } else { connections == 5 }, "{more}: {connections}");
     }
 }

@@ -65,10 +65,12 @@ async fn all_three(world: &World, ticket: &str, method: &Method) {
 
 #[tokio::test]
 async fn three_routes_to_one_app_need_one_connection() {
-    // A request with a body goes another way, and has connections of its own.
+    // A request with a body goes another way, and has connections of its own, which are kept where a route says so.
+    let keeping = ABC.map(|(name, lines)| (name, format!("{lines}\nafter_body = \"keep\"")));
     for method in [Method::GET, Method::POST] {
         let stage = old().await;
-        let (world, ticket) = world_of(&format!("http://{}", stage.authority), &ABC).await;
+        let keeping = keeping.each_ref().map(|(name, lines)| (*name, lines.as_str()));
+        let (world, ticket) = world_of(&format!("http://{}", stage.authority), &keeping).await;
         all_three(&world, &ticket, &method).await;
         assert_eq!(stage.connections(), 1, "{method}");
     }

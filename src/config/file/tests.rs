@@ -7,6 +7,7 @@ use crate::config::problem::Place as Where;
 use crate::identity::oidc::{ClientAuthentication, UserTypes};
 use crate::identity::{self, Entry};
 use crate::proxy::absolute::DestinationScheme;
+use crate::proxy::by_connection::AfterBody;
 use crate::proxy::group::{Balance, Verdicts};
 use crate::proxy::inject::{Preset, Source};
 use crate::proxy::introduce::Part;

@@ -166,6 +166,16 @@ fn an_app_may_read_destinations_in_its_own_words() {
 }
 
 #[test]
+fn connections_end_after_bodies_unless_the_app_reads_them() {
+    let after_body = |config: &Config| config.proxy.apps[0].after_body;
+    assert_eq!(after_body(&good(GOOD)), AfterBody::Close);
+    assert_eq!(after_body(&good(&and("after_body = \"keep\"\n"))), AfterBody::Keep);
+    complaint(&and("after_body = true\n"), "route[1].after_body");
+    let problem = complaint(&and("after_body = \"kept\"\n"), "route[1].after_body");
+    assert!(problem.instead.contains("\"keep\""), "{problem}");
+}
+
+#[test]
 fn a_house_without_a_lock_is_noted() {
     let config = good(&route("public = true"));
     assert!(config.notes.iter().any(|note| note.contains("every route is public")), "{:?}", config.notes);
