@@ -38,7 +38,9 @@ pub(super) fn upstream_refusal(fault: UpstreamFault) -> Option<Refusal> {
         UpstreamFault::Handshake { .. } | UpstreamFault::NoProtocol { .. } => Refusal::UpstreamHandshake { cause },
         UpstreamFault::ConnectTimeout { .. } => Refusal::UpstreamConnectTimeout { cause },
         UpstreamFault::FirstByteTimeout { .. } => Refusal::UpstreamFirstByteTimeout { cause },
-        UpstreamFault::Ended { .. } | UpstreamFault::Misbehaved { .. } => Refusal::UpstreamMisbehaved { cause },
+        UpstreamFault::Ended { .. } | UpstreamFault::HungUp { .. } | UpstreamFault::Misbehaved { .. } => {
+            Refusal::UpstreamMisbehaved { cause }
+        }
         UpstreamFault::NoTunnel { .. } => Refusal::UpstreamNoTunnel { cause },
         UpstreamFault::BadHandshake(why) => Refusal::BadRequest(why),
         UpstreamFault::Busy { .. } => Refusal::UpstreamBusy { cause },

@@ -7,7 +7,7 @@
 //! gets a body is told so: "close" forbids it to process anything that follows (RFC 9112 section 9.6). Called by
 //! `proxy` and `proxy::upstream`.
 
-use hyper::header::{AUTHORIZATION, CONNECTION, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, CONNECTION, HeaderValue, TE, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, StatusCode};
 
 use crate::http::arrival::Outline;
@@ -29,16 +29,22 @@ pub enum AfterBody {
 /// What closes a connection, and says so.
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
-/// Tells the app that nothing follows this request. First of all options, because some apps look at no other.
+/// Tells the app that nothing follows this request, if it is asked by HTTP/1.1. The client's own options are gone by now,
+/// but for that of `TE`.
 pub(super) fn say_last(headers: &mut HeaderMap) {
-    if let Some(options) = headers.insert(CONNECTION, CLOSE) {
-        headers.append(CONNECTION, options);
-    }
+    headers.append(CONNECTION, CLOSE);
 }
 
-/// Whether the app is told so.
-pub(super) fn is_last(headers: &HeaderMap) -> bool {
-    headers.get(CONNECTION) == Some(&CLOSE)
+/// Whether the app is told so, before HTTP/1.1 is spoken: then by one line that says nothing else, because some apps look
+/// at the first, others at the last, and others compare the whole. `TE` goes with the option that it needs (RFC 9110
+/// section 10.1.4).
+pub(super) fn settle(headers: &mut HeaderMap) -> bool {
+    let is_last = headers.get_all(CONNECTION).into_iter().any(|option| option == CLOSE);
+    if is_last {
+        headers.insert(CONNECTION, CLOSE);
+        headers.remove(TE);
+    }
+    is_last
 }
 
 /// Whether a request's fields sign somebody in so.

@@ -366,6 +366,7 @@ fn is_the_addresses_fault(fault: &UpstreamFault, request: Option<&Progress>) -> 
             request.is_none_or(Progress::has_ended)
         }
         UpstreamFault::Busy { .. }
+        | UpstreamFault::HungUp { .. }
         | UpstreamFault::Left { .. }
         | UpstreamFault::NoTunnel { .. }
         | UpstreamFault::BadHandshake(_)

@@ -121,14 +121,13 @@ impl Lease {
     pub fn give_back(self, request: Option<&Progress>, now: Instant) {
         let Self { place, connection, is_somebodys } = self;
         match connection {
-            // hyper ends it once its sender is gone and what is under way has come to its end.
-            Some(Held::Hyper(connection)) if is_somebodys => connection.leave(Box::new(place)),
-            _ if is_somebodys => {}
-            // It has no more to send, and whether the app has is asked before it is used again.
-            Some(Held::Lean(connection)) => place.0.line.lean.push(connection, now),
             Some(Held::Hyper(connection)) if request.is_some_and(|progress| !progress.has_ended()) => {
                 connection.leave(Box::new(place));
             }
+            // hyper ends its own once its sender is gone.
+            _ if is_somebodys => {}
+            // It has no more to send, and whether the app has is asked before it is used again.
+            Some(Held::Lean(connection)) => place.0.line.lean.push(connection, now),
             Some(Held::Hyper(connection)) if !connection.has_ended() => place.0.line.pool.push(connection, now),
             Some(Held::Hyper(_)) | None => {}
         }
@@ -242,7 +241,7 @@ impl Upstream {
         fresh: Option<Box<Stream>>,
     ) -> Result<hyper::Response<AppBody>, Unanswered> {
         // What is last on its connection anyway need not be sent on one that the app may be closing this very moment.
-        let is_last = by_connection::is_last(request.headers());
+        let is_last = by_connection::settle(request.headers_mut());
         let limit = self.settings.pool_idle_timeout.value;
         while !is_last && let Some((mut connection, idle_for)) = self.line.pool.pop(now, limit) {
             if !connection.settle().await {
@@ -320,6 +319,7 @@ impl Upstream {
             Why::BadHandshake(why) => UpstreamFault::BadHandshake(why),
             Why::Handshake(cause) => UpstreamFault::Handshake { address: self.line.address.clone(), cause },
             Why::Ended(cause) => UpstreamFault::Ended { address: self.line.address.clone(), cause },
+            Why::HungUp(cause) => UpstreamFault::HungUp { address: self.line.address.clone(), cause },
             Why::Refused(cause) | Why::Http1Required(cause) | Why::Misbehaved(cause) => {
                 UpstreamFault::Misbehaved { address: self.line.address.clone(), cause }
             }

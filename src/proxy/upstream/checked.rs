@@ -48,6 +48,15 @@ struct Noted {
     question: Option<Question>,
     /// What follows the last answer might not be what it seems.
     is_spoilt: bool,
+    /// The app did not take all that was sent.
+    has_hung_up: bool,
+}
+
+impl Noted {
+    fn hang_up(&mut self) {
+        self.is_spoilt = true;
+        self.has_hung_up = true;
+    }
 }
 
 impl Notes {
@@ -59,6 +68,11 @@ impl Notes {
     /// Whether nothing more may be asked.
     pub(super) fn is_spoilt(&self) -> bool {
         self.lock().is_spoilt
+    }
+
+    /// Whether the app closed before it had taken all that was sent.
+    pub(super) fn has_hung_up(&self) -> bool {
+        self.lock().has_hung_up
     }
 
     /// A panic elsewhere leaves whole notes.
@@ -238,6 +252,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Checked<S> {
             this.received.advance(length);
         }
         let piece = buf.filled().get(before..).unwrap_or_default();
+        // The system tells a reset once, and it was told to a write: this end may have come too early.
+        if piece.is_empty() && matches!(this.phase, Phase::Rest) && this.ear == Ear::Closed {
+            return Poll::Ready(Err(refused(Violation::Truncated)));
+        }
         if let Err(violation) = this.count(piece) {
             buf.set_filled(before);
             return Poll::Ready(Err(refused(violation)));
@@ -246,11 +264,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Checked<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> Checked<S> {
+    /// Writes, as long as the app takes anything; afterwards nothing more may be asked.
+    fn write<T>(&mut self, as_if: T, write: impl FnOnce(Pin<&mut S>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let Self { stream, ear, .. } = self;
+        let was_open = *ear == Ear::Open;
+        let written = ear.while_open(as_if, || write(Pin::new(stream)));
+        if was_open && *ear == Ear::Closed {
+            self.notes.lock().hang_up();
+        }
+        written
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for Checked<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.begin();
-        let this = &mut *self;
-        this.ear.while_open(|| Pin::new(&mut this.stream).poll_write(cx, bytes))
+        self.write(bytes.len(), |stream| stream.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -259,8 +289,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Checked<S> {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.begin();
-        let this = &mut *self;
-        this.ear.while_open(|| Pin::new(&mut this.stream).poll_write_vectored(cx, pieces))
+        self.write(pieces.iter().map(|piece| piece.len()).sum(), |stream| stream.poll_write_vectored(cx, pieces))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -268,8 +297,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Checked<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        this.ear.while_open(|| Pin::new(&mut this.stream).poll_flush(cx))
+        self.write((), |stream| stream.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -51,6 +51,8 @@ pub(super) struct Failed {
 pub(super) enum Why {
     /// The connection ended before the answer began.
     Ended(String),
+    /// The same, with the request's body not taken to its end.
+    HungUp(String),
     /// The app ended TLS with an alert, as it does when it misses our certificate (RFC 8446 section 4.4.2.4).
     Handshake(String),
     /// What came is not HTTP, or it broke off within the head.
@@ -110,6 +112,7 @@ impl Connection {
     pub(super) async fn send(&mut self, mut request: Request) -> Result<hyper::Response<AppBody>, Failed> {
         let Self::Hyper(sender, _, notes) = self;
         let heard = interim::listen(&mut request);
+        let has_body = !matches!(request.body(), Body::Empty);
         let switch = if request.headers().contains_key(UPGRADE) { Switch::Offered } else { Switch::Unasked };
         notes.ask(Question { method: request.method().clone(), switch });
         let answer = sender.try_send_request(request);
@@ -119,7 +122,13 @@ impl Connection {
         };
         match answered {
             Ok(response) => Ok(response.map(AppBody::Incoming)),
-            Err(mut failure) => Err(Failed { unsent: failure.take_message(), why: why(failure.error()) }),
+            Err(mut failure) => {
+                let why = match why(failure.error()) {
+                    Why::Ended(cause) | Why::Misbehaved(cause) if has_body && notes.has_hung_up() => Why::HungUp(cause),
+                    why => why,
+                };
+                Err(Failed { unsent: failure.take_message(), why })
+            }
         }
     }
 }
@@ -142,8 +151,9 @@ fn why(error: &hyper::Error) -> Why {
         return Why::Misbehaved(violation.to_string());
     }
     let ended = |error: &io::Error| {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-        matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
+        // The last is TLS that ended without a word.
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
     };
     let cause = source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
     if error.is_incomplete_message() || source.is_some_and(ended) { Why::Ended(cause) } else { Why::Misbehaved(cause) }
@@ -152,6 +162,7 @@ fn why(error: &hyper::Error) -> Why {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http_body_util::BodyExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
 
@@ -174,5 +185,38 @@ mod tests {
         let parts = upgraded.downcast::<TokioIo<Checked<Stream>>>().unwrap();
         assert!(parts.read_buf.is_empty());
         assert_eq!(parts.io.into_inner().into_inner().ahead, "hello");
+    }
+
+    /// Reads the head of a request at most, answers, and closes with the rest unread: a reset.
+    async fn answer_and_hang_up(listener: TcpListener) {
+        let (mut app, _) = listener.accept().await.unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nno need";
+        app.read_u8().await.unwrap();
+        app.write_all(answer).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_reset_ends_when_it_is_left() {
+        for size in [10, 100_000, 5_000_000] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let app = tokio::spawn(answer_and_hang_up(listener));
+            let mut connection = Connection::open(Stream::Tcp(stream)).await.unwrap();
+            let mut request = Request::new(Body::Full(vec![b'x'; size].into()));
+            request.headers_mut().insert("content-length", size.into());
+            let answer = connection.send(request).await.unwrap();
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "no need");
+            app.await.unwrap();
+            assert!(timeout(Duration::from_secs(30), connection.ended()).await.is_ok(), "{size}");
+        }
+    }
+
+    impl Connection {
+        /// Leaves it, and waits until nobody speaks on it any more.
+        async fn ended(self) {
+            let (held, dropped) = tokio::sync::oneshot::channel::<()>();
+            self.leave(Box::new(held));
+            dropped.await.unwrap_err();
+        }
     }
 }

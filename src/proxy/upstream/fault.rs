@@ -65,6 +65,14 @@ pub enum UpstreamFault {
         /// Why.
         cause: String,
     },
+    /// The same, with the request's body not taken to its end: it may have been for what was sent.
+    #[error("{address} ended the connection while it was sent a body, without an answer: {cause}")]
+    HungUp {
+        /// Where.
+        address: Address,
+        /// Why.
+        cause: String,
+    },
     /// It ended the connection without an answer, having been told that the client had ended its own: for the app that
     /// client is gone. Nobody is at fault, and nobody to be told.
     #[error("{address} ended the connection of a client that had ended its side")]
