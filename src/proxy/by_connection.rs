@@ -35,16 +35,19 @@ pub(super) fn say_last(headers: &mut HeaderMap) {
     headers.append(CONNECTION, CLOSE);
 }
 
-/// Whether the app is told so, before HTTP/1.1 is spoken: then by one line that says nothing else, because some apps look
-/// at the first, others at the last, and others compare the whole. `TE` goes with the option that it needs (RFC 9110
-/// section 10.1.4).
-pub(super) fn settle(headers: &mut HeaderMap) -> bool {
-    let is_last = headers.get_all(CONNECTION).into_iter().any(|option| option == CLOSE);
-    if is_last {
+/// Whether the app is told so.
+pub(super) fn is_last(headers: &HeaderMap) -> bool {
+    headers.get_all(CONNECTION).into_iter().any(|option| option == CLOSE)
+}
+
+/// Has a request say so by one line that says nothing else, because some apps look at the first, others at the last, and
+/// others compare the whole. `TE` goes with the option that it needs (RFC 9110 section 10.1.4). For HTTP/1.1 alone: gRPC
+/// asks with it.
+pub(super) fn settle(headers: &mut HeaderMap) {
+    if is_last(headers) {
         headers.insert(CONNECTION, CLOSE);
         headers.remove(TE);
     }
-    is_last
 }
 
 /// Whether a request's fields sign somebody in so.

@@ -121,10 +121,11 @@ impl Lease {
     pub fn give_back(self, request: Option<&Progress>, now: Instant) {
         let Self { place, connection, is_somebodys } = self;
         match connection {
-            Some(Held::Hyper(connection)) if request.is_some_and(|progress| !progress.has_ended()) => {
+            // hyper ends it once its sender is gone and what is under way has come to its end, which takes an app that
+            // reads it.
+            Some(Held::Hyper(connection)) if is_somebodys || request.is_some_and(|upload| !upload.has_ended()) => {
                 connection.leave(Box::new(place));
             }
-            // hyper ends its own once its sender is gone.
             _ if is_somebodys => {}
             // It has no more to send, and whether the app has is asked before it is used again.
             Some(Held::Lean(connection)) => place.0.line.lean.push(connection, now),
@@ -241,7 +242,7 @@ impl Upstream {
         fresh: Option<Box<Stream>>,
     ) -> Result<hyper::Response<AppBody>, Unanswered> {
         // What is last on its connection anyway need not be sent on one that the app may be closing this very moment.
-        let is_last = by_connection::settle(request.headers_mut());
+        let is_last = by_connection::is_last(request.headers());
         let limit = self.settings.pool_idle_timeout.value;
         while !is_last && let Some((mut connection, idle_for)) = self.line.pool.pop(now, limit) {
             if !connection.settle().await {
@@ -268,6 +269,7 @@ impl Upstream {
             Ok(connection) => connection,
             Err(fault) => return Err(fault.before(request)),
         };
+        by_connection::settle(request.headers_mut());
         match connection.send(request).await {
             Ok(response) => {
                 lease.connection = Some(Held::Hyper(connection));

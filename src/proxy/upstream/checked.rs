@@ -3,8 +3,9 @@
 //! hyper takes what RFC 9112 lets a recipient forgive: equal lengths said twice, a length beside a coding, lines that
 //! end with LF alone, codings before `chunked`. Where an answer ends must not depend on who reads it, so heads are held
 //! back here until they are whole and good by `lean::head`, and chunks are counted on their way by the same rules. What
-//! hyper gets is unchanged, and it frames answers itself. What comes while nothing was asked passes too: hyper ends a
-//! connection for it. Called by `connection`.
+//! hyper gets is unchanged, and it frames answers itself. Behind an answer that has something behind it hyper reads the
+//! end: it would keep such bytes while a body is sent, and not hear of the end any more. What comes while nothing was
+//! asked passes: hyper ends a connection for it. Called by `connection`.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -48,15 +49,23 @@ struct Noted {
     question: Option<Question>,
     /// What follows the last answer might not be what it seems.
     is_spoilt: bool,
-    /// The app did not take all that was sent.
+    /// The app took something of the request, and not all.
     has_hung_up: bool,
 }
 
 impl Noted {
-    fn hang_up(&mut self) {
+    /// The app takes nothing more, having taken this of the request.
+    fn hang_up(&mut self, taken: Taken) {
         self.is_spoilt = true;
-        self.has_hung_up = true;
+        self.has_hung_up = taken == Taken::Some;
     }
+}
+
+/// What an app has taken of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    Nothing,
+    Some,
 }
 
 impl Notes {
@@ -70,7 +79,7 @@ impl Notes {
         self.lock().is_spoilt
     }
 
-    /// Whether the app closed before it had taken all that was sent.
+    /// Whether the app closed in the middle of a request.
     pub(super) fn has_hung_up(&self) -> bool {
         self.lock().has_hung_up
     }
@@ -95,6 +104,8 @@ pub(super) struct Checked<S> {
     good: Bytes,
     /// Whether the app takes anything more.
     ear: Ear,
+    /// What it has taken of the last request.
+    taken: Taken,
 }
 
 /// Where in an answer the stream is.
@@ -102,6 +113,8 @@ pub(super) struct Checked<S> {
 enum Phase {
     /// In none: nothing was asked, or all was answered.
     Between,
+    /// Behind an answer that had something behind it.
+    Over,
     Head(Question),
     Length(u64),
     Chunks(Box<Chunks>),
@@ -112,8 +125,8 @@ enum Phase {
 impl<S> Checked<S> {
     pub(super) fn new(stream: S, notes: Notes) -> Self {
         let (received, good) = (BytesMut::new(), Bytes::new());
-        let (phase, afterwards, ear) = (Phase::Between, Afterwards::Keep, Ear::Open);
-        Self { stream, notes, phase, afterwards, received, good, ear }
+        let (phase, afterwards, ear, taken) = (Phase::Between, Afterwards::Keep, Ear::Open, Taken::Nothing);
+        Self { stream, notes, phase, afterwards, received, good, ear, taken }
     }
 
     /// The stream, when it has become a tunnel.
@@ -132,12 +145,13 @@ impl<S> Checked<S> {
             && let Some(question) = self.notes.lock().question.take()
         {
             self.phase = Phase::Head(question);
+            self.taken = Taken::Nothing;
         }
     }
 
     /// The answer is over, and so many bytes are behind it: an answer to nothing that was asked.
     fn end(&mut self, behind: usize) {
-        self.phase = Phase::Between;
+        self.phase = if behind > 0 { Phase::Over } else { Phase::Between };
         if self.afterwards == Afterwards::Close || behind > 0 {
             self.notes.lock().is_spoilt = true;
         }
@@ -177,29 +191,29 @@ impl<S> Checked<S> {
         Ok(true)
     }
 
-    /// Counts what hyper is about to read of a body.
-    fn count(&mut self, piece: &[u8]) -> Result<(), Violation> {
+    /// Counts what hyper is about to read of a body: so much of it belongs to the answer.
+    fn count(&mut self, piece: &[u8]) -> Result<usize, Violation> {
         let passed = match &mut self.phase {
             Phase::Length(left) => {
                 let passed = usize::try_from(*left).map_or(piece.len(), |left| left.min(piece.len()));
                 *left -= passed as u64;
                 if *left > 0 {
-                    return Ok(());
+                    return Ok(passed);
                 }
                 passed
             }
             Phase::Chunks(chunks) => {
                 let passed = chunks.pass(piece)?;
                 if !chunks.is_at_end() {
-                    return Ok(());
+                    return Ok(passed);
                 }
                 chunks.trailers()?;
                 passed
             }
-            Phase::Between | Phase::Head(_) | Phase::Rest => return Ok(()),
+            Phase::Between | Phase::Over | Phase::Head(_) | Phase::Rest => return Ok(piece.len()),
         };
         self.end(piece.len() - passed);
-        Ok(())
+        Ok(passed)
     }
 }
 
@@ -215,11 +229,15 @@ impl<S: AsyncRead + Unpin> Checked<S> {
             let before = self.received.len();
             self.received.reserve(PIECE);
             let read = std::pin::pin!(tokio::io::AsyncReadExt::read_buf(&mut self.stream, &mut self.received));
-            if ready!(read.poll(cx))? == 0 {
-                return match before {
-                    0 => Poll::Ready(Ok(false)),
-                    _ => Poll::Ready(Err(refused(Violation::Truncated))),
-                };
+            match ready!(read.poll(cx)) {
+                Ok(0) if before == 0 => return Poll::Ready(Ok(false)),
+                Ok(0) => return Poll::Ready(Err(refused(Violation::Truncated))),
+                // TLS that ends without a word.
+                Err(error) if before > 0 && error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Poll::Ready(Err(refused(Violation::Truncated)));
+                }
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(error)),
             }
             // So that a head that trickles in is not read anew for each byte.
             let piece = self.received.get(before..).unwrap_or_default();
@@ -243,6 +261,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Checked<S> {
             buf.put_slice(&this.good.split_to(length));
             return Poll::Ready(Ok(()));
         }
+        if matches!(this.phase, Phase::Over) {
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         if this.received.is_empty() {
             ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
@@ -256,22 +277,28 @@ impl<S: AsyncRead + Unpin> AsyncRead for Checked<S> {
         if piece.is_empty() && matches!(this.phase, Phase::Rest) && this.ear == Ear::Closed {
             return Poll::Ready(Err(refused(Violation::Truncated)));
         }
-        if let Err(violation) = this.count(piece) {
-            buf.set_filled(before);
-            return Poll::Ready(Err(refused(violation)));
-        }
-        Poll::Ready(Ok(()))
+        let counted = this.count(piece);
+        buf.set_filled(before + counted.as_ref().unwrap_or(&0));
+        Poll::Ready(counted.map(|_| ()).map_err(refused))
     }
 }
 
 impl<S: AsyncWrite + Unpin> Checked<S> {
     /// Writes, as long as the app takes anything; afterwards nothing more may be asked.
-    fn write<T>(&mut self, as_if: T, write: impl FnOnce(Pin<&mut S>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn write(
+        &mut self,
+        as_if: usize,
+        write: impl FnOnce(Pin<&mut S>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         let Self { stream, ear, .. } = self;
         let was_open = *ear == Ear::Open;
         let written = ear.while_open(as_if, || write(Pin::new(stream)));
-        if was_open && *ear == Ear::Closed {
-            self.notes.lock().hang_up();
+        if *ear == Ear::Closed {
+            if was_open {
+                self.notes.lock().hang_up(self.taken);
+            }
+        } else if matches!(written, Poll::Ready(Ok(1..))) {
+            self.taken = Taken::Some;
         }
         written
     }
@@ -297,7 +324,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Checked<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.write((), |stream| stream.poll_flush(cx))
+        self.write(0, |stream| stream.poll_flush(cx).map_ok(|()| 0)).map_ok(|_| ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -306,102 +333,4 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Checked<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use futures_util::FutureExt as _;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
-
-    async fn asked(method: Method, switch: Switch) -> (Checked<DuplexStream>, DuplexStream, Notes) {
-        let (ours, theirs) = duplex(1 << 20);
-        let notes = Notes::default();
-        let mut stream = Checked::new(ours, notes.clone());
-        notes.ask(Question { method, switch });
-        stream.write_all(b"x").await.unwrap();
-        (stream, theirs, notes)
-    }
-
-    /// All that can be read before the app says more.
-    fn read(stream: &mut Checked<DuplexStream>) -> Result<String, String> {
-        let mut all = String::new();
-        let mut piece = [0; 64];
-        loop {
-            match stream.read(&mut piece).now_or_never() {
-                Some(Ok(0)) | None => return Ok(all),
-                Some(Ok(length)) => all.push_str(std::str::from_utf8(&piece[..length]).unwrap()),
-                Some(Err(error)) => return Err(error.to_string()),
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_head_is_held_back_until_it_is_whole_and_arrives_as_it_came() {
-        let answer = "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
-        let ends: Vec<usize> = answer.match_indices("\r\n\r\n").map(|(at, _)| at + 4).collect();
-        let (mut stream, mut app, notes) = asked(Method::POST, Switch::Unasked).await;
-        let mut all = String::new();
-        for (at, byte) in answer.bytes().enumerate() {
-            app.write_all(&[byte]).await.unwrap();
-            all.push_str(&read(&mut stream).unwrap());
-            let whole = ends.iter().rev().find(|end| **end <= at + 1).unwrap_or(&0);
-            assert_eq!(all, answer[..*whole]);
-        }
-        app.write_all(b"hel").await.unwrap();
-        assert_eq!(read(&mut stream).unwrap(), "hel");
-        app.write_all(b"lo").await.unwrap();
-        assert_eq!(read(&mut stream).unwrap(), "lo");
-        assert!(!notes.is_spoilt());
-        notes.ask(Question { method: Method::GET, switch: Switch::Unasked });
-        stream.write_all(b"x").await.unwrap();
-        app.write_all(b"HTTP/1.1 204 No Content\n\r\n").await.unwrap();
-        assert_eq!(read(&mut stream).unwrap_err(), Violation::LineEnd.to_string(), "the next answer is read anew");
-    }
-
-    #[tokio::test]
-    async fn behind_a_spoilt_answer_nothing_is_asked() {
-        for (method, answer, is_spoilt) in [
-            (Method::POST, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", false),
-            (Method::POST, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokx", true),
-            (Method::POST, "HTTP/1.1 204 No Content\r\n\r\n", false),
-            (Method::POST, "HTTP/1.1 204 No Content\r\n\r\nx", true),
-            (Method::POST, "HTTP/1.1 204 No Content\r\ncontent-length: 2\r\n\r\n", true),
-            (Method::POST, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", false),
-            (Method::POST, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nx", true),
-            (Method::HEAD, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n", true),
-            (Method::POST, "HTTP/1.0 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nok", true),
-        ] {
-            let (mut stream, mut app, notes) = asked(method, Switch::Unasked).await;
-            app.write_all(answer.as_bytes()).await.unwrap();
-            assert_eq!(read(&mut stream).unwrap(), answer);
-            assert_eq!(notes.is_spoilt(), is_spoilt, "{answer:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_switch_counts_only_where_it_was_offered_and_nothing_is_judged_behind_it() {
-        let switch = "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n";
-        let (mut stream, mut app, _) = asked(Method::GET, Switch::Offered).await;
-        app.write_all(format!("{switch}\n\0").as_bytes()).await.unwrap();
-        let mut head = vec![0; switch.len()];
-        stream.read_exact(&mut head).await.unwrap();
-        assert_eq!(head, switch.as_bytes());
-        let mut tunnel = stream.into_inner();
-        drop(app);
-        let mut behind = Vec::new();
-        tunnel.read_to_end(&mut behind).await.unwrap();
-        assert_eq!(behind, b"\n\0", "what came with the head is the tunnel's");
-        let (mut stream, mut app, _) = asked(Method::GET, Switch::Unasked).await;
-        app.write_all(switch.as_bytes()).await.unwrap();
-        assert_eq!(read(&mut stream).unwrap_err(), Violation::Switched.to_string());
-    }
-
-    #[tokio::test]
-    async fn half_a_head_is_told_from_none() {
-        let (mut stream, app, _) = asked(Method::POST, Switch::Unasked).await;
-        drop(app);
-        assert_eq!(read(&mut stream).unwrap(), "");
-        let (mut stream, mut app, _) = asked(Method::POST, Switch::Unasked).await;
-        app.write_all(b"HTTP/1.1 200").await.unwrap();
-        drop(app);
-        assert_eq!(read(&mut stream).unwrap_err(), Violation::Truncated.to_string());
-    }
-}
+mod tests;

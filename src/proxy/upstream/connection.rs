@@ -124,7 +124,7 @@ impl Connection {
             Ok(response) => Ok(response.map(AppBody::Incoming)),
             Err(mut failure) => {
                 let why = match why(failure.error()) {
-                    Why::Ended(cause) | Why::Misbehaved(cause) if has_body && notes.has_hung_up() => Why::HungUp(cause),
+                    Why::Ended(cause) if has_body && notes.has_hung_up() => Why::HungUp(cause),
                     why => why,
                 };
                 Err(Failed { unsent: failure.take_message(), why })
