@@ -245,7 +245,7 @@ impl Upstream {
         let is_last = by_connection::is_last(request.headers());
         let limit = self.settings.pool_idle_timeout.value;
         while !is_last && let Some((mut connection, idle_for)) = self.line.pool.pop(now, limit) {
-            if !connection.settle().await {
+            if !connection.settle().await || connection.has_ended() {
                 continue;
             }
             let replay = if idle_for > STALE && is_safe(&request) { Some(spare(&request)) } else { None };

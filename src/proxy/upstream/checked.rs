@@ -3,9 +3,9 @@
 //! hyper takes what RFC 9112 lets a recipient forgive: equal lengths said twice, a length beside a coding, lines that
 //! end with LF alone, codings before `chunked`. Where an answer ends must not depend on who reads it, so heads are held
 //! back here until they are whole and good by `lean::head`, and chunks are counted on their way by the same rules. What
-//! hyper gets is unchanged, and it frames answers itself. Behind an answer that has something behind it hyper reads the
-//! end: it would keep such bytes while a body is sent, and not hear of the end any more. What comes while nothing was
-//! asked passes: hyper ends a connection for it. Called by `connection`.
+//! hyper gets is unchanged, and it frames answers itself. What comes behind an answer, or unasked, hyper reads as
+//! the connection's end: it would keep such bytes while a body is sent, and not hear of the end any more. Called by
+//! `connection`.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -113,7 +113,7 @@ pub(super) struct Checked<S> {
 enum Phase {
     /// In none: nothing was asked, or all was answered.
     Between,
-    /// Behind an answer that had something behind it.
+    /// Something came that was not asked for.
     Over,
     Head(Question),
     Length(u64),
@@ -210,6 +210,7 @@ impl<S> Checked<S> {
                 chunks.trailers()?;
                 passed
             }
+            Phase::Between if !piece.is_empty() => 0,
             Phase::Between | Phase::Over | Phase::Head(_) | Phase::Rest => return Ok(piece.len()),
         };
         self.end(piece.len() - passed);

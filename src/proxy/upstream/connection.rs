@@ -217,23 +217,28 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_on_which_too_much_was_said_ends_whatever_is_still_sent() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut connection = Connection::open(Stream::Tcp(stream)).await.unwrap();
-        let begin = stream::once(async { Ok::<_, BodyError>(Frame::data(Bytes::from_static(b"begin"))) });
-        let mut request = Request::new(Body::streamed(StreamBody::new(begin.chain(stream::pending()))));
-        request.headers_mut().insert("content-length", 1_000_000.into());
-        let answer = async {
-            let (mut app, _) = listener.accept().await.unwrap();
-            app.read_u8().await.unwrap();
-            app.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nno needHTTP/1.1 400 What\r\n\r\n")
-                .await
-                .unwrap();
-            app
-        };
-        let (answered, _app) = tokio::join!(connection.send(request), answer);
-        assert_eq!(answered.unwrap().into_body().collect().await.unwrap().to_bytes(), "no need");
-        assert!(timeout(Duration::from_secs(30), connection.ended()).await.is_ok());
+        for is_said_at_once in [true, false] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let mut connection = Connection::open(Stream::Tcp(stream)).await.unwrap();
+            let begin = stream::once(async { Ok::<_, BodyError>(Frame::data(Bytes::from_static(b"begin"))) });
+            let mut request = Request::new(Body::streamed(StreamBody::new(begin.chain(stream::pending()))));
+            request.headers_mut().insert("content-length", 1_000_000.into());
+            let (answer, more) = ("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nno need", "HTTP/1.1 400 What\r\n\r\n");
+            let said = if is_said_at_once { format!("{answer}{more}") } else { answer.to_owned() };
+            let app = async {
+                let (mut app, _) = listener.accept().await.unwrap();
+                app.read_u8().await.unwrap();
+                app.write_all(said.as_bytes()).await.unwrap();
+                app
+            };
+            let (answered, mut app) = tokio::join!(connection.send(request), app);
+            assert_eq!(answered.unwrap().into_body().collect().await.unwrap().to_bytes(), "no need");
+            if !is_said_at_once {
+                app.write_all(more.as_bytes()).await.unwrap();
+            }
+            assert!(timeout(Duration::from_secs(30), connection.ended()).await.is_ok(), "{is_said_at_once}");
+        }
     }
 
     impl Connection {
