@@ -374,3 +374,20 @@ fn is_the_addresses_fault(fault: &UpstreamFault, request: Option<&Progress>) -> 
         | UpstreamFault::NoAddress => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::{Place, Transport};
+
+    #[test]
+    fn an_app_that_hangs_up_on_a_body_is_not_put_out_for_it() {
+        let address =
+            || Address { transport: Transport::Http, place: Place::Tcp { host: "wiki".to_owned(), port: 80 } };
+        let cause = String::new;
+        let ended = UpstreamFault::Ended { address: address(), cause: cause() };
+        let hung_up = UpstreamFault::HungUp { address: address(), cause: cause() };
+        assert!(is_the_addresses_fault(&ended, None));
+        assert!(!is_the_addresses_fault(&hung_up, None), "whatever was taken of the body");
+    }
+}
