@@ -4,7 +4,7 @@ use hyper::Method;
 use portcullis::emulator::people;
 
 use crate::browser::Reply;
-use crate::stage::Line;
+use crate::stage::{Line, field, length};
 use crate::world::World;
 
 const PAGE: [(&str, &str); 1] = [("accept", "text/html")];
@@ -74,14 +74,25 @@ async fn a_host_of_nobodys_is_misdirected() {
 async fn a_target_with_two_readings_is_refused_before_anybody_is_asked() {
     let world = World::new().await;
     let ticket = world.ticket().await;
-    for target in ["/a/../b", "/a/%2e%2e/b", "/a%00b", "/%zz", "/a\\b", "*", "http:///"] {
-        let mut line = Line::to(world.authority()).await;
-        let host = world.authority();
-        line.send(format!("GET {target} HTTP/1.1\r\nhost: {host}\r\ncookie: {ticket}\r\n\r\n")).await;
-        let head = line.head().await.unwrap_or_default();
-        assert!(head.starts_with("http/1.1 400 ") || head.is_empty(), "{target}: {head}");
+    let request =
+        |target: &str| format!("GET {target} HTTP/1.1\r\nhost: {}\r\ncookie: {ticket}\r\n\r\n", world.authority());
+    let mut line = Line::to(world.authority()).await;
+    for target in ["/a/../b", "/a/%2e%2e/b", "/a%00b", "/%zz", "/a\\b", "*"] {
+        line.send(request(target)).await;
+        let head = line.head().await.unwrap();
+        assert!(head.starts_with("http/1.1 400 ") && field(&head, "connection").is_none(), "{target}: {head}");
+        let body = String::from_utf8(line.take(length(&head)).await).unwrap();
+        assert!(body.contains("\"bad_target\""), "{target}: {body}");
     }
     assert_eq!(world.app.hits(), 0);
+    line.send(request("/good")).await;
+    assert!(line.head().await.unwrap().starts_with("http/1.1 200 "), "on the very connection");
+    // This one is no target at all, and nothing behind it is read.
+    let mut line = Line::to(world.authority()).await;
+    line.send(request("http:///") + &request("/behind")).await;
+    let answer = String::from_utf8(line.rest().await).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.matches("HTTP/1.1").count() == 1, "{answer}");
+    assert_eq!(world.app.hits(), 1);
 }
 
 #[tokio::test]

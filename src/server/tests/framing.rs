@@ -201,7 +201,7 @@ async fn what_is_not_http_is_malformed() {
         let mut stream = world.connect().await;
         stream.write_all(nonsense.as_bytes()).await.unwrap();
         let answer = read_all(&mut stream).await;
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
         world.event("malformed").await;
     }
 }
