@@ -10,13 +10,14 @@ use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::server::Builder;
 use hyper::{Request, Response, StatusCode};
+use tokio::net::UnixStream;
 use tokio::sync::{Barrier, Notify};
 use tokio_rustls::TlsAcceptor;
 
 use crate::authority::Authority;
 use crate::multiplexed::plain;
 use crate::proxying::secured;
-use crate::stage::{Ear, Line, Stage, field, length, soon};
+use crate::stage::{Ear, Line, Stage, field, length, soon, until};
 use crate::world::World;
 
 mod multiplexed;
@@ -279,4 +280,39 @@ async fn an_app_that_hinted_and_left_is_not_replaced_by_another() {
     client.send(head(&world, &ticket, "GET / HTTP/1.1", "accept: application/json\r\n")).await;
     assert_eq!(codes(&heads(&mut client).await), ["103", "502"]);
     assert_eq!(hinted.load(Ordering::SeqCst), 1);
+}
+
+// By a unix socket: the system keeps some 200 KiB for whoever does not read there, and over TCP megabytes. The gateway
+// keeps 64 KiB beside what it has begun to write.
+#[tokio::test]
+async fn of_hints_that_a_client_does_not_take_few_are_kept() {
+    let stage = Stage::play(|mut line: Line, _| async move {
+        let hint = format!("HTTP/1.1 103 Early Hints\r\nlink: {}\r\n\r\n", "x".repeat(50_000));
+        while let Some(head) = line.head().await {
+            line.take(length(&head)).await;
+            for _ in 0..60 {
+                line.send(&hint).await;
+                // Each by itself: they reach the gateway one after the other.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            line.send(OK).await;
+        }
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("front.sock");
+    let listen = format!("[\"127.0.0.1:{{port}}\", {:?}]", format!("unix:{}", socket.display()));
+    let world = World::with().routes(&(stage.route() + "name = \"app\"\n")).listen(&listen).start().await;
+    let ticket = world.ticket().await;
+    let answered = "portcullis_request_duration_seconds_count{route=\"app\"}";
+    let before = world.metric(answered).await;
+    let mut client = Line::over(Box::new(UnixStream::connect(&socket).await.unwrap()));
+    client.send(head(&world, &ticket, "POST / HTTP/1.1", "content-length: 5\r\n") + "hello").await;
+    // The app has said it all by then, and the gateway has heard it.
+    until("the answer's head", || async { world.metric(answered).await > before }).await;
+    let heads = heads(&mut client).await;
+    let codes = codes(&heads);
+    let (last, hints) = codes.split_last().unwrap();
+    assert!(*last == "200" && hints.iter().all(|code| *code == "103"), "{codes:?}");
+    assert!((1..=10).contains(&hints.len()), "{} of them were kept", hints.len());
 }

@@ -159,17 +159,3 @@ async fn a_client_of_http2_that_expects_a_100_gets_it_when_the_app_is_to_have_th
     let (hints, status, _) = answer_of(answer).await;
     assert_eq!((hints.len(), status), (0, StatusCode::UNAUTHORIZED), "a refused upload is not asked for");
 }
-
-#[tokio::test]
-async fn a_client_that_takes_nothing_does_not_make_the_gateway_hold_much() {
-    // more than all that is kept of them
-    let large = format!("HTTP/1.1 103 Early Hints\r\nlink: {}\r\n\r\n", "x".repeat(50_000)).repeat(60);
-    let stage = parrot(format!("{large}{OK}")).await;
-    let (world, ticket) = world_of(&stage.route()).await;
-    let mut client = Line::to(world.authority()).await;
-    client.send(head(&world, &ticket, "GET / HTTP/1.1", "")).await;
-    assert!(!client.is_silent(Duration::from_secs(10)).await);
-    let codes_seen = heads(&mut client).await.iter().map(|head| head[9..12].to_owned()).collect::<Vec<_>>();
-    assert_eq!(codes_seen.last().map(String::as_str), Some("200"));
-    assert!(codes_seen[..codes_seen.len() - 1].iter().all(|code| code == "103"));
-}
