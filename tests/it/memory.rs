@@ -14,6 +14,8 @@ use crate::multiplexed::plain;
 use crate::stage::{Line, Stage, length, soon, until};
 use crate::world::{free_port, write_pair};
 
+mod giant;
+
 /// Much larger than anything that could be meant to be kept.
 const SIZE: usize = 256 << 20;
 const PIECE: usize = 1 << 20;
