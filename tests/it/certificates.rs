@@ -18,7 +18,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::authority::{Authority, Issued};
 use crate::check::{Bench, Process};
-use crate::stage::{Line, soon, until};
+use crate::stage::{Line, field, soon, until};
 use crate::world::{World, write_pair};
 
 mod versions;
@@ -310,13 +310,22 @@ async fn hsts_is_said_on_every_answer_over_tls_in_place_of_the_apps() {
     };
     let world = World::with().tls_lines("hsts = \"1y\"").start().await;
     let mut browser = world.signed_in().await;
-    for (path, status) in
-        [("/", 200), ("/strict", 200), ("/.portcullis/me", 200), ("/.portcullis/nothing", 404), ("/..", 400)]
-    {
+    for (path, status) in [("/", 200), ("/strict", 200), ("/.portcullis/me", 200), ("/.portcullis/nothing", 404)] {
         let reply = browser.fetch(Method::GET, world.at(path), &[], "").await;
-        // The browser resolves dots itself.
-        assert!(reply.status == status || path == "/..", "{path}: {}", reply.status);
-        assert_eq!(lines(&reply), ["max-age=31557600"], "{path}");
+        assert_eq!((reply.status.as_u16(), lines(&reply)), (status, vec!["max-age=31557600".to_owned()]), "{path}");
+    }
+    // What no browser sends.
+    let host = world.authority();
+    for (request, status) in [
+        (format!("GET /.. HTTP/1.1\r\nhost: {host}\r\n\r\n"), 400),
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400),
+        (format!("TRACE / HTTP/1.1\r\nhost: {host}\r\n\r\n"), 405),
+    ] {
+        let mut line = Line::over(Box::new(crate::proxying::secured(&world, b"http/1.1").await));
+        line.send(&request).await;
+        let head = line.head().await.unwrap();
+        assert!(head.starts_with(&format!("http/1.1 {status} ")), "{head}");
+        assert_eq!(field(&head, "strict-transport-security"), Some("max-age=31557600"), "{request}: {head}");
     }
     assert_eq!(lines(&world.browser().get(world.at("/")).await), ["max-age=31557600"]);
     let world = World::with().tls().start().await;
