@@ -21,6 +21,7 @@ use crate::check::{Bench, Process};
 use crate::stage::{Line, field, soon, until};
 use crate::world::{World, write_pair};
 
+mod lasting;
 mod versions;
 
 const OPEN: &str = "[[route]]\nupstream = \"http://{app}\"\npublic = true\n";
