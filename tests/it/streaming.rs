@@ -4,14 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, Response};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+use crate::multiplexed::plain;
+use crate::proxying::speak_http2;
 use crate::stage::{Line, Stage, field, length, soon, until};
 use crate::world::World;
 
 /// Larger than all buffers between a client and an app, the kernel's included.
 const LARGE: usize = 64 << 20;
+
+/// The media type of server-sent events.
+const EVENTS: &str = "text/event-stream";
 
 async fn world_of(stage: &Stage) -> (World, String) {
     let world = World::with().routes(&stage.route()).start().await;
@@ -69,29 +77,83 @@ async fn an_upload_arrives_while_it_is_still_being_sent() {
     assert!(line.head().await.unwrap().starts_with("http/1.1 200 "));
 }
 
-#[tokio::test]
-async fn a_response_arrives_while_it_is_still_being_made() {
-    let go = Arc::new(Notify::new());
-    let prompt = Arc::clone(&go);
-    let stage = Stage::play(move |mut line: Line, _| {
+/// An app that writes each event when it is told that the one before has arrived.
+async fn in_lockstep(go: &Arc<Notify>) -> Stage {
+    let prompt = Arc::clone(go);
+    Stage::play(move |mut line: Line, _| {
         let go = Arc::clone(&prompt);
         async move {
             line.head().await;
-            line.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
-            for piece in ["one", "two", "three"] {
-                line.send(format!("{:x}\r\n{piece}\r\n", piece.len())).await;
+            line.send(format!("HTTP/1.1 200 OK\r\ncontent-type: {EVENTS}\r\ntransfer-encoding: chunked\r\n\r\n")).await;
+            for event in ["one", "two", "three"] {
+                let event = format!("data: {event}\n\n");
+                line.send(format!("{:x}\r\n{event}\r\n", event.len())).await;
                 go.notified().await;
             }
             line.send("0\r\n\r\n").await;
         }
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn a_response_arrives_while_it_is_still_being_made() {
+    let go = Arc::new(Notify::new());
+    let stage = in_lockstep(&go).await;
     let (world, ticket) = world_of(&stage).await;
     let mut line = Line::to(world.authority()).await;
     line.send(head(&world, &ticket, "GET /events", "")).await;
     assert!(line.head().await.unwrap().starts_with("http/1.1 200 "));
-    for piece in ["one", "two", "three"] {
-        assert_eq!(line.chunk().await, piece.as_bytes());
+    for event in ["one", "two", "three"] {
+        assert_eq!(line.chunk().await, format!("data: {event}\n\n").as_bytes());
+        go.notify_one();
+    }
+    assert_eq!(line.chunk().await, b"");
+}
+
+#[tokio::test]
+async fn an_event_over_http2_arrives_before_an_app_of_http1_writes_the_next() {
+    let go = Arc::new(Notify::new());
+    let stage = in_lockstep(&go).await;
+    let world = World::with().tls().routes(&stage.route()).start().await;
+    let ticket = world.ticket().await;
+    let mut sender = speak_http2(&world).await;
+    let request = Request::get(world.at("/events")).header("cookie", &ticket).body(Empty::<Bytes>::new()).unwrap();
+    let mut answer = soon("an answer", sender.send_request(request)).await.unwrap();
+    assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (200, &EVENTS.parse().unwrap()));
+    for event in ["one", "two", "three"] {
+        let frame = soon("an event", answer.frame()).await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), format!("data: {event}\n\n"));
+        go.notify_one();
+    }
+    assert_eq!(soon("the end", answer.into_body().collect()).await.unwrap().to_bytes(), "");
+}
+
+#[tokio::test]
+async fn an_event_over_http1_arrives_before_an_app_of_http2_writes_the_next() {
+    let go = Arc::new(Notify::new());
+    let prompt = Arc::clone(&go);
+    let stage = plain(h2::server::Builder::new(), move |_, mut reply, _| {
+        let go = Arc::clone(&prompt);
+        async move {
+            let head = Response::builder().header("content-type", EVENTS).body(()).unwrap();
+            let mut stream = reply.send_response(head, false).unwrap();
+            for event in ["one", "two", "three"] {
+                stream.send_data(format!("data: {event}\n\n").into(), false).unwrap();
+                go.notified().await;
+            }
+            stream.send_data("".into(), true).unwrap();
+        }
+    })
+    .await;
+    let world = World::with().routes(&format!("[[route]]\nupstream = \"h2c://{}\"\n", stage.authority)).start().await;
+    let ticket = world.ticket().await;
+    let mut line = Line::to(world.authority()).await;
+    line.send(head(&world, &ticket, "GET /events", "")).await;
+    let head = line.head().await.unwrap();
+    assert!(head.starts_with("http/1.1 200 ") && field(&head, "content-type") == Some(EVENTS), "{head}");
+    for event in ["one", "two", "three"] {
+        assert_eq!(line.chunk().await, format!("data: {event}\n\n").as_bytes());
         go.notify_one();
     }
     assert_eq!(line.chunk().await, b"");
