@@ -152,9 +152,13 @@ fn status_of(mut block: &[u8]) -> u16 {
 }
 
 async fn connect(world: &World) -> TlsStream<TcpStream> {
-    let mut config = rustls::ClientConfig::clone(&world.tls());
+    greet(TcpStream::connect(world.gateway.address).await.unwrap(), &world.tls()).await
+}
+
+/// Begins to speak HTTP/2 with whom `trust` believes.
+async fn greet(stream: TcpStream, trust: &rustls::ClientConfig) -> TlsStream<TcpStream> {
+    let mut config = rustls::ClientConfig::clone(trust);
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let stream = TcpStream::connect(world.gateway.address).await.unwrap();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let mut stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
     let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
