@@ -68,6 +68,9 @@ impl SessionKey {
     }
 }
 
+/// What may stand around a name and a value.
+const BLANK: [char; 2] = [' ', '\t'];
+
 /// The pairs of one line. A line may be long, and is walked twice for each request.
 fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut begin = 0;
@@ -80,7 +83,9 @@ fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// All cookies of a request, as name and value, over all lines (HTTP/2 may send one for each cookie, RFC 9113
 /// section 8.2.3). A pair that is no text is left out alone: an app's Latin-1 cookie must not hide ours beside
-/// it, which would sign its browser in again and again.
+/// it, which would sign its browser in again and again. Around names and values only spaces and tabs are left out, as
+/// browsers do (RFC 6265bis section 5.6): to them a name behind any other white space is another name, which no prefix
+/// protects from sibling hosts.
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     headers
         .get_all(COOKIE)
@@ -88,7 +93,7 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
         .flat_map(|line| split(line.as_bytes()))
         .filter_map(|pair| std::str::from_utf8(pair).ok())
         .map(|pair| pair.split_once('=').unwrap_or(("", pair)))
-        .map(|(name, value)| (name.trim(), value.trim()))
+        .map(|(name, value)| (name.trim_matches(BLANK), value.trim_matches(BLANK)))
 }
 
 /// The keys of the session cookies that the browser sent: well-formed ids only, each once, a handful at most.
@@ -316,6 +321,21 @@ mod tests {
     fn a_shadowing_cookie_does_not_hide_the_real_one() {
         let request = headers(&[&format!("portcullis=toss; portcullis={ID}")]);
         assert_eq!(read_session((&request).into(), Policy::Relaxed).collect::<Vec<_>>(), [SessionKey::of(ID)]);
+    }
+
+    // A browser takes a name behind any other white space for another name, which its prefix does not protect.
+    #[test]
+    fn only_spaces_and_tabs_are_left_out_around_a_name() {
+        for blank in ["\u{2000}", "\u{a0}", "\u{85}", "\u{3000}", "\u{feff}"] {
+            let line = format!("{blank}__Host-portcullis-attempt-1=x; __Host-portcullis-attempt-2{blank}=x");
+            let mut request = HeaderMap::new();
+            request.append(COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+            assert_eq!(read(&request, "__Host-portcullis-attempt-1").count(), 0, "{blank:?}");
+            assert_eq!(read(&request, "__Host-portcullis-attempt-2").count(), 0, "{blank:?}");
+            assert!(read_family(&request, "__Host-").all(|(name, _)| name.ends_with(blank)), "{blank:?}");
+        }
+        let request = headers(&["a=b; \t__Host-portcullis-attempt-1 \t=\t x "]);
+        assert_eq!(read(&request, "__Host-portcullis-attempt-1").collect::<Vec<_>>(), ["x"]);
     }
 
     #[test]

@@ -187,6 +187,27 @@ async fn every_cookie_has_every_flag_and_is_deleted_as_it_was_set() {
     }
 }
 
+// Browsers apply no prefix's rules to a name behind white space that is neither space nor tab, so a sibling host can set
+// it: an attempt of its own, to sign somebody in as somebody else ("Cookie Chaos", PortSwigger 2025).
+#[tokio::test]
+async fn an_attempt_behind_odd_white_space_is_none() {
+    let world = World::with().tls().start().await;
+    for blank in ["\u{2000}", "\u{a0}", "\u{85}", "\u{3000}"] {
+        let mut browser = world.browser();
+        let callback = browser.sign_in_until_callback(&world.at("/"), people::STANDARD.username).await;
+        let names = browser.cookie_names("localhost");
+        let name = names.iter().find(|name| name.starts_with("__Host-portcullis-attempt-")).unwrap();
+        let sealed = browser.cookie("localhost", name).unwrap();
+        browser.forget_cookie("localhost", name);
+        let mut planted = browser.clone();
+        planted.set_cookie("localhost", &format!("{blank}{name}"), &sealed);
+        let reply = planted.visit(&callback).await;
+        assert_eq!((reply.status.as_u16(), reply.refusal().as_str()), (400, "attempt_missing"), "{blank:?}");
+        browser.set_cookie("localhost", name, &sealed);
+        assert_eq!(browser.visit(&callback).await.status, 200, "the same by its own name");
+    }
+}
+
 // Over TLS the relaxed names mean nothing, and the other way round.
 #[tokio::test]
 async fn a_plain_name_is_no_session_where_the_prefix_is_demanded() {
