@@ -7,7 +7,7 @@
 //! is not signed in is held to the former whatever the method, since apps have ways to be told of another one. Called by
 //! `gateway`, after a route was found and before anything is decided.
 
-use hyper::header::HeaderName;
+use hyper::header::CONNECTION;
 use hyper::http::uri::Authority;
 use hyper::{Method, Uri};
 
@@ -15,22 +15,31 @@ use super::Gateway;
 use super::faults::bad_target;
 use crate::http::Arrival;
 use crate::http::target::Target;
-use crate::proxy::absolute::DESTINATION;
+use crate::proxy::absolute::{DEPTH, DESTINATION, is_override};
 use crate::refusal::Refusal;
 use crate::route::{Access, Found, Route, Site};
 
 /// Methods of a target and all that is below it, or of what else they name (RFC 3253, RFC 3744, RFC 5323, RFC 5842).
-const WHOLE: [&str; 11] =
-    ["COPY", "MOVE", "DELETE", "LOCK", "BIND", "REBIND", "UNBIND", "ACL", "MERGE", "SEARCH", "REPORT"];
-
-/// How far PROPFIND goes, which is as far as there is anything when nobody says (RFC 4918 section 9.1).
-const DEPTH: HeaderName = HeaderName::from_static("depth");
-
-/// By which frameworks are told of another method.
-const OVERRIDES: [HeaderName; 3] = [
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-method-override"),
+/// The last are Exchange's, for many at a time.
+const WHOLE: [&str; 18] = [
+    "COPY",
+    "MOVE",
+    "DELETE",
+    "LOCK",
+    "BIND",
+    "REBIND",
+    "UNBIND",
+    "ACL",
+    "MERGE",
+    "SEARCH",
+    "REPORT",
+    "LABEL",
+    "UPDATE",
+    "BCOPY",
+    "BMOVE",
+    "BDELETE",
+    "BPROPFIND",
+    "BPROPPATCH",
 ];
 
 /// Whether a request for `route` may act on what it acts on.
@@ -76,13 +85,21 @@ pub(super) fn judge(
 
 /// Whether a request is about its target and all that is below it, by its method or by what an app may take for it.
 fn is_of_a_tree(arrival: &Arrival) -> bool {
+    let fields = arrival.fields();
     let name = DEPTH;
-    let mut depths = arrival.fields().values(&name);
-    // With 1 it tells of everything directly below.
-    let is_shallow = matches!((depths.next(), depths.next()), (Some(b"0"), None));
+    let mut depths = fields.values(&name);
+    // With 1 it tells of everything directly below. What `Connection` names does not reach the app, to which no depth is
+    // as far as there is anything (RFC 4918 section 9.1).
+    let is_shallow = matches!((depths.next(), depths.next()), (Some(b"0"), None))
+        && !fields.values(&CONNECTION).any(|options| names_field(options, name.as_str()));
     let is_one = |method: &[u8]| is_one_of(&WHOLE, method) || (is_one_of(&["PROPFIND"], method) && !is_shallow);
-    let is_overridden = |name| arrival.fields().values(name).any(is_one);
-    is_one(arrival.method().as_str().as_bytes()) || OVERRIDES.iter().any(is_overridden)
+    is_one(arrival.method().as_str().as_bytes())
+        || fields.into_iter().any(|field| is_override(field.name()) && is_one(field.value()))
+}
+
+/// Whether a list of connection options has that name among them.
+fn names_field(options: &[u8], name: &str) -> bool {
+    options.split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
 }
 
 fn is_one_of(methods: &[&str], method: &[u8]) -> bool {

@@ -14,7 +14,7 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Version};
 
-use super::absolute::DESTINATION;
+use super::absolute::{DEPTH, DESTINATION, is_override};
 use super::inject::Managed;
 use super::rumours::speaks_of_the_client;
 use super::survey::{Field, Survey};
@@ -117,7 +117,11 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 /// client, credentials, and what frames or routes a message (RFC 9110 section 6.5.1) or leads to another target.
 pub fn clean_trailers(trailers: &mut HeaderMap) {
     remove_hop_by_hop(trailers);
-    for name in [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, TE, COOKIE, AUTHORIZATION, EXPECT, VIA, DESTINATION] {
+    for name in [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, TE, COOKIE, AUTHORIZATION, EXPECT, VIA, DESTINATION, DEPTH] {
+        trailers.remove(name);
+    }
+    let overrides: Vec<HeaderName> = trailers.keys().filter(|name| is_override(name.as_ref())).cloned().collect();
+    for name in overrides {
         trailers.remove(name);
     }
     remove_forwarding(trailers);

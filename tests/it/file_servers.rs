@@ -231,8 +231,18 @@ async fn a_tree_with_a_closed_place_in_it_is_nobodys_to_copy() {
         let depth: Vec<_> = depth.map(|depth| ("depth", depth)).into_iter().collect();
         assert_eq!(ask(&world, "", line, &depth).await.status, 401, "{line} {depth:?}");
     }
-    let reply = ask(&world, "", "POST /p", &[("x-http-method-override", "delete")]).await;
-    assert_eq!(reply.status, 401, "some apps are told of another method in a field");
+    for line in ["LABEL /p", "UPDATE /p", "BCOPY /p", "BDELETE /p", "BPROPFIND /p"] {
+        assert_eq!(ask(&world, "", line, &[("depth", "0")]).await.status, 401, "{line}");
+    }
+    for name in ["x-http-method-override", "X_HTTP_Method_Override", "x-http_method", "X-Method-Override"] {
+        let reply = ask(&world, "", "POST /p", &[(name, "delete")]).await;
+        assert_eq!(reply.status, 401, "some apps are told of another method in a field: {name}");
+    }
+    // What `Connection` names is the gateway's to take out, and without a depth there is no end to it.
+    for options in ["depth", "keep-alive, DEPTH", "close,depth ,x"] {
+        let fields = [("depth", "0"), ("connection", options)];
+        assert_eq!(ask(&world, "", "PROPFIND /p", &fields).await.status, 401, "{options}");
+    }
     assert_eq!(server.hits(), 0, "the app heard of nothing");
     for (line, depth) in [("PROPFIND /p", "0"), ("DELETE /p/open", "0"), ("GET /p", "0")] {
         assert_eq!(ask(&world, "", line, &[("depth", depth)]).await.status, 301, "{line}");
