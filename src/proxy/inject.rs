@@ -5,6 +5,7 @@
 //! (CVE-2025-64484: `X_Forwarded_User` survived and was read as the trusted name). Values are rendered once,
 //! when the session is made. Called by `login` (render) and by `proxy` (apply, remove).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use hyper::HeaderMap;
@@ -101,8 +102,9 @@ pub enum Source {
 }
 
 impl Source {
-    fn read(&self, identity: &Identity) -> Option<String> {
-        match self {
+    /// As a header value.
+    fn render(&self, identity: &Identity) -> Option<String> {
+        let text = match self {
             Self::UserKey => Some(format!("{}@{}", identity.user, identity.organization)),
             Self::UserId => Some(identity.user.to_string()),
             Self::OrganizationId => Some(identity.organization.to_string()),
@@ -116,30 +118,29 @@ impl Source {
                 for name in parents {
                     table = table.get(name)?.as_object()?;
                 }
-                render_claim(table.get(last)?)
+                return render_claim(table.get(last)?);
             }
             Self::Certificate(_) => None,
-        }
+        };
+        text.as_deref().map(finish)
     }
 }
 
 /// Text as it is, numbers and booleans as JSON writes them, lists joined by `,` (a comma inside an element is
 /// percent-encoded, so that splitting is safe), anything else not at all.
 fn render_claim(value: &Value) -> Option<String> {
+    if let Value::Array(elements) = value {
+        let texts: Option<Vec<Cow<'_, str>>> = elements.iter().map(text_of).collect();
+        return Some(join(texts?.iter().map(AsRef::as_ref)));
+    }
+    text_of(value).map(|text| finish(&text))
+}
+
+fn text_of(value: &Value) -> Option<Cow<'_, str>> {
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
-        Value::Array(elements) => {
-            let texts: Option<Vec<String>> = elements
-                .iter()
-                .map(|element| match element {
-                    Value::Array(_) | Value::Object(_) | Value::Null => None,
-                    simple => render_claim(simple).map(|text| text.replace(',', "%2C")),
-                })
-                .collect();
-            texts.map(|texts| texts.join(","))
-        }
-        Value::Object(_) | Value::Null => None,
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Number(_) | Value::Bool(_) => Some(Cow::Owned(value.to_string())),
+        Value::Array(_) | Value::Object(_) | Value::Null => None,
     }
 }
 
@@ -184,9 +185,7 @@ impl Injector {
     /// The headers of a person: values that are empty or too long are left out.
     pub fn render(&self, identity: &Identity) -> IdentityHeaders {
         let render = |(name, source): (&HeaderName, &Source)| {
-            let text = source.read(identity)?;
-            let list = matches!(source, Source::Claim(_));
-            let value = encode(&text, list);
+            let value = source.render(identity)?;
             if value.is_empty() || value.len() > MAX_VALUE {
                 tracing::warn!(header = %name, length = value.len(), "an identity header is left out: empty or too long");
                 return None;
@@ -213,22 +212,15 @@ impl Injector {
     }
 }
 
-/// One text as a header value.
+/// One text as a header value: UTF-8, percent-encoded but for visible ASCII and inner spaces.
 pub(super) fn finish(text: &str) -> String {
-    encode(text, false)
+    utf8_percent_encode(text.trim(), ENCODED).to_string()
 }
 
 /// Texts as one header value: joined by `,`, which splits them again.
 pub(super) fn join<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
-    let encoded = texts.into_iter().map(|text| encode(text, false).replace(',', "%2C"));
+    let encoded = texts.into_iter().map(|text| finish(text).replace(',', "%2C"));
     encoded.collect::<Vec<_>>().join(",")
-}
-
-/// `text` as a header value: UTF-8, percent-encoded but for visible ASCII and inner spaces. In a list, the
-/// commas that were encoded before stay so.
-fn encode(text: &str, list: bool) -> String {
-    let encoded = utf8_percent_encode(text.trim(), ENCODED).to_string();
-    if list { encoded.replace("%252C", "%2C") } else { encoded }
 }
 
 /// Names that only we may send, compared with case and every non-alphanumeric folded away.
@@ -244,7 +236,8 @@ pub struct Managed {
 
 /// Every name that begins so is managed, whatever follows: apps that read one name of a family read its
 /// siblings too, and a client's own `Remote-Groups` beside our `Remote-User` would make anybody an administrator.
-const FAMILIES: [&[u8]; 4] = [b"x-salesforce-", b"x-portcullis-", b"x-auth-request-", b"remote-"];
+const FAMILIES: [&[u8]; 6] =
+    [b"x-salesforce-", b"x-portcullis-", b"x-auth-request-", b"remote-", b"x-webauth-", b"x-remote-"];
 
 /// The longest family prefix or managed name that is compared without an allocation.
 const MAX_NAME: usize = 128;
@@ -275,7 +268,9 @@ impl Managed {
         // Cheap answers first: nearly every header of a browser fails on its first letters or its length.
         let letter = |place: usize| bytes.get(place).map_or(0, |byte| fold(*byte));
         let first = letter(0);
-        if matches!((first, letter(2)), (b'x', b's' | b'p' | b'a') | (b'r', b'm')) && FAMILIES.iter().any(family) {
+        if matches!((first, letter(2)), (b'x', b's' | b'p' | b'a' | b'w' | b'r') | (b'r', b'm'))
+            && FAMILIES.iter().any(family)
+        {
             return true;
         }
         if self.lengths & length_bit(bytes.len()) == 0 || bytes.len() > MAX_NAME {
