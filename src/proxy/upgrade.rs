@@ -54,6 +54,17 @@ impl Opening {
     /// Judges the head of the app's answer, switch or not.
     pub(super) fn check(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), &'static str> {
         match self {
+            // "... the protocol(s) to which the connection is being switched" (RFC 9110 section 7.8): by no other name than
+            // it was asked for, which is what was judged. Some apps leave it away.
+            Self::Upgrade(offered) if status == StatusCode::SWITCHING_PROTOCOLS => {
+                let is_it = |named: &HeaderValue| named.as_bytes().eq_ignore_ascii_case(offered.as_bytes());
+                let is_one = headers.get_all(UPGRADE).iter().nth(1).is_none();
+                if is_one && headers.get(UPGRADE).is_none_or(is_it) {
+                    Ok(())
+                } else {
+                    Err("it switched to another protocol")
+                }
+            }
             Self::Upgrade(_) => Ok(()),
             Self::Connect(key) => connect::check(key, status, headers),
         }
@@ -89,8 +100,10 @@ pub fn read_offer(request: &Request) -> Offer {
     let Ok(name) = protocol.to_str() else { return Offer::Refused("the Upgrade cannot be read") };
     let name = name.trim();
     let bare = name.split(['/', ' ', '\t', ';']).next().unwrap_or_default();
-    if bare.eq_ignore_ascii_case("h2c") || name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("HTTP")) {
-        // "A server MAY ignore a received Upgrade header field": answered as if it were not there.
+    let is_http = name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("HTTP"));
+    if is_http || ["h2c", "TLS"].iter().any(|other| bare.eq_ignore_ascii_case(other)) {
+        // Behind them are requests that nobody judges (RFC 9113 section 3.1, RFC 2817 section 3). "A server MAY ignore a
+        // received Upgrade header field": answered as if it were not there.
         return Offer::None;
     }
     if name.is_empty()
@@ -212,13 +225,24 @@ mod tests {
 
     #[test]
     fn h2c_never_passes() {
-        for protocol in ["h2c", "H2C", "HTTP/2.0", "h2c/1", "h2c websocket", "h2c;q=1"] {
+        for protocol in ["h2c", "H2C", "HTTP/2.0", "h2c/1", "h2c websocket", "h2c;q=1", "TLS/1.0", "tls"] {
             assert_eq!(
                 read_offer(&request(&[("connection", "upgrade"), ("upgrade", protocol)])),
                 Offer::None,
                 "{protocol}"
             );
         }
+    }
+
+    #[test]
+    fn an_app_switches_to_what_was_asked_for_and_to_nothing_else() {
+        let opening = Opening::Upgrade(HeaderValue::from_static("websocket"));
+        let check = |status: u16, named: &[&'static str]| {
+            let headers = named.iter().map(|name| (UPGRADE, HeaderValue::from_static(name))).collect();
+            opening.check(StatusCode::from_u16(status).unwrap(), &headers).is_ok()
+        };
+        assert!(check(101, &["WebSocket"]) && check(101, &[]) && check(426, &["TLS/1.0"]));
+        assert!(!check(101, &["h2c"]) && !check(101, &["websocket", "websocket"]) && !check(101, &["websocket, h2c"]));
     }
 
     #[test]

@@ -136,7 +136,7 @@ async fn no_other_upgrade_passes_to_an_app_of_http2() {
     let (stage, mut told) = agreeing().await;
     let world = World::with().routes(&routes(&stage)).start().await;
     let ticket = world.ticket().await;
-    for protocol in ["echo", "websocket2", "tls/1.0"] {
+    for protocol in ["echo", "websocket2", "irc/6.9"] {
         let mut line = Line::to(world.authority()).await;
         let head = format!("GET / HTTP/1.1\r\nhost: {}\r\ncookie: {ticket}\r\n", world.authority());
         line.send(format!("{head}connection: upgrade\r\nupgrade: {protocol}\r\n{KEY}\r\n")).await;
