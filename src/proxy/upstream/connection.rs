@@ -1,16 +1,18 @@
 //! A connection to an app that one request at a time is sent over, and what comes of it.
 //!
-//! An enum over who speaks on it, so that several ways of exchanging messages share one pool and one set of
-//! rules for what may be sent again. Called by `proxy::upstream`.
+//! hyper speaks on it, in a task of its own, which would go on for as long as an app neither reads what is still sent
+//! nor closes: hyper closes nothing before all was written. So the task ends with whoever has the connection, or with
+//! the patience of whoever leaves it. Called by `proxy::upstream`.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::client::conn::http1;
 use hyper::header::UPGRADE;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::super::interim;
 use super::body::AppBody;
@@ -25,17 +27,16 @@ use crate::http::{Body, BodyFault, Request};
 /// How long a connection that was given back may take to be ready.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// A connection that speaks HTTP/1.1.
-pub(super) enum Connection {
-    /// hyper speaks, in a task of its own, and hears what is [`Checked`].
-    Hyper(http1::SendRequest<Body>, Legacy, Notes),
+/// A connection that speaks HTTP/1.1. Dropped, it is closed, whatever is still being sent.
+pub(super) struct Connection {
+    sender: http1::SendRequest<Body>,
+    /// Where hyper speaks, and hears what is [`Checked`].
+    task: AbortOnDropHandle<()>,
+    notes: Notes,
 }
 
 /// How a tunnel has an app's connection back that hyper spoke on.
 pub const UNWRAP: Unwrap = Unwrap(|connection| tunnel::unwrap(connection, Checked::<Stream>::into_inner));
-
-/// What is kept for as long as a connection is spoken on, whoever has left it.
-type Legacy = Arc<Mutex<Option<Box<dyn Send>>>>;
 
 /// Why a connection gave no answer.
 #[derive(Debug)]
@@ -70,47 +71,50 @@ pub(super) enum Why {
 impl Connection {
     /// Begins to speak over a fresh stream.
     pub(super) async fn open(stream: Stream) -> Result<Self, Why> {
+        Self::over(stream).await
+    }
+
+    async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Self, Why> {
         let notes = Notes::default();
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(false)
             .handshake(TokioIo::new(Checked::new(stream, notes.clone())))
             .await
             .map_err(|error| why(&error))?;
-        let legacy = Legacy::default();
-        let kept = Arc::clone(&legacy);
-        // Ends by itself when its sender is dropped: with the pool, or with the lease.
-        tokio::spawn(async move {
-            let _kept = kept;
+        let task = tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "a connection to an app ended");
             }
         });
-        Ok(Self::Hyper(sender, legacy, notes))
+        Ok(Self { sender, task: AbortOnDropHandle::new(task), notes })
     }
 
     /// Whether nothing can be sent over it any more.
     pub(super) fn has_ended(&self) -> bool {
-        let Self::Hyper(sender, _, notes) = self;
-        notes.is_spoilt() || sender.is_closed()
+        self.notes.is_spoilt() || self.sender.is_closed()
     }
 
     /// Whether the next request can be sent over it, soon if not now. Its task may not have seen the end of the last
     /// exchange yet; an upload that goes on is not waited for.
     pub(super) async fn settle(&mut self) -> bool {
-        match self {
-            Self::Hyper(sender, ..) => sender.is_ready() || matches!(timeout(SETTLE, sender.ready()).await, Ok(Ok(()))),
-        }
+        self.sender.is_ready() || matches!(timeout(SETTLE, self.sender.ready()).await, Ok(Ok(())))
     }
 
-    /// Leaves it to itself: what is still sent on it goes on being sent, and `what` is dropped when it ends.
-    pub(super) fn leave(self, what: Box<dyn Send>) {
-        let Self::Hyper(_, legacy, _) = self;
-        *legacy.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+    /// Has what is still sent on it go on being sent, until `patience` ends: whether all was sent by then.
+    pub(super) async fn leave(self, patience: impl Future<Output = ()>) -> bool {
+        let Self { sender, task, notes } = self;
+        notes.leave();
+        drop(sender);
+        tokio::select! {
+            biased;
+            _ = task => true,
+            () = patience => false,
+        }
     }
 
     /// Sends a request and waits for the head of the answer.
     pub(super) async fn send(&mut self, mut request: Request) -> Result<hyper::Response<AppBody>, Failed> {
-        let Self::Hyper(sender, _, notes) = self;
+        let Self { sender, notes, .. } = self;
         let heard = interim::listen(&mut request);
         let has_body = !matches!(request.body(), Body::Empty);
         let switch = if request.headers().contains_key(UPGRADE) { Switch::Offered } else { Switch::Unasked };
@@ -161,14 +165,21 @@ fn why(error: &hyper::Error) -> Why {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
     use crate::http::BodyError;
     use bytes::Bytes;
     use futures_util::{StreamExt as _, stream};
     use http_body::Frame;
     use http_body_util::{BodyExt as _, StreamBody};
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
     use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::sleep;
+
+    /// Longer than anything takes.
+    const A_WHILE: Duration = Duration::from_secs(30);
 
     // Were it another type, tunnels would go through hyper, and nobody would notice but by the time that they take.
     #[tokio::test]
@@ -211,7 +222,7 @@ mod tests {
             let answer = connection.send(request).await.unwrap();
             assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "no need");
             app.await.unwrap();
-            assert!(timeout(Duration::from_secs(30), connection.ended()).await.is_ok(), "{size}");
+            assert!(connection.leave(sleep(A_WHILE)).await, "{size}");
         }
     }
 
@@ -237,16 +248,103 @@ mod tests {
             if !is_said_at_once {
                 app.write_all(more.as_bytes()).await.unwrap();
             }
-            assert!(timeout(Duration::from_secs(30), connection.ended()).await.is_ok(), "{is_said_at_once}");
+            assert!(connection.leave(sleep(A_WHILE)).await, "{is_said_at_once}");
         }
     }
 
-    impl Connection {
-        /// Leaves it, and waits until nobody speaks on it any more.
-        async fn ended(self) {
-            let (held, dropped) = tokio::sync::oneshot::channel::<()>();
-            self.leave(Box::new(held));
-            dropped.await.unwrap_err();
+    /// Says something when it was asked, and then ends as rustls tells of an end without close_notify.
+    struct Wordless {
+        says: &'static [u8],
+        was_asked: bool,
+        reader: Option<Waker>,
+    }
+
+    impl AsyncRead for Wordless {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            if !self.was_asked {
+                self.reader = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            if self.says.is_empty() {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            buf.put_slice(std::mem::take(&mut self.says));
+            Poll::Ready(Ok(()))
         }
+    }
+
+    impl AsyncWrite for Wordless {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.was_asked = true;
+            self.reader.take().into_iter().for_each(Waker::wake);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn tls_that_ends_without_a_word_is_an_end_before_an_answer_and_a_fault_within_one() {
+        for (says, is_end) in [(&b""[..], true), (b"HTTP/1.1 200 OK\r\n", false)] {
+            let stream = Wordless { says, was_asked: false, reader: None };
+            let mut connection = Connection::over(stream).await.unwrap();
+            let why = connection.send(Request::new(Body::Empty)).await.err().unwrap().why;
+            assert_eq!(matches!(why, Why::Ended(_)), is_end, "{why:?}");
+            assert_eq!(matches!(why, Why::Misbehaved(_)), !is_end, "{why:?}");
+        }
+    }
+
+    /// More than any socket holds.
+    const MUCH: usize = 50_000_000;
+
+    /// A connection over which much is sent although it was answered, and the app's side, where nothing more is read.
+    async fn half_sent() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut app, _) = listener.accept().await.unwrap();
+        let mut connection = Connection::open(Stream::Tcp(stream)).await.unwrap();
+        let mut request = Request::new(Body::Full(vec![b'x'; MUCH].into()));
+        request.headers_mut().insert("content-length", MUCH.into());
+        let answers = async {
+            app.read_u8().await.unwrap();
+            app.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(connection.send(request), answers);
+        assert!(answer.unwrap().into_body().collect().await.unwrap().to_bytes().is_empty());
+        (connection, app)
+    }
+
+    /// How much the app finds when it reads at last, to the end of the connection.
+    async fn found_by(mut app: TcpStream) -> usize {
+        let mut all = Vec::new();
+        app.read_to_end(&mut all).await.unwrap();
+        all.len()
+    }
+
+    #[tokio::test]
+    async fn what_is_still_sent_on_a_connection_that_is_left_arrives() {
+        let (connection, app) = half_sent().await;
+        let (is_sent, found) = tokio::join!(connection.leave(sleep(A_WHILE)), found_by(app));
+        assert!(is_sent && found >= MUCH, "{is_sent} {found}");
+    }
+
+    #[tokio::test]
+    async fn an_app_that_neither_reads_nor_closes_is_borne_no_longer_than_patience_lasts() {
+        let (connection, app) = half_sent().await;
+        assert!(!connection.leave(sleep(Duration::from_millis(50))).await);
+        assert!(found_by(app).await < MUCH);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_dropped_is_closed_whatever_is_still_sent() {
+        let (connection, app) = half_sent().await;
+        drop(connection);
+        assert!(found_by(app).await < MUCH);
     }
 }
