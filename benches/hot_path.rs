@@ -345,7 +345,6 @@ fn line<'a>(ids: &RequestIds, user: &'a str) -> AccessLine<'a> {
         refusal: None,
         duration: Duration::from_micros(900),
         address: None,
-        upstream_duration: Some(Duration::from_micros(800)),
         bytes: None,
     }
 }

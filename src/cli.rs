@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod descriptors;
 mod run;
 
 use std::fmt;

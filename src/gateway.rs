@@ -105,7 +105,7 @@ impl Gateway {
             self.transport.harden(&peer, &mut reply);
             // Left open, the record says that the client went away.
             if !reply.is_unsaid() {
-                record.close(reply.status());
+                record.close(reply.status(), reply.length());
             }
             reply
         }

@@ -12,6 +12,7 @@ pub mod client;
 pub mod duplex;
 mod fault;
 pub mod fields;
+pub mod grpc;
 pub mod interim;
 pub mod lines;
 pub mod names;
@@ -35,7 +36,7 @@ use hyper::{HeaderMap, StatusCode};
 
 pub use arrival::{Arrival, Reply, Unsaid};
 pub use certificate::ClientCertificate;
-pub use fault::BodyFault;
+pub use fault::{BodyFault, SessionEnded};
 pub use peer::{Neighbour, Neighbours, Peer, Remote, Shown};
 
 /// A request as it came through a door.

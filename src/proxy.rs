@@ -33,6 +33,7 @@ use crate::http::fields::Fields;
 use crate::http::tunnel::Promise;
 use crate::http::{Arrival, Body, Neighbours, Peer, Remote, Reply, Request, Scheme};
 use crate::policy::Pass;
+use crate::session::Session;
 use crate::session::cookie::{self, Stripped};
 use crate::telemetry::RequestId;
 use by_connection::AfterBody;
@@ -41,7 +42,7 @@ use headers::{Forwarded, Forwarding};
 use inject::{Injector, Managed};
 use introduce::Introducer;
 use outgoing::{Added, Outgoing, Plain, Shape};
-use stream::{Progress, RequestBody, ResponseBody};
+use stream::{Progress, RequestBody, ResponseBody, Visitor};
 use survey::{Field, Survey};
 use upgrade::{Bounds, Opening, Tunnels};
 use upstream::{AppBody, Lines, UpstreamFault};
@@ -212,19 +213,13 @@ impl Proxy {
         let has_ended = pass.visitor().is_some_and(|session| session.has_ended());
         let body = match if has_ended { Err(body) } else { body.at_hand() } {
             Ok(body) => {
-                lease.give_back(progress.as_deref(), answered);
+                lease.give_back(progress.as_ref(), answered);
                 body
             }
             Err(body) => {
                 let idle_timeout = group.settings().idle_timeout.value;
                 let body = ResponseBody::new(body, lease, progress, self.tunnels.cut.clone(), idle_timeout);
-                let body = body.called(*context.id);
-                Body::streamed(match pass.visitor() {
-                    Some(session) => {
-                        body.bound_to(Arc::clone(session), context.began + session.ends.since(context.now))
-                    }
-                    None => body,
-                })
+                Body::streamed(body.called(*context.id).bound_to(visitor_of(&pass, context)))
             }
         };
         Ok(Reply::from_parts(head, body))
@@ -288,7 +283,9 @@ impl Proxy {
                 by_connection::say_last(headers);
             }
             let progress = Progress::new();
-            (Body::streamed(RequestBody::new(body, Arc::clone(&self.managed), Arc::clone(&progress))), Some(progress))
+            let managed = Arc::clone(&self.managed);
+            let body = RequestBody::new(body, managed, Arc::clone(&progress), visitor_of(pass, context));
+            (Body::streamed(body), Some(progress))
         };
         // An upgrade that was not taken up went with what concerns the hop.
         let is_head = progress.is_none() && !survey.has(Field::Framing) && context.tunnel.is_none();
@@ -321,6 +318,12 @@ impl Proxy {
         let certificate = self.introducer.introduce(context.peer.certificate.as_deref());
         Added { forwarded: Some(forwarded), identity, certificate }
     }
+}
+
+/// Who is signed in, for bodies that may outlast that.
+fn visitor_of(pass: &Pass, context: &Context<'_>) -> Option<Visitor> {
+    let until = |session: &Session| context.began + session.ends.since(context.now);
+    pass.visitor().map(|session| Visitor::new(Arc::clone(session), until(session)))
 }
 
 /// Takes our cookies out of a request's lines, and any host but the one that was judged.

@@ -50,8 +50,8 @@ pub enum Refusal {
     },
     /// There is no session, and a redirect would not help: a program asked, or a form was sent.
     SignInRequired,
-    /// The request's headers are beyond the size or the number allowed.
-    HeadersTooLarge,
+    /// The session ended while the request's body was under way to the app.
+    SessionEnded,
     /// The request's body is beyond what this page takes.
     BodyTooLarge,
     /// The request's body stopped arriving.
@@ -99,11 +99,6 @@ pub enum Refusal {
     /// The provider says that the user is not active.
     InactiveUser {
         /// Which user.
-        cause: String,
-    },
-    /// The policy keeps this person from this route.
-    NotAllowed {
-        /// Which rule.
         cause: String,
     },
 
@@ -180,8 +175,6 @@ pub enum Refusal {
         cause: String,
     },
 
-    /// The gateway is shutting down.
-    Draining,
     /// The system's random source failed, so no secret can be made.
     NoRandomness,
     /// The gateway is at one of its own limits.
@@ -195,6 +188,7 @@ impl From<BodyFault> for Refusal {
     fn from(fault: BodyFault) -> Self {
         match fault {
             BodyFault::Malformed(malformed) => Self::BodyMalformed { cause: malformed.to_string() },
+            BodyFault::Ended(_) => Self::SessionEnded,
             BodyFault::Broken(_) => Self::BodyStalled,
         }
     }
@@ -238,7 +232,7 @@ impl Refusal {
             | Self::NoRoute
             | Self::MethodNotAllowed { .. }
             | Self::SignInRequired
-            | Self::HeadersTooLarge
+            | Self::SessionEnded
             | Self::BodyTooLarge
             | Self::BodyStalled
             | Self::ExpectationFailed
@@ -253,13 +247,11 @@ impl Refusal {
             | Self::IssuerMismatch
             | Self::CrossSite
             | Self::RedirectLoop
-            | Self::Draining
             | Self::NoRandomness => self.entry().happened.to_owned(),
             Self::BodyMalformed { cause }
             | Self::WrongOrganization { cause }
             | Self::UserTypeNotAllowed { cause }
             | Self::InactiveUser { cause }
-            | Self::NotAllowed { cause }
             | Self::ProviderUnreachable { cause }
             | Self::ProviderTimeout { cause }
             | Self::ProviderMisbehaved { cause, .. }
@@ -294,7 +286,7 @@ impl Refusal {
             Self::NoRoute => browser::NO_ROUTE,
             Self::MethodNotAllowed { .. } => browser::METHOD_NOT_ALLOWED,
             Self::SignInRequired => browser::SIGN_IN_REQUIRED,
-            Self::HeadersTooLarge => browser::HEADERS_TOO_LARGE,
+            Self::SessionEnded => browser::SESSION_ENDED,
             Self::BodyTooLarge => browser::BODY_TOO_LARGE,
             Self::BodyStalled => browser::BODY_STALLED,
             Self::BodyMalformed { .. } => browser::BODY_MALFORMED,
@@ -313,7 +305,6 @@ impl Refusal {
             Self::WrongOrganization { .. } => service::WRONG_ORGANIZATION,
             Self::UserTypeNotAllowed { .. } => service::USER_TYPE_NOT_ALLOWED,
             Self::InactiveUser { .. } => service::INACTIVE_USER,
-            Self::NotAllowed { .. } => service::NOT_ALLOWED,
             Self::ProviderUnreachable { .. } => service::PROVIDER_UNREACHABLE,
             Self::ProviderTimeout { .. } => service::PROVIDER_TIMEOUT,
             Self::ProviderMisbehaved { doubt, .. } => doubt.entry(),
@@ -327,7 +318,6 @@ impl Refusal {
             Self::UpstreamMisbehaved { .. } => service::UPSTREAM_MISBEHAVED,
             Self::UpstreamNoTunnel { .. } => service::UPSTREAM_NO_TUNNEL,
             Self::UpstreamBusy { .. } => service::UPSTREAM_BUSY,
-            Self::Draining => service::DRAINING,
             Self::NoRandomness => service::NO_RANDOMNESS,
             Self::Overloaded { .. } => service::OVERLOADED,
         }

@@ -11,7 +11,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
-use super::{FAILED, complain, refuse, runtime};
+use super::{FAILED, complain, descriptors, refuse, runtime};
 use crate::config::{Config, file};
 use crate::{gateway, telemetry};
 
@@ -37,6 +37,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
     for note in &config.notes {
         warn!("{note}");
     }
+    descriptors::raise(config.server.limits.connections);
     let served = runtime().context("the system gives no runtime").and_then(|runtime| {
         let served = runtime.block_on(serve(config));
         // Not waiting for threads: whoever asked three times wants the process gone.

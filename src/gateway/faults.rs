@@ -43,6 +43,7 @@ pub(super) fn upstream_refusal(fault: UpstreamFault) -> Option<Refusal> {
         }
         UpstreamFault::NoTunnel { .. } => Refusal::UpstreamNoTunnel { cause },
         UpstreamFault::BadHandshake(why) => Refusal::BadRequest(why),
+        UpstreamFault::Shortage { .. } => Refusal::Overloaded { cause },
         UpstreamFault::Busy { .. } => Refusal::UpstreamBusy { cause },
         UpstreamFault::ClientBody { cause } => cause.into(),
     })

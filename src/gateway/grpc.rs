@@ -5,30 +5,18 @@
 //! ("Trailers-Only", gRPC over HTTP/2). Codes follow the project's own table from HTTP's statuses. Called by
 //! `gateway`.
 
+use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::{Method, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::http::{Arrival, Body, Response};
+use crate::http::grpc::MEDIA_TYPE;
+use crate::http::{Body, Response};
 use crate::refusal::Refusal;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-const MEDIA_TYPE: &str = "application/grpc";
 /// What `grpc-message` escapes: all but `%x20-%x24 / %x26-%x7E`.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
-
-/// Whether a request is a call: a POST of that media type, with or without the name of a codec; not gRPC-Web, whose
-/// clients are browsers and read JSON.
-pub(super) fn is_call(arrival: &Arrival) -> bool {
-    if *arrival.method() != Method::POST {
-        return false;
-    }
-    let kind = arrival.fields().value(&CONTENT_TYPE).and_then(|kind| kind.split_at_checked(MEDIA_TYPE.len()));
-    kind.is_some_and(|(name, rest)| {
-        name.eq_ignore_ascii_case(MEDIA_TYPE.as_bytes()) && matches!(rest.first(), None | Some(b'+' | b';'))
-    })
-}
 
 /// The answer to a call that was declined.
 pub(super) fn answer(refusal: &Refusal, request_id: &str) -> Response {
@@ -65,26 +53,6 @@ fn status(status: StatusCode) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Request;
-
-    #[test]
-    fn calls_are_known_by_their_media_type() {
-        let is = |method: Method, kind: &'static str| {
-            let mut request = Request::new(Body::Empty);
-            *request.method_mut() = method;
-            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-            is_call(&request.into())
-        };
-        for kind in ["application/grpc", "application/grpc+proto", "Application/gRPC;x=y"] {
-            assert!(is(Method::POST, kind), "{kind}");
-            assert!(!is(Method::GET, kind), "{kind}");
-        }
-        for kind in ["application/grpc-web", "application/grpc-web+proto", "application/grpcx", "application/json", ""]
-        {
-            assert!(!is(Method::POST, kind), "{kind}");
-        }
-        assert!(!is_call(&Arrival::default()));
-    }
 
     #[test]
     fn every_refusal_has_a_status_that_is_an_error() {

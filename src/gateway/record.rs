@@ -10,9 +10,10 @@ use hyper::header::{ACCEPT, HOST};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, StatusCode, Version};
 
-use super::{Gateway, grpc};
+use super::Gateway;
 use crate::http::Arrival;
 use crate::http::fields::Held;
+use crate::http::grpc::is_call;
 use crate::http::strict::text;
 use crate::http::target::Target;
 use crate::login::form_of;
@@ -87,7 +88,7 @@ impl<'a> Record<'a> {
             method: arrival.method().clone(),
             version: arrival.version(),
             form: form_of(arrival.fields().value(&ACCEPT)),
-            is_call: grpc::is_call(arrival),
+            is_call: is_call(arrival.method(), arrival.fields()),
             site: None,
             target: None,
             route: None,
@@ -105,13 +106,13 @@ impl<'a> Record<'a> {
         self.as_sent = Some(Box::new(AsSent { path, host }));
     }
 
-    /// Writes the line and counts.
-    pub(super) fn close(&mut self, status: StatusCode) {
-        self.write(status);
+    /// Writes the line and counts; `bytes` is the length of the answer's body, if it is known.
+    pub(super) fn close(&mut self, status: StatusCode, bytes: Option<u64>) {
+        self.write(status, bytes);
         self.closed = true;
     }
 
-    fn write(&self, status: StatusCode) {
+    fn write(&self, status: StatusCode, bytes: Option<u64>) {
         let duration = self.asked.answered.unwrap_or_else(Instant::now).saturating_duration_since(self.came.clock);
         let counters = &self.gateway.route_metrics;
         let index = self.route.map_or(counters.len().saturating_sub(1), |route| route.index);
@@ -139,8 +140,7 @@ impl<'a> Record<'a> {
             refusal: self.refusal,
             duration,
             address: answered.and_then(|route| self.gateway.proxy.address(route.index, self.asked.address)),
-            upstream_duration: answered.map(|_| duration),
-            bytes: None,
+            bytes,
         });
     }
 }
@@ -150,7 +150,7 @@ impl Drop for Record<'_> {
         if !self.closed
             && let Ok(status) = StatusCode::from_u16(CLIENT_WENT_AWAY)
         {
-            self.write(status);
+            self.write(status, None);
         }
     }
 }

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use http_body::Body as _;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, LOCATION, TRANSFER_ENCODING};
 use hyper::{Method, StatusCode};
 
@@ -84,8 +85,7 @@ impl Redirect {
             refusal,
             duration,
             address: None,
-            upstream_duration: None,
-            bytes: None,
+            bytes: response.body().size_hint().exact(),
         });
         response
     }

@@ -184,6 +184,14 @@ impl<B> Reply<B> {
         self.outline.status
     }
 
+    /// The length of its body, if that is known beforehand.
+    pub fn length(&self) -> Option<u64>
+    where
+        B: http_body::Body,
+    {
+        self.body.size_hint().exact()
+    }
+
     /// Puts a field in, in place of all that are called so.
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
         if let Some(lines) = &mut self.outline.lines {

@@ -14,10 +14,18 @@ pub enum BodyFault {
     /// It can't be read (RFC 9112 section 7.1). Answer 400.
     #[error("the request's body is malformed: {0}")]
     Malformed(#[from] Malformed),
+    /// Whoever sends it is signed in no more. Answer 401.
+    #[error(transparent)]
+    Ended(#[from] SessionEnded),
     /// No more of it came, or too little. Answer 408.
     #[error("{0}")]
     Broken(String),
 }
+
+/// The session that a body is sent under has ended, and the body with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the session ended")]
+pub struct SessionEnded;
 
 impl BodyFault {
     /// What is beneath an error of a body.
@@ -26,6 +34,9 @@ impl BodyFault {
         while let Some(cause) = beneath {
             if let Some(malformed) = cause.downcast_ref::<Malformed>() {
                 return Self::Malformed(*malformed);
+            }
+            if let Some(ended) = cause.downcast_ref::<SessionEnded>() {
+                return Self::Ended(*ended);
             }
             // Its source is what is beneath its cause, which it passes over.
             let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);

@@ -242,7 +242,7 @@ fn a_405_lists_the_methods_and_a_503_says_when_to_come_back() {
     let refusal = Refusal::MethodNotAllowed { allow: "GET, HEAD" };
     let response = pages.refusal(&refusal, Form::Page, &VISIT, &links());
     assert_eq!(response.headers()[ALLOW], "GET, HEAD");
-    let response = pages.refusal(&Refusal::Draining, Form::Json, &VISIT, &links());
+    let response = pages.refusal(&Refusal::Overloaded { cause: String::new() }, Form::Json, &VISIT, &links());
     assert_eq!(response.headers()[RETRY_AFTER], "10");
 }
 

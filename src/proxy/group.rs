@@ -367,6 +367,7 @@ fn is_the_addresses_fault(fault: &UpstreamFault, request: Option<&Progress>) -> 
         }
         UpstreamFault::Busy { .. }
         | UpstreamFault::HungUp { .. }
+        | UpstreamFault::Shortage { .. }
         | UpstreamFault::Left { .. }
         | UpstreamFault::NoTunnel { .. }
         | UpstreamFault::BadHandshake(_)
@@ -389,5 +390,7 @@ mod tests {
         let hung_up = UpstreamFault::HungUp { address: address(), cause: cause() };
         assert!(is_the_addresses_fault(&ended, None));
         assert!(!is_the_addresses_fault(&hung_up, None), "whatever was taken of the body");
+        let shortage = UpstreamFault::Shortage { address: address(), cause: std::io::ErrorKind::OutOfMemory.into() };
+        assert!(!is_the_addresses_fault(&shortage, None), "it was not even asked");
     }
 }

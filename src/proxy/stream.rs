@@ -1,9 +1,9 @@
 //! Bodies on their way through: watched, cleaned, never collected.
 //!
-//! A request's trailers lose every managed name (RFC 9110 section 6.5.1: trailers are never identity). A
-//! response's body ends when the app stalls, when its session ends and when the gateway is cut off; and its
-//! connection goes back to the pool at its last byte. Timers are armed only while a body waits, so that a body
-//! that is at hand costs nothing. Called by `proxy`.
+//! A request's trailers lose every managed name (RFC 9110 section 6.5.1: trailers are never identity). Either body ends
+//! with its session: what is under way is the person's too. A response's ends when the app stalls and when the gateway is
+//! cut off as well, and its connection goes back to the pool at its last byte. Timers are armed only while a body waits,
+//! so that a body that is at hand costs nothing. Called by `proxy`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::headers::clean_trailers;
 use super::inject::Managed;
 use super::upstream::lean::BrokeOff;
 use super::upstream::{AppBody, Lease};
-use crate::http::{Body, BodyError};
+use crate::http::{Body, BodyError, SessionEnded};
 use crate::session::Session;
 use crate::telemetry::RequestId;
 
@@ -66,12 +66,33 @@ pub struct RequestBody {
     inner: Body,
     managed: Arc<Managed>,
     progress: Arc<Progress>,
+    visitor: Option<Visitor>,
+    /// For the next look at the session.
+    glance: Option<Pin<Box<Sleep>>>,
 }
 
 impl RequestBody {
-    /// Wraps a body that is not at its end.
-    pub fn new(inner: Body, managed: Arc<Managed>, progress: Arc<Progress>) -> Self {
-        Self { inner, managed, progress }
+    /// Wraps a body that is not at its end, of a visitor or of a stranger.
+    pub fn new(inner: Body, managed: Arc<Managed>, progress: Arc<Progress>, visitor: Option<Visitor>) -> Self {
+        Self { inner, managed, progress, visitor, glance: None }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.visitor.as_ref().is_some_and(Visitor::has_ended)
+    }
+
+    /// Called while nothing is at hand: ready when the session has ended.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.visitor.is_none() {
+            return Poll::Pending;
+        }
+        loop {
+            ready!(self.glance.get_or_insert_with(|| Box::pin(sleep(GLANCE))).as_mut().poll(cx));
+            if self.has_ended() {
+                return Poll::Ready(());
+            }
+            self.glance = None;
+        }
     }
 }
 
@@ -80,7 +101,13 @@ impl http_body::Body for RequestBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if self.has_ended() {
+            return Poll::Ready(Some(Err(SessionEnded.into())));
+        }
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            return self.poll_end(cx).map(|()| Some(Err(SessionEnded.into())));
+        };
+        self.glance = None;
         self.progress.note();
         if frame.is_none() || self.inner.is_end_stream() {
             self.progress.ended.store(true, Ordering::Release);
@@ -132,13 +159,19 @@ pub struct ResponseBody {
     pieces: u32,
 }
 
-/// Whose answer it is, and until when they may go on receiving it.
-struct Visitor {
+/// Whose exchange it is, and until when they may go on with it.
+#[derive(Clone)]
+pub struct Visitor {
     session: Arc<Session>,
     until: Instant,
 }
 
 impl Visitor {
+    /// Whose session lasts until then, unless it is ended before.
+    pub fn new(session: Arc<Session>, until: std::time::Instant) -> Self {
+        Self { session, until: until.into() }
+    }
+
     fn has_ended(&self) -> bool {
         self.session.has_ended() || Instant::now() >= self.until
     }
@@ -178,15 +211,15 @@ impl ResponseBody {
         self
     }
 
-    /// Breaks off when this session ends, by somebody's hand or by its age.
-    pub fn bound_to(mut self, session: Arc<Session>, until: std::time::Instant) -> Self {
-        self.visitor = Some(Visitor { session, until: until.into() });
+    /// Breaks off when the visitor's session ends, by somebody's hand or by its age.
+    pub fn bound_to(mut self, visitor: Option<Visitor>) -> Self {
+        self.visitor = visitor;
         self
     }
 
     fn finish(&mut self) {
         if let Some(lease) = self.lease.take() {
-            lease.give_back_from(&mut self.inner, self.request.as_deref());
+            lease.give_back_from(&mut self.inner, self.request.as_ref());
         }
     }
 

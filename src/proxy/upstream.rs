@@ -14,6 +14,7 @@ mod h2;
 pub mod lean;
 mod limit;
 mod line;
+mod place;
 mod plain;
 mod pool;
 mod shared;
@@ -35,6 +36,7 @@ use crate::http::{Body, Reply, Request};
 use crate::route::{Address, Transport};
 use connection::{Connection, Failed, Why};
 use dial::{DialFault, Offer, Stream, dial};
+use place::Place;
 
 pub use body::AppBody;
 pub use connection::UNWRAP;
@@ -79,15 +81,6 @@ pub struct Lease {
     is_somebodys: bool,
 }
 
-/// One of the requests that an address may have under way.
-struct Place(Arc<Upstream>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.busy.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// A connection in use, by who speaks on it.
 enum Held {
     Hyper(Connection),
@@ -115,16 +108,14 @@ impl Lease {
         self.is_somebodys = true;
     }
 
-    /// Back to the pool, for the next request; or closed, when the app answered before the request's body had
-    /// come to its end. hyper ends such a connection itself sooner or later, but nobody should wait for that with
-    /// a stranger's upload on it; until then it counts as one of those that the app has.
-    pub fn give_back(self, request: Option<&Progress>, now: Instant) {
+    /// Back to the pool, for the next request; or left, when nobody else may have it or the app answered before the
+    /// request's body had come to its end. What is still sent goes on being sent for as long as it moves; until then it
+    /// counts as one of those that the app has.
+    pub fn give_back(self, request: Option<&Arc<Progress>>, now: Instant) {
         let Self { place, connection, is_somebodys } = self;
         match connection {
-            // hyper ends it once its sender is gone and what is under way has come to its end, which takes an app that
-            // reads it.
             Some(Held::Hyper(connection)) if is_somebodys || request.is_some_and(|upload| !upload.has_ended()) => {
-                connection.leave(Box::new(place));
+                tokio::spawn(place.see_off(connection, request.cloned()));
             }
             _ if is_somebodys => {}
             // It has no more to send, and whether the app has is asked before it is used again.
@@ -135,7 +126,7 @@ impl Lease {
     }
 
     /// The same, for an answer whose body was read to its end and may have the connection.
-    pub fn give_back_from(mut self, body: &mut AppBody, request: Option<&Progress>) {
+    pub fn give_back_from(mut self, body: &mut AppBody, request: Option<&Arc<Progress>>) {
         if let Some(connection) = body.release() {
             self.connection = Some(Held::Lean(connection));
         }
@@ -353,6 +344,7 @@ fn no_connection(address: &Address, fault: DialFault) -> UpstreamFault {
     let address = address.clone();
     match fault {
         DialFault::Unreachable(cause) => UpstreamFault::Unreachable { address, cause },
+        DialFault::Shortage(cause) => UpstreamFault::Shortage { address, cause },
         DialFault::Certificate(cause) => UpstreamFault::Certificate { address, cause },
         DialFault::NoProtocol(cause) => UpstreamFault::NoProtocol { address, cause },
         DialFault::Handshake(cause) => UpstreamFault::Handshake { address, cause },

@@ -111,15 +111,16 @@ pub(super) const SIGN_IN_REQUIRED: Entry = Entry {
                     get this answer. How long a session lasts is set by [session].",
 };
 
-pub(super) const HEADERS_TOO_LARGE: Entry = Entry {
-    code: "headers_too_large",
-    status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    onward: Onward::Home,
-    title: "Your browser sent too much",
-    happened: "The headers of the request, cookies included, are larger than the gateway accepts.",
-    you: "Clear the cookies of this site and try again.",
-    administrator: "The limits are header_size and headers in [limits]. Apps that set many or large cookies are \
-                    the usual cause.",
+pub(super) const SESSION_ENDED: Entry = Entry {
+    code: "session_ended",
+    status: StatusCode::UNAUTHORIZED,
+    onward: Onward::SignIn,
+    title: "Your session ended meanwhile",
+    happened: "Your session ended while this was being sent, so the rest of it was not passed on. The app may have \
+               received a part.",
+    you: "Sign in, look at what has arrived, and then do once more what you were doing.",
+    administrator: "Somebody signed out, or the session was ended or became too old, while a request's body was under \
+                    way. How long a session lasts is set by [session]; what takes longer to send needs a longer one.",
 };
 
 pub(super) const BODY_TOO_LARGE: Entry = Entry {

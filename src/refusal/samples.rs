@@ -19,7 +19,7 @@ impl Refusal {
             Self::NoRoute,
             Self::MethodNotAllowed { allow: "GET, HEAD" },
             Self::SignInRequired,
-            Self::HeadersTooLarge,
+            Self::SessionEnded,
             Self::BodyTooLarge,
             Self::BodyStalled,
             Self::BodyMalformed { cause: cause() },
@@ -38,7 +38,6 @@ impl Refusal {
             Self::WrongOrganization { cause: cause() },
             Self::UserTypeNotAllowed { cause: cause() },
             Self::InactiveUser { cause: cause() },
-            Self::NotAllowed { cause: cause() },
             Self::ProviderUnreachable { cause: cause() },
             Self::ProviderTimeout { cause: cause() },
         ];
@@ -54,7 +53,6 @@ impl Refusal {
             Self::UpstreamMisbehaved { cause: cause() },
             Self::UpstreamNoTunnel { cause: cause() },
             Self::UpstreamBusy { cause: cause() },
-            Self::Draining,
             Self::NoRandomness,
             Self::Overloaded { cause: cause() },
         ]);

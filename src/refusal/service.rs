@@ -41,16 +41,6 @@ pub(super) const INACTIVE_USER: Entry = Entry {
     administrator: "In Salesforce: Setup, Users, the person's user, tick Active.",
 };
 
-pub(super) const NOT_ALLOWED: Entry = Entry {
-    code: "not_allowed",
-    status: StatusCode::FORBIDDEN,
-    onward: Onward::Home,
-    title: "You have no access to this page",
-    happened: "You are signed in, but this part of the site is not open to you.",
-    you: "Go back to the start page, or ask your administrator for access.",
-    administrator: "The rules of the route decide. The log line with this request id names the route and the rule.",
-};
-
 pub(super) const PROVIDER_UNREACHABLE: Entry = Entry {
     code: "provider_unreachable",
     status: StatusCode::BAD_GATEWAY,
@@ -163,17 +153,6 @@ pub(super) const UPSTREAM_BUSY: Entry = Entry {
     you: "Wait a moment and try again.",
     administrator: "The log line with this request id names the key that says how many, route.NAME.connections, \
                     and whether that is of [upstream]. Long-lived streams and WebSockets hold one each.",
-};
-
-pub(super) const DRAINING: Entry = Entry {
-    code: "draining",
-    status: StatusCode::SERVICE_UNAVAILABLE,
-    onward: Onward::TryAgain,
-    title: "Just a moment",
-    happened: "This gateway is being restarted.",
-    you: "Wait a few seconds and try again.",
-    administrator: "The gateway was told to stop and finishes what is under way. If people see this for long, nothing \
-                    has taken its place: start it again, or let the load balancer follow /readyz.",
 };
 
 pub(super) const NO_RANDOMNESS: Entry = Entry {

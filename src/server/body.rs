@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use hyper::HeaderMap;
-use hyper::header::CONTENT_TYPE;
+use hyper::{HeaderMap, Method};
 
 use super::event::{Event, Events};
 use super::streams::{Activity, Late, Lent};
 use super::wire::Patience;
+use crate::http::grpc::is_call;
 use crate::http::{Body, BodyError, BodyFault, Remote};
 
 /// The client stopped sending in the middle of a request body, or nearly so. Answer 408.
@@ -74,15 +74,14 @@ impl Watcher<'_> {
     }
 }
 
-/// The rate that a request's body must keep: `rate`, but for gRPC's calls, which are as quiet as those who talk
+/// The rate that either body must keep by HTTP/2: `rate`, but for gRPC's calls, which are as quiet as those who talk
 /// (Kestrel lifts its own limit for them as well).
-pub(super) fn least_rate(headers: &HeaderMap, rate: usize) -> usize {
-    let is_call = headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    if is_call { 0 } else { rate }
+pub(super) fn least_rate(method: &Method, headers: &HeaderMap, rate: usize) -> usize {
+    if is_call(method, headers.into()) { 0 } else { rate }
 }
 
-/// How much came while it was waited for, and how long that took.
-struct Pace {
+/// How much came, or was taken, while it was waited for, and how long that took.
+pub(super) struct Pace {
     rate: usize,
     /// Long enough for one whole pause of an honest client.
     window: Duration,
@@ -92,19 +91,20 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(rate: usize, limit: Duration) -> Self {
+    /// At least `rate` bytes for each second of two `limit`s of waiting.
+    pub(super) fn new(rate: usize, limit: Duration) -> Self {
         Self { rate, window: limit.saturating_mul(2), since: None, waited: Duration::ZERO, bytes: 0 }
     }
 
     /// Nothing is at hand.
-    fn wait(&mut self, now: impl FnOnce() -> Instant) {
+    pub(super) fn wait(&mut self, now: impl FnOnce() -> Instant) {
         if self.rate > 0 && self.since.is_none() {
             self.since = Some(now());
         }
     }
 
     /// Something came: whether it is enough.
-    fn keeps(&mut self, bytes: usize, now: impl FnOnce() -> Instant) -> bool {
+    pub(super) fn keeps(&mut self, bytes: usize, now: impl FnOnce() -> Instant) -> bool {
         self.bytes = self.bytes.saturating_add(bytes);
         let Some(since) = self.since.take() else { return true };
         self.waited += now().saturating_duration_since(since);
@@ -219,6 +219,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::header::CONTENT_TYPE;
     use hyper::header::HeaderValue;
 
     const LIMIT: Duration = Duration::from_secs(30);
@@ -267,8 +268,11 @@ mod tests {
     #[test]
     fn calls_by_grpc_may_be_as_quiet_as_they_like() {
         let of = |kind: &'static str| HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-        assert_eq!(least_rate(&of("application/grpc+proto"), 240), 0);
-        assert_eq!(least_rate(&of("application/json"), 240), 240);
-        assert_eq!(least_rate(&HeaderMap::new(), 240), 240);
+        assert_eq!(least_rate(&Method::POST, &of("application/grpc+proto"), 240), 0);
+        assert_eq!(least_rate(&Method::PUT, &of("application/grpc+proto"), 240), 240);
+        for kind in ["application/json", "application/grpcx", "application/grpc-web"] {
+            assert_eq!(least_rate(&Method::POST, &of(kind), 240), 240, "{kind}");
+        }
+        assert_eq!(least_rate(&Method::POST, &HeaderMap::new(), 240), 240);
     }
 }

@@ -33,12 +33,13 @@ pub(super) async fn shake_hands(
     remote: Remote,
     limit: Duration,
 ) -> Result<(TlsStream<Wire<Socket>>, Shown), Event> {
-    let now = tls.current();
     let handshake = async {
         if speaks_http(&mut socket).await? {
             say_last(&socket, TLS_ALONE);
             return Ok(Err(Event::PlainText { peer: remote }));
         }
+        // Whoever was silent since a reload is judged by what holds now.
+        let now = tls.current();
         let wire = Wire::new(socket, WRITE_TIMEOUT, Arc::clone(activity), Some(permit));
         let stream = match tls.challenges().filter(|challenges| challenges.are_pending()) {
             None => TlsAcceptor::from(Arc::clone(&now.config)).accept(wire).await?,

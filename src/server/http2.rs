@@ -41,7 +41,8 @@ use crate::http::{self, Arrival, Body, Peer, Reply, Request};
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for a whole connection: more than one stream's, or a single stalled upload would block all.
 const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
-/// How long a client may take to leave after it was told that its idle HTTP/2 connection ends.
+/// How long a client may take to leave after it was told that its HTTP/2 connection ends: an idle one is closed then, and
+/// one on which something is still under way takes no new requests.
 const GOODBYE: Duration = Duration::from_secs(5);
 
 /// A request whose head has come, and the way back.
@@ -64,12 +65,17 @@ where
     };
     let mut signal = pin!(next_signal(&shared.drain, &activity, stage));
     let mut signal = Quiet::new(signal.as_mut());
+    let mut leaves_by = None;
     loop {
         let next = poll_fn(|cx| match talk.poll_next(cx) {
             Poll::Ready(asked) => Poll::Ready(Next::Asked(asked)),
             Poll::Pending => Pin::new(&mut signal).poll(cx).map(Next::Signal),
         });
         match next.await {
+            // h2 takes requests until its ping is answered, which is the client's to do or to leave.
+            Next::Asked(Some(Ok((_, mut respond)))) if leaves_by.is_some_and(|by| by <= Instant::now()) => {
+                respond.send_reset(Reason::REFUSED_STREAM);
+            }
             Next::Asked(Some(Ok(asked))) => take_up(shared, &peer, &activity, &line, asked),
             Next::Asked(Some(Err(error))) => return report(&line, &error),
             Next::Asked(None) => return,
@@ -83,6 +89,7 @@ where
                     Signal::Drain => {}
                 }
                 talk.end();
+                leaves_by.get_or_insert_with(|| Instant::now() + GOODBYE);
                 stage = Stage { old: None, idle: Some(limits.h2_idle_timeout.min(GOODBYE)), open: false };
                 signal.set(next_signal(&shared.drain, &activity, stage));
             }
@@ -172,8 +179,9 @@ where
         return respond.send_reset(Reason::PROTOCOL_ERROR);
     }
     let outlet = Arc::new(Outlet::default());
+    let rate = least_rate(request.method(), request.headers(), shared.limits.body_rate);
     let mut exchange =
-        Exchange::new(respond, Arc::clone(line), Arc::clone(&outlet), request.method(), activity.begin());
+        Exchange::new(respond, Arc::clone(line), Arc::clone(&outlet), request.method(), rate, activity.begin());
     if has_too_many_fields(request.headers(), shared.limits.headers) {
         line.tell(|peer| Event::HeadersTooLarge { peer });
         let answer = http::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has too many fields\n");
@@ -185,7 +193,7 @@ where
     } else {
         let watcher = Watcher {
             limit: shared.limits.body_idle_timeout,
-            rate: least_rate(request.headers(), shared.limits.body_rate),
+            rate,
             events: &shared.events,
             peer: peer.remote,
             activity,

@@ -88,7 +88,7 @@ where
         let asked = waits.then(Arc::<AtomicBool>::default);
         let watcher = body::Watcher {
             limit: shared.limits.body_idle_timeout,
-            rate: body::least_rate(request.headers(), shared.limits.body_rate),
+            rate: shared.limits.body_rate,
             events: &shared.events,
             peer: self.peer.remote,
             activity: &self.activity,

@@ -85,9 +85,7 @@ pub struct AccessLine<'a> {
     pub duration: Duration,
     /// Which of several addresses of the app was asked.
     pub address: Option<&'a str>,
-    /// The app's part of it.
-    pub upstream_duration: Option<Duration>,
-    /// The answer's length, when it is known.
+    /// The length of the answer's body, when it is known beforehand.
     pub bytes: Option<u64>,
 }
 
@@ -145,10 +143,6 @@ impl AccessLine<'_> {
         }
         buffer.extend_from_slice(b",\"duration_us\":");
         write_number(micros(self.duration), buffer);
-        if let Some(upstream) = self.upstream_duration {
-            buffer.extend_from_slice(b",\"upstream_us\":");
-            write_number(micros(upstream), buffer);
-        }
         if let Some(bytes) = self.bytes {
             buffer.extend_from_slice(b",\"bytes\":");
             write_number(bytes, buffer);
@@ -177,9 +171,6 @@ impl AccessLine<'_> {
             }
         }
         write!(buffer, " {}us", micros(self.duration))?;
-        if let Some(upstream) = self.upstream_duration {
-            write!(buffer, " upstream={}us", micros(upstream))?;
-        }
         if let Some(bytes) = self.bytes {
             write!(buffer, " bytes={bytes}")?;
         }

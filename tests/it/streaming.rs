@@ -305,6 +305,47 @@ async fn a_silent_stream_ends_when_its_person_signs_out() {
     line.rest().await;
 }
 
+#[tokio::test]
+async fn an_upload_ends_when_its_person_signs_out() {
+    // One that is silent, one that goes on, and one that was answered already.
+    for (goes_on, is_answered) in [(false, false), (true, false), (true, true)] {
+        let (told, mut hears) = mpsc::unbounded_channel();
+        let stage = Stage::play(move |mut line: Line, _| {
+            let told = told.clone();
+            async move {
+                line.head().await;
+                assert_eq!(line.chunk().await, b"first");
+                if is_answered {
+                    line.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+                }
+                told.send(Vec::new()).unwrap();
+                told.send(line.rest().await).unwrap();
+            }
+        })
+        .await;
+        let (world, ticket) = world_of(&stage).await;
+        let mut line = Line::to(world.authority()).await;
+        let more = "accept: application/json\r\ntransfer-encoding: chunked\r\n";
+        line.send(head(&world, &ticket, "POST /upload", more) + "5\r\nfirst\r\n").await;
+        soon("the beginning", hears.recv()).await.unwrap();
+        if is_answered {
+            assert!(line.head().await.unwrap().starts_with("http/1.1 200 "));
+        }
+        sign_out(&world, &ticket).await;
+        if goes_on {
+            line.send("6\r\nsecond\r\n0\r\n\r\n").await;
+        }
+        let rest = soon("the end", hears.recv()).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&rest), "", "what came after the end went to the app: {goes_on}");
+        if !is_answered {
+            let answer = line.head().await.unwrap();
+            assert!(answer.starts_with("http/1.1 401 "), "{answer}");
+            let page = String::from_utf8(line.take(length(&answer)).await).unwrap();
+            assert!(page.contains("\"session_ended\""), "{page}");
+        }
+    }
+}
+
 /// Signs out whoever has this ticket.
 pub async fn sign_out(world: &World, ticket: &str) {
     let headers = [("cookie", ticket), ("sec-fetch-site", "same-origin")];
@@ -337,4 +378,29 @@ async fn an_upload_that_goes_on_behind_its_answer_counts_as_a_connection_of_the_
     assert_eq!(ask().await, "503");
     drop(uploader);
     until("a free place", || async { ask().await == "200" }).await;
+}
+
+#[tokio::test]
+async fn an_app_that_answers_and_then_neither_reads_nor_closes_is_left_at_the_idle_timeout() {
+    let stage = Stage::play(|mut line: Line, number| async move {
+        line.head().await;
+        line.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        if number == 0 {
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+    let tables = "[upstream]\nconnections = 1\nidle_timeout = \"1s\"";
+    let world = World::with().workers(1).routes(&stage.route()).table(tables).start().await;
+    let ticket = world.ticket().await;
+    let mut uploader = Line::to(world.authority()).await;
+    uploader.send(head(&world, &ticket, "PUT /upload", "content-length: 100\r\n") + "the beginning").await;
+    assert!(uploader.head().await.unwrap().starts_with("http/1.1 200 "));
+    until("a free place", || async {
+        let mut line = Line::to(world.authority()).await;
+        line.send(head(&world, &ticket, "GET /", "")).await;
+        line.head().await.unwrap().starts_with("http/1.1 200 ")
+    })
+    .await;
+    drop(uploader);
 }

@@ -46,6 +46,8 @@ impl Drop for Secured {
 pub(super) enum DialFault {
     /// Nobody there, or not for us.
     Unreachable(io::Error),
+    /// Nothing left here to connect with, which is no fault of the app's.
+    Shortage(io::Error),
     /// The app's certificate was not believed.
     Certificate(String),
     /// The app speaks none of the protocols that it was offered.
@@ -69,7 +71,7 @@ pub(super) async fn dial(
     connector: Option<&Connector>,
     offer: Offer,
 ) -> Result<(Stream, Version), DialFault> {
-    let plain = connect(&address.place).await.map_err(DialFault::Unreachable)?;
+    let plain = connect(&address.place).await.map_err(unconnected)?;
     match address.transport {
         Transport::Http => return Ok((plain, Version::HTTP_11)),
         Transport::H2c => return Ok((plain, Version::HTTP_2)),
@@ -86,6 +88,15 @@ pub(super) async fn dial(
     let stream = TlsConnector::from(Arc::clone(config)).connect(name, plain).await.map_err(refused)?;
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     Ok((Stream::Tls(Box::new(Secured(stream))), if is_h2 { Version::HTTP_2 } else { Version::HTTP_11 }))
+}
+
+fn unconnected(error: io::Error) -> DialFault {
+    use rustix::io::Errno;
+    let of_means = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
+    match Errno::from_io_error(&error) {
+        Some(errno) if of_means.contains(&errno) => DialFault::Shortage(error),
+        _ => DialFault::Unreachable(error),
+    }
 }
 
 fn refused(error: io::Error) -> DialFault {
@@ -177,5 +188,21 @@ impl AsyncWrite for Stream {
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(&mut stream.0).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lacking_here_is_no_fault_of_the_apps() {
+        use rustix::io::Errno;
+        let lacking = |errno: Errno| matches!(unconnected(errno.into()), DialFault::Shortage(_));
+        assert!(
+            [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL].map(lacking) == [true; 5]
+        );
+        assert!([Errno::CONNREFUSED, Errno::HOSTUNREACH, Errno::NOENT, Errno::ACCESS].map(lacking) == [false; 4]);
+        assert!(matches!(unconnected(io::ErrorKind::NotFound.into()), DialFault::Unreachable(_)));
     }
 }

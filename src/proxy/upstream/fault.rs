@@ -57,6 +57,14 @@ pub enum UpstreamFault {
         /// The key, how much it says and where that is written.
         limit: String,
     },
+    /// There was nothing left to connect with: descriptors, memory or ports of this machine.
+    #[error("no connection to {address} could be made for want of means: {cause}")]
+    Shortage {
+        /// Where to.
+        address: Address,
+        /// Of what.
+        cause: std::io::Error,
+    },
     /// It ended the connection before its answer began.
     #[error("{address} ended the connection before it answered: {cause}")]
     Ended {

@@ -2,7 +2,8 @@
 //!
 //! What an app says before its answer goes out while the handler still runs, and never later; a client that resets
 //! the stream or leaves has its handler dropped; a body goes out as the client takes it, and a client that keeps its
-//! window shut for a minute loses the stream, or it would hold answer, app connection and memory with it. An answer
+//! window shut for a minute loses the stream, or opens it too little, or it would hold answer, app connection and memory
+//! with it. An answer
 //! that ends before the upload does ends that as well, with NO_ERROR (RFC 9113 section 8.1), which `h2` sees to.
 //! Spawned by `server::http2`.
 
@@ -11,6 +12,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -24,6 +26,7 @@ use crate::http::duplex::{Cancelled, Duplex, poll_room};
 use crate::http::interim::{self, Outlet};
 use crate::http::tunnel::Keeper;
 use crate::http::{Body, BodyError, Remote, Reply, Response};
+use crate::server::body::Pace;
 use crate::server::event::{Event, Events};
 use crate::server::streams::Running;
 use crate::server::wire::{Patience, WRITE_TIMEOUT};
@@ -57,6 +60,8 @@ pub(super) struct Exchange {
     said: usize,
     expectation: Option<Arc<Expectation>>,
     tunnel: Option<(Keeper, RecvStream)>,
+    /// How many bytes a second its client has to take.
+    rate: usize,
     /// Last: the stream goes first, for dropping it is what resets it.
     running: Running,
 }
@@ -68,10 +73,11 @@ impl Exchange {
         line: Arc<Line>,
         outlet: Arc<Outlet>,
         method: &Method,
+        rate: usize,
         running: Running,
     ) -> Self {
         let asked = Asked::with(method);
-        Self { respond, line, outlet, asked, said: 0, expectation: None, tunnel: None, running }
+        Self { respond, line, outlet, asked, said: 0, expectation: None, tunnel: None, rate, running }
     }
 
     /// A success makes it a tunnel.
@@ -145,7 +151,7 @@ impl Exchange {
     /// Sends an answer, to the end of its body.
     pub(super) async fn answer(self, response: Response) {
         // First here, and so the last to be dropped.
-        let Self { running, mut respond, line, outlet, asked, tunnel, .. } = self;
+        let Self { running, mut respond, line, outlet, asked, tunnel, rate, .. } = self;
         outlet.close();
         let agreed = response.status().is_success();
         let (head, rest) = write(response, asked, &line.stamp);
@@ -158,7 +164,8 @@ impl Exchange {
             return keeper.keep(Duplex::new(incoming, stream, Cancelled::Ended, running));
         }
         let Some(Rest { body, left }) = rest else { return };
-        let mut sending = Sending { body, left, stream, patience: Patience::new(WRITE_TIMEOUT) };
+        let (patience, pace) = (Patience::new(WRITE_TIMEOUT), Pace::new(rate, WRITE_TIMEOUT));
+        let mut sending = Sending { body, left, stream, patience, pace };
         match sending.run().await {
             Ok(()) | Err(Cut::Gone) => {}
             Err(Cut::Broken(reason)) => sending.stream.send_reset(reason),
@@ -184,6 +191,7 @@ struct Sending {
     left: Option<u64>,
     stream: SendStream<Bytes>,
     patience: Patience,
+    pace: Pace,
 }
 
 impl Sending {
@@ -209,8 +217,8 @@ impl Sending {
         }
     }
 
-    /// Sends a piece as the client takes it: whether it was the last. Nothing waits for its window elsewhere, so that
-    /// every bit of progress counts, and the stream is at work until the client may have all.
+    /// Sends a piece as the client takes it: whether it was the last. Nothing waits for its window elsewhere, and the
+    /// app's body is not asked meanwhile, nor with it the session: so progress has to keep a pace, and the stream is at work until the client may have all.
     async fn send(&mut self, mut data: Bytes) -> Result<bool, Cut> {
         let mut is_last = self.body.is_end_stream();
         if let Some(left) = &mut self.left {
@@ -230,9 +238,15 @@ impl Sending {
         while !data.is_empty() {
             let room = poll_fn(|cx| match poll_room(&mut self.stream, data.len(), cx) {
                 Poll::Ready(room) => Poll::Ready(room.map_err(|_| Cut::Gone)),
-                Poll::Pending => self.patience.poll_end(cx).map(|()| Err(Cut::Stalled)),
+                Poll::Pending => {
+                    self.pace.wait(Instant::now);
+                    self.patience.poll_end(cx).map(|()| Err(Cut::Stalled))
+                }
             });
             let slice = data.split_to(room.await?);
+            if !self.pace.keeps(slice.len(), Instant::now) {
+                return Err(Cut::Stalled);
+            }
             self.patience.renew();
             self.stream.send_data(slice, is_last && data.is_empty()).map_err(|_| Cut::Gone)?;
         }

@@ -19,7 +19,6 @@ pub(in super::super) fn line<'a>(id: RequestId, path: &'a str, user: Option<&'a 
         refusal: None,
         duration: Duration::from_micros(1234),
         address: None,
-        upstream_duration: Some(Duration::from_millis(1)),
         bytes: Some(42),
     }
 }
@@ -36,14 +35,14 @@ fn the_two_forms_are_as_documented() {
     let line = line(id, "/page?secret=1", Some("ada@example.com"));
     let expected = format!(
         "2026-11-21T23:04:02.123Z 192.0.2.7 GET wiki.example.com /page 200 pass route=wiki user=ada@example.com \
-         1234us upstream=1000us bytes=42 id={id}\n"
+         1234us bytes=42 id={id}\n"
     );
     assert_eq!(written(&line, Format::Text), expected);
     let expected = format!(
         "{{\"time\":\"2026-11-21T23:04:02.123Z\",\"request_id\":\"{id}\",\"client\":\"192.0.2.7\",\
          \"method\":\"GET\",\"host\":\"wiki.example.com\",\"path\":\"/page\",\"status\":200,\
          \"decision\":\"pass\",\"route\":\"wiki\",\"user\":\"ada@example.com\",\"duration_us\":1234,\
-         \"upstream_us\":1000,\"bytes\":42}}\n"
+         \"bytes\":42}}\n"
     );
     assert_eq!(written(&line, Format::Json), expected);
 }
@@ -150,6 +149,6 @@ proptest! {
         let json: serde_json::Value = serde_json::from_str(&written(&line, Format::Json)).unwrap();
         prop_assert_eq!(json["user"].as_str(), Some(user.as_str()));
         prop_assert_eq!(json["path"].as_str(), Some(before_query(&path)));
-        prop_assert_eq!(written(&line, Format::Text).split(' ').count(), 13);
+        prop_assert_eq!(written(&line, Format::Text).split(' ').count(), 12);
     }
 }

@@ -6,6 +6,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::*;
 
+mod ages;
 mod floods;
 mod malformed;
 

@@ -63,7 +63,9 @@ async fn a_sign_in_leaves_lines_that_explain_it_and_no_secret() {
         browser.cookie_names("localhost").iter().map(|name| browser.cookie("localhost", name).unwrap()).collect();
     secrets.extend(callback.query_pairs().map(|(_, value)| value.into_owned()));
     secrets.extend(callback.query().unwrap().split('&').filter_map(|pair| Some(pair.split_once('=')?.1.to_owned())));
-    assert_eq!(browser.visit(&callback).await.status, 200);
+    let reply = browser.visit(&callback).await;
+    assert_eq!(reply.status, 200);
+    let length = reply.body.len() as u64;
     secrets.push(browser.cookie("localhost", "portcullis").unwrap());
     secrets.push(bench.org.app().client_secret);
     secrets.extend(TOKENS.into_iter().chain(["query=private"]).map(str::to_owned));
@@ -90,7 +92,7 @@ async fn a_sign_in_leaves_lines_that_explain_it_and_no_secret() {
     assert_eq!((page["decision"].as_str(), page["route"].as_str()), (Some("pass"), Some("the-app")));
     let key = format!("{}@{}", people::STANDARD.user, people::HOME_ORGANIZATION);
     assert_eq!(page["user"].as_str(), Some(key.as_str()));
-    assert!(page["duration_us"].as_u64().is_some() && page["upstream_us"].as_u64().is_some(), "{page}");
+    assert!(page["duration_us"].as_u64().is_some() && page["bytes"].as_u64() == Some(length), "{page}");
     let refusal = access.iter().find(|line| line["request_id"] == request_id.as_str()).expect("the refusal's line");
     assert_eq!((refusal["refusal"].as_str(), refusal["status"].as_u64()), (Some("unknown_page"), Some(404)));
 
@@ -177,5 +179,22 @@ async fn logs_for_people_are_lines_of_words() {
     assert!(diagnostics.contains(" INFO ") && diagnostics.contains("listening"), "{diagnostics}");
     for text in [&access, &diagnostics] {
         assert!(!text.contains("hunter2") && !text.contains('\u{1b}') && !text.contains('{'), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn as_many_files_may_be_open_as_the_system_allows() {
+    for (allowed, warns) in [("900", true), ("12000", false)] {
+        let bench = Bench::new().await;
+        let config = bench.write(&bench.toml(""));
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -Sn 512 && ulimit -Hn {allowed} && exec \"$@\"");
+        command.args(["-c", &script, "sh", PROGRAM, "run", "--config"]).arg(config).stdin(Stdio::null());
+        let process = Process::spawn(&bench, command);
+        process.listens().await;
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        assert_eq!(line.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), [allowed; 2]);
+        assert_eq!(process.errors().contains("limits.connections lets 10000 clients in"), warns, "{allowed}");
     }
 }

@@ -163,6 +163,31 @@ async fn a_client_that_takes_nothing_loses_its_stream_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_next_to_nothing_loses_its_stream_too() {
+    let mut builder = client::Builder::new();
+    builder.initial_window_size(10);
+    let (tell, body) = piecemeal();
+    for _ in 0..1000 {
+        tell.send(data("more than the window, by far ")).unwrap();
+    }
+    let mut world = World::with(builder, once(Response::new(body))).await;
+    let mut stream = in_time(world.get()).await.unwrap().into_body();
+    let mut beat = tokio::time::interval(WRITE_TIMEOUT / 5);
+    let lost = async {
+        loop {
+            match stream.data().await.unwrap() {
+                Ok(piece) => stream.flow_control().release_capacity(piece.len()).unwrap(),
+                Err(error) => break error,
+            }
+            beat.tick().await;
+        }
+    };
+    assert_eq!(in_time(lost).await.reason(), Some(Reason::CANCEL));
+    world.event("write_timeout").await;
+    world.quiet().await;
+}
+
+#[tokio::test]
 async fn trailers_that_belong_elsewhere_do_not_break_an_answer() {
     let mut trailers = HeaderMap::new();
     for name in ["keep-alive", "connection", "x-hop", "content-length", "set-cookie", "grpc-status"] {
@@ -182,7 +207,7 @@ async fn trailers_that_belong_elsewhere_do_not_break_an_answer() {
 #[tokio::test]
 async fn who_takes_slowly_or_waits_for_a_slow_app_keeps_it() {
     let mut builder = client::Builder::new();
-    builder.initial_window_size(10);
+    builder.initial_window_size(100);
     let (tell, body) = piecemeal();
     let mut world = World::with(builder, once(Response::new(body))).await;
     let mut stream = in_time(world.get()).await.unwrap().into_body();
@@ -190,7 +215,7 @@ async fn who_takes_slowly_or_waits_for_a_slow_app_keeps_it() {
     tokio::time::sleep(WRITE_TIMEOUT + WRITE_TIMEOUT / 4).await;
     // Either piece takes longer than that as well, and comes bit by bit.
     for _ in 0..2 {
-        tell.send(Ok(Frame::data(vec![7; 100].into()))).unwrap();
+        tell.send(Ok(Frame::data(vec![7; 1000].into()))).unwrap();
     }
     drop(tell);
     let mut taken = 0;
@@ -200,6 +225,6 @@ async fn who_takes_slowly_or_waits_for_a_slow_app_keeps_it() {
         tokio::time::sleep(WRITE_TIMEOUT / 8).await;
         stream.flow_control().release_capacity(length).unwrap();
     }
-    assert_eq!(taken, 200);
+    assert_eq!(taken, 2000);
     assert!(world.events.try_recv().is_err());
 }
