@@ -12,13 +12,14 @@ pub(super) mod answer;
 pub(super) mod date;
 pub mod head;
 mod outgoing;
+mod reading;
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use http_body::Body as _;
 use hyper::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,6 +29,7 @@ use self::answer::{Afterwards, Left};
 use self::date::Date;
 use self::head::{Asked, Bounds, End, Read, Violation};
 use self::outgoing::Outgoing;
+use self::reading::Reading;
 use super::fence::Fenced;
 use super::hang_up::HangsUp;
 use super::streams::{Activity, Running};
@@ -74,15 +76,6 @@ enum Parting {
     Expected,
     /// We alone.
     Sudden,
-}
-
-/// A head is waited for.
-#[derive(Default)]
-struct Reading {
-    /// How many bytes of it were looked at.
-    seen: usize,
-    /// How many bytes of empty lines came before it.
-    skipped: usize,
 }
 
 struct Handling<F> {
@@ -158,7 +151,7 @@ where
     ) -> Poll<Turn> {
         loop {
             match &mut self.state {
-                State::Reading(reading) => match ready!(poll_head(&mut self.stream, reading, cx, bounds)) {
+                State::Reading(reading) => match ready!(reading.poll_head(&mut self.stream, cx, bounds)) {
                     Ok(Some(Read::Plain(_, arrival, asked))) => {
                         activity.note_request();
                         let running = activity.begin();
@@ -178,7 +171,8 @@ where
                 },
                 State::Handling(handling) => {
                     let polled = handling.handler.as_mut().poll(cx);
-                    if self.outlet.has_waiting() {
+                    // What a client does not take waits in the outlet, which has its own bound.
+                    if self.outlet.has_waiting() && handling.outgoing.has_room() {
                         handling.flushes = true;
                         self.outlet.write(handling.outgoing.text());
                     }
@@ -194,10 +188,11 @@ where
                     if handling.flushes
                         && let Poll::Ready(flushed) = handling.outgoing.poll_flush(cx, &mut self.stream)
                     {
-                        handling.flushes = false;
                         if let Err(error) = flushed {
                             return Poll::Ready(Turn::Broken(error));
                         }
+                        handling.flushes = false;
+                        continue;
                     }
                     if ready!(self.stream.poll_client(cx, &self.outlet)).is_break() {
                         return Poll::Ready(Turn::Ended);
@@ -261,45 +256,6 @@ where
         let body = if ending == Ending::Whole { Body::Empty } else { body };
         let at = Some(now);
         self.state = State::Answering(Answering { body, left, outgoing, ending, afterwards, parting, running, at });
-    }
-}
-
-/// The next head; none at the connection's end.
-fn poll_head<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut Fenced<S>,
-    reading: &mut Reading,
-    cx: &mut Context<'_>,
-    bounds: Bounds,
-) -> Poll<Result<Option<Read>, Violation>> {
-    loop {
-        // RFC 9112 section 2.2: empty lines before a request are passed over.
-        while stream.unread().starts_with(b"\r\n") {
-            stream.unread().advance(2);
-            reading.skipped += 2;
-        }
-        let received = stream.unread();
-        if reading.skipped > bounds.size {
-            return Poll::Ready(Err(Violation::TooLarge));
-        }
-        // A head that trickles in is not read anew for each byte, but when it has come to what may be its end.
-        if !received.is_empty() && (reading.seen == 0 || head::may_be_whole(received, reading.seen, bounds)) {
-            match head::read(received, bounds)? {
-                Read::Part => {}
-                Read::Plain(length, arrival, asked) => {
-                    let rest = received.split_off(length);
-                    // An empty slice would keep the memory of the whole.
-                    *received = if rest.is_empty() { Bytes::new() } else { rest };
-                    return Poll::Ready(Ok(Some(Read::Plain(length, arrival, asked))));
-                }
-                foreign @ Read::Foreign(_) => return Poll::Ready(Ok(Some(foreign))),
-            }
-        }
-        reading.seen = received.len();
-        if !ready!(stream.poll_more(cx)) {
-            // What was wrong with it all along is said all the same.
-            let begun = !stream.unread().is_empty();
-            return Poll::Ready(if begun { head::read(stream.unread(), bounds).map(|_| None) } else { Ok(None) });
-        }
     }
 }
 
