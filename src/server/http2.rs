@@ -172,11 +172,11 @@ where
     let connects = *request.method() == Method::CONNECT;
     if connects && request.headers().get(CONTENT_LENGTH).is_some_and(|length| length != "0") {
         // What follows a CONNECT is no body: "malformed" (RFC 9113 section 8.5).
-        return respond.send_reset(Reason::PROTOCOL_ERROR);
+        return refuse(&mut respond, line, "a CONNECT announces a body");
     }
     if request.uri().path_and_query().is_some_and(|path| path.as_str().starts_with('?')) {
         // A path "MUST include a value of '/'" where there is none (RFC 9113 section 8.3.1).
-        return respond.send_reset(Reason::PROTOCOL_ERROR);
+        return refuse(&mut respond, line, "a path begins with its query");
     }
     let outlet = Arc::new(Outlet::default());
     let rate = least_rate(request.method(), request.headers(), shared.limits.body_rate);
@@ -209,17 +209,26 @@ where
     shared.tasks.spawn(exchange.serve(handler));
 }
 
+/// Resets a stream whose head h2 lets pass (RFC 9113 section 8.1.1).
+fn refuse(respond: &mut SendResponse<Bytes>, line: &Line, cause: &str) {
+    line.tell(|peer| Event::Malformed { peer, cause: cause.to_owned() });
+    respond.send_reset(Reason::PROTOCOL_ERROR);
+}
+
 /// A browser may split its cookies over many fields in HTTP/2 (RFC 9113 section 8.2.3), so those count once.
 fn has_too_many_fields(fields: &HeaderMap, limit: usize) -> bool {
     fields.len() > limit && fields.len() - fields.get_all(COOKIE).iter().count().saturating_sub(1) > limit
 }
 
-/// Says which limit ended a connection; a client that simply went away is no event.
+/// Says which limit ended a connection, or that it broke the protocol or flooded; a client that simply went away is no
+/// event.
 fn report(line: &Line, error: &h2::Error) {
     // h2 keeps of an error of ours what it is and says, not itself. The system's own timeouts say nothing.
     let is_ours = |error: &std::io::Error| error.kind() == std::io::ErrorKind::TimedOut && error.get_ref().is_some();
     if error.get_io().is_some_and(is_ours) {
         line.tell(|peer| Event::WriteTimeout { peer });
+    } else if error.is_library() && error.reason() != Some(Reason::NO_ERROR) {
+        line.tell(|peer| Event::Malformed { peer, cause: format!("the HTTP/2 of a connection: {error}") });
     }
 }
 

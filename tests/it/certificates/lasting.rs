@@ -83,3 +83,22 @@ async fn streams_and_tunnels_go_on_while_a_certificate_is_replaced() {
     assert_eq!(rest.to_bytes(), "");
     demo.shutdown().await;
 }
+
+#[tokio::test]
+async fn who_is_silent_while_a_certificate_is_replaced_is_met_by_the_new_one() {
+    let world = World::with().tls().routes(OPEN).start().await;
+    let before = shown(&meet(&world, world.tls(), "localhost").await.unwrap());
+    let silent = TcpStream::connect(world.gateway.address).await.unwrap();
+    // Accepted behind it.
+    meet(&world, world.tls(), "localhost").await.unwrap();
+    let good = write_pair(world.folder(), "main", &["localhost"]);
+    world.gateway.reread_certificates();
+    let client = trusting(&world, &[&before]);
+    until("the new certificate", || async {
+        meet(&world, Arc::clone(&client), "localhost").await.is_ok_and(|stream| shown(&stream) == good)
+    })
+    .await;
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = tokio_rustls::TlsConnector::from(client).connect(name, silent).await.unwrap();
+    assert_eq!(shown(&stream), good, "judged by what held when it came, not when it spoke");
+}

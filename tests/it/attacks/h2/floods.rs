@@ -3,7 +3,7 @@
 use super::*;
 use crate::check::{Bench, Process};
 use crate::soak::{at_rest, memory};
-use crate::stage::soon;
+use crate::stage::{soon, until};
 use crate::world::write_pair;
 
 /// A request for a closed page.
@@ -94,17 +94,21 @@ fn cheap() -> [(&'static str, Vec<u8>); 6] {
 async fn h2_floods_end_with_their_connection() {
     let world = secure().await;
     let authority = host(&world);
-    for (what, frames, error) in costly(&authority) {
+    let told = "portcullis_server_events_total{event=\"malformed\"}";
+    for (number, (what, frames, error)) in (1..).zip(costly(&authority)) {
         let outcome = flooded(&world, what, &frames).await;
+        until(what, || async { world.metric(told).await == number }).await;
         assert_eq!((&outcome.goaways[..], outcome.closed), (&[error][..], true), "{what}: {outcome:?}");
         assert!(outcome.statuses.iter().all(|(_, status)| *status == 401), "{what}: {outcome:?}");
     }
+    let all = world.metric(told).await;
     // The request behind each of these is answered.
     for (what, frames) in cheap() {
         let outcome = flooded(&world, what, &[frames, ask(&authority, 101, END_HEADERS | END_STREAM)].concat()).await;
         assert_eq!((&outcome.statuses[..], &outcome.resets[..]), (&[(101, 401)][..], &[][..]), "{what}: {outcome:?}");
         assert!(outcome.goaways.is_empty() && !outcome.closed, "{what}: {outcome:?}");
     }
+    assert_eq!(world.metric(told).await, all);
 }
 
 /// What became of a flood, of which the gateway and its next visitor notice nothing.
