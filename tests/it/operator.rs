@@ -48,6 +48,24 @@ async fn what_happens_is_counted() {
 }
 
 #[tokio::test]
+async fn everything_that_is_counted_is_explained() {
+    // With several addresses there is more to tell.
+    let routes = "[[route]]\nname = \"app\"\nupstream = [\"http://{app}\", \"http://127.0.0.1:9\"]\n";
+    let world = World::with().tls().routes(routes).start().await;
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/endpoints.md")).unwrap();
+    let mut browser = world.signed_in().await;
+    browser.get(world.at("/.portcullis/nothing")).await;
+    let metrics = world.metrics().await;
+    let families: Vec<&str> = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ').map(|(name, _)| name))
+        .collect();
+    assert!(families.len() >= 14, "{metrics}");
+    let missing: Vec<_> = families.into_iter().filter(|name| !page.contains(&format!("`{name}"))).collect();
+    assert_eq!(missing, Vec::<&str>::new(), "{metrics}");
+}
+
+#[tokio::test]
 async fn the_front_door_does_not_lead_to_the_operator() {
     let world = World::new().await;
     let mut browser = world.signed_in().await;
