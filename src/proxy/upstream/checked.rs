@@ -51,8 +51,6 @@ struct Noted {
     is_spoilt: bool,
     /// The app took something of the request, and not all.
     has_hung_up: bool,
-    /// Nobody asks anything more.
-    is_left: bool,
 }
 
 impl Noted {
@@ -86,15 +84,6 @@ impl Notes {
         self.lock().has_hung_up
     }
 
-    /// Nothing more will be asked.
-    pub(super) fn leave(&self) {
-        self.lock().is_left = true;
-    }
-
-    fn is_left(&self) -> bool {
-        self.lock().is_left
-    }
-
     /// A panic elsewhere leaves whole notes.
     fn lock(&self) -> MutexGuard<'_, Noted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -117,8 +106,6 @@ pub(super) struct Checked<S> {
     ear: Ear,
     /// What it has taken of the last request.
     taken: Taken,
-    /// Something was written and not flushed yet.
-    is_written: bool,
 }
 
 /// Where in an answer the stream is.
@@ -139,7 +126,7 @@ impl<S> Checked<S> {
     pub(super) fn new(stream: S, notes: Notes) -> Self {
         let (received, good) = (BytesMut::new(), Bytes::new());
         let (phase, afterwards, ear, taken) = (Phase::Between, Afterwards::Keep, Ear::Open, Taken::Nothing);
-        Self { stream, notes, phase, afterwards, received, good, ear, taken, is_written: false }
+        Self { stream, notes, phase, afterwards, received, good, ear, taken }
     }
 
     /// The stream, when it has become a tunnel.
@@ -312,7 +299,7 @@ impl<S: AsyncWrite + Unpin> Checked<S> {
                 self.notes.lock().hang_up(self.taken);
             }
         } else if matches!(written, Poll::Ready(Ok(1..))) {
-            (self.taken, self.is_written) = (Taken::Some, true);
+            self.taken = Taken::Some;
         }
         written
     }
@@ -338,13 +325,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Checked<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.write(0, |stream| stream.poll_flush(cx).map_ok(|()| 0)))?;
-        // hyper does not ask after its last write whether anybody has another request, and so does not close what was left
-        // before: it has to be asked once more.
-        if std::mem::take(&mut self.is_written) && self.notes.is_left() {
-            cx.waker().wake_by_ref();
-        }
-        Poll::Ready(Ok(()))
+        self.write(0, |stream| stream.poll_flush(cx).map_ok(|()| 0)).map_ok(|_| ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

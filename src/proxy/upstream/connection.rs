@@ -1,18 +1,20 @@
 //! A connection to an app that one request at a time is sent over, and what comes of it.
 //!
 //! hyper speaks on it, in a task of its own, which would go on for as long as an app neither reads what is still sent
-//! nor closes: hyper closes nothing before all was written. So the task ends with whoever has the connection, or with
-//! the patience of whoever leaves it. Called by `proxy::upstream`.
+//! nor closes: hyper closes nothing before all was written. So the task has an end: a while after nobody has the
+//! connection any more, or with the patience of whoever leaves it. Called by `proxy::upstream`.
 
 use std::io;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use hyper::client::conn::http1;
 use hyper::header::UPGRADE;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
 use super::super::interim;
 use super::body::AppBody;
@@ -27,13 +29,25 @@ use crate::http::{Body, BodyFault, Request};
 /// How long a connection that was given back may take to be ready.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// A connection that speaks HTTP/1.1. Dropped, it is closed, whatever is still being sent.
+/// A connection that speaks HTTP/1.1. Dropped, it has [`GRACE`] to send what it holds.
 pub(super) struct Connection {
     sender: http1::SendRequest<Body>,
-    /// Where hyper speaks, and hears what is [`Checked`].
-    task: AbortOnDropHandle<()>,
+    /// Where hyper speaks, and hears what is [`Checked`]; whether it came to an end by itself.
+    task: JoinHandle<bool>,
+    /// How long the task may go on when nobody has the connection.
+    patience: oneshot::Sender<Patience>,
     notes: Notes,
 }
+
+/// Ends when what is still sent is borne no longer.
+type Patience = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How long what was sent may take to reach an app when nobody waits for its answer any more.
+const GRACE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 60 });
+
+/// How often hyper is asked to look, once nobody asks for anything: after its last write it does not ask by itself whether
+/// anybody has another request, and so would not close.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How a tunnel has an app's connection back that hyper spoke on.
 pub const UNWRAP: Unwrap = Unwrap(|connection| tunnel::unwrap(connection, Checked::<Stream>::into_inner));
@@ -81,12 +95,9 @@ impl Connection {
             .handshake(TokioIo::new(Checked::new(stream, notes.clone())))
             .await
             .map_err(|error| why(&error))?;
-        let task = tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "a connection to an app ended");
-            }
-        });
-        Ok(Self { sender, task: AbortOnDropHandle::new(task), notes })
+        let (patience, left) = oneshot::channel();
+        let task = tokio::spawn(speak(connection.with_upgrades(), left));
+        Ok(Self { sender, task, patience, notes })
     }
 
     /// Whether nothing can be sent over it any more.
@@ -101,15 +112,13 @@ impl Connection {
     }
 
     /// Has what is still sent on it go on being sent, until `patience` ends: whether all was sent by then.
-    pub(super) async fn leave(self, patience: impl Future<Output = ()>) -> bool {
-        let Self { sender, task, notes } = self;
-        notes.leave();
+    pub(super) async fn leave(self, patience: impl Future<Output = ()> + Send + 'static) -> bool {
+        let Self { sender, task, patience: tell, .. } = self;
         drop(sender);
-        tokio::select! {
-            biased;
-            _ = task => true,
-            () = patience => false,
-        }
+        // It may have ended already.
+        _ = tell.send(Box::pin(patience));
+        // Only a panic or the runtime's end is an error.
+        task.await.unwrap_or(true)
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -134,6 +143,25 @@ impl Connection {
                 Err(Failed { unsent: failure.take_message(), why })
             }
         }
+    }
+}
+
+/// Speaks until the connection ends, or nobody has it and whoever `left` it is out of patience: whether it ended.
+async fn speak(connection: impl Future<Output = hyper::Result<()>>, left: oneshot::Receiver<Patience>) -> bool {
+    let mut connection = pin!(async {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to an app ended");
+        }
+    });
+    let patience = tokio::select! {
+        biased;
+        () = &mut connection => return true,
+        told = left => told.unwrap_or_else(|_| Box::pin(sleep(GRACE))),
+    };
+    tokio::select! {
+        biased;
+        () = async { while timeout(LOOK, &mut connection).await.is_err() {} } => true,
+        () = patience => false,
     }
 }
 
@@ -165,7 +193,6 @@ fn why(error: &hyper::Error) -> Why {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
     use std::task::{Context, Poll, Waker};
 
     use super::*;
@@ -176,7 +203,6 @@ mod tests {
     use http_body_util::{BodyExt as _, StreamBody};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
     use tokio::net::{TcpListener, TcpStream};
-    use tokio::time::sleep;
 
     /// Longer than anything takes.
     const A_WHILE: Duration = Duration::from_secs(30);
@@ -342,9 +368,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_is_dropped_is_closed_whatever_is_still_sent() {
-        let (connection, app) = half_sent().await;
-        drop(connection);
-        assert!(found_by(app).await < MUCH);
+    async fn what_is_still_sent_on_a_connection_that_is_dropped_arrives_if_the_app_takes_it_soon() {
+        for takes_it in [true, false] {
+            let (Connection { sender, task, patience, .. }, app) = half_sent().await;
+            drop((sender, patience));
+            let found = if takes_it { Some(found_by(app).await) } else { None };
+            assert_eq!(task.await.unwrap(), takes_it);
+            assert!(found.is_none_or(|found| found >= MUCH), "{found:?}");
+        }
     }
 }

@@ -25,12 +25,12 @@ impl Place {
     /// Lets a connection come to its end, for as long as what is still sent on it moves.
     pub(super) async fn see_off(self, connection: Connection, request: Option<Arc<Progress>>) {
         let (address, limit) = (&self.0.line.address, &self.0.settings.idle_timeout);
-        let left = Instant::now();
-        let patience = async {
-            let mut until = left + limit.value;
+        let (left, span) = (Instant::now(), limit.value);
+        let patience = async move {
+            let mut until = left + span;
             while until > Instant::now() {
                 sleep_until(until).await;
-                until = request.as_ref().map_or(left, |upload| upload.last().max(left)) + limit.value;
+                until = request.as_ref().map_or(left, |upload| upload.last().max(left)) + span;
             }
         };
         if !connection.leave(patience).await {
