@@ -21,11 +21,13 @@ pub(super) fn raise(connections: usize) {
     let Some(have) = have else { return };
     info!(open_files = have, "as many files and sockets may be open");
     if have < u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(BESIDE) {
+        let or_less = match have.saturating_sub(BESIDE) {
+            0 => String::new(),
+            most => format!(", or set limits.connections to {most} or less"),
+        };
         warn!(
             "limits.connections lets {connections} clients in, but only {have} files and sockets may be open: beyond \
-             that nobody gets an answer. Raise the limit (LimitNOFILE in systemd, ulimit -n), or set limits.connections \
-             to {} or less",
-            have.saturating_sub(BESIDE)
+             that nobody gets an answer. Raise the limit (LimitNOFILE in systemd, ulimit -n){or_less}"
         );
     }
 }

@@ -15,6 +15,11 @@ pub fn is_call(method: &Method, fields: Fields<'_>) -> bool {
     if *method != Method::POST {
         return false;
     }
+    is_spoken(fields)
+}
+
+/// Whether a message is of that media type.
+pub fn is_spoken(fields: Fields<'_>) -> bool {
     let kind = fields.value(&CONTENT_TYPE).and_then(|kind| kind.split_at_checked(MEDIA_TYPE.len()));
     kind.is_some_and(|(name, rest)| {
         name.eq_ignore_ascii_case(MEDIA_TYPE.as_bytes()) && matches!(rest.first(), None | Some(b'+' | b';'))

@@ -21,10 +21,12 @@ pub const DEPTH: HeaderName = HeaderName::from_static("depth");
 /// By which frameworks are told of another method.
 const OVERRIDES: [&[u8]; 3] = [b"x-http-method-override", b"x-http-method", b"x-method-override"];
 
-/// Whether an app may take what this field says for the request's method. Some take `_` for `-` in a name.
+/// Whether an app may take what this field says for the request's method. Some take `_`, `.` and others for `-` in a name.
 pub fn is_override(name: &[u8]) -> bool {
     let is = |ours: &&[u8]| {
-        let same = |(theirs, ours): (&u8, &u8)| theirs.eq_ignore_ascii_case(ours) || (*theirs, *ours) == (b'_', b'-');
+        let same = |(theirs, ours): (&u8, &u8)| {
+            theirs.eq_ignore_ascii_case(ours) || (*ours == b'-' && !theirs.is_ascii_alphanumeric())
+        };
         name.len() == ours.len() && name.iter().zip(*ours).all(same)
     };
     OVERRIDES.iter().any(is)

@@ -219,8 +219,8 @@ pub(super) fn finish(text: &str) -> String {
 
 /// Texts as one header value: joined by `,`, which splits them again.
 pub(super) fn join<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
-    let encoded = texts.into_iter().map(|text| finish(text).replace(',', "%2C"));
-    encoded.collect::<Vec<_>>().join(",")
+    let encoded = texts.into_iter().map(|text| utf8_percent_encode(text, ENCODED).to_string().replace(',', "%2C"));
+    encoded.collect::<Vec<_>>().join(",").trim().to_owned()
 }
 
 /// Names that only we may send, compared with case and every non-alphanumeric folded away.

@@ -265,6 +265,11 @@ impl http_body::Body for ResponseBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
+            // Its request's body ended for that, and took the exchange along.
+            Poll::Ready(Some(Err(_))) if self.visitor.as_ref().is_some_and(Visitor::has_ended) => {
+                self.lease = None;
+                Poll::Ready(Some(Err(BrokenOff::SessionEnded.into())))
+            }
             Poll::Ready(Some(Err(error))) => {
                 if let Some(lease) = self.lease.take()
                     && !error.is::<BrokeOff>()

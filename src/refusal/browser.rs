@@ -119,8 +119,9 @@ pub(super) const SESSION_ENDED: Entry = Entry {
     happened: "Your session ended while this was being sent, so the rest of it was not passed on. The app may have \
                received a part.",
     you: "Sign in, look at what has arrived, and then do once more what you were doing.",
-    administrator: "Somebody signed out, or the session was ended or became too old, while a request's body was under \
-                    way. How long a session lasts is set by [session]; what takes longer to send needs a longer one.",
+    administrator: "Somebody signed out, or the session was ended, unused for too long or too old, while a request's \
+                    body was under way. A session counts as used when a request begins. How long it lasts is set by \
+                    [session]; what takes longer to send needs longer ones.",
 };
 
 pub(super) const BODY_TOO_LARGE: Entry = Entry {

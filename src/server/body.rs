@@ -74,7 +74,7 @@ impl Watcher<'_> {
     }
 }
 
-/// The rate that either body must keep by HTTP/2: `rate`, but for gRPC's calls, which are as quiet as those who talk
+/// The rate that a request's body must keep by HTTP/2: `rate`, but for gRPC's calls, which are as quiet as those who talk
 /// (Kestrel lifts its own limit for them as well).
 pub(super) fn least_rate(method: &Method, headers: &HeaderMap, rate: usize) -> usize {
     if is_call(method, headers.into()) { 0 } else { rate }

@@ -179,7 +179,7 @@ where
         return refuse(&mut respond, line, "a path begins with its query");
     }
     let outlet = Arc::new(Outlet::default());
-    let rate = least_rate(request.method(), request.headers(), shared.limits.body_rate);
+    let rate = shared.limits.body_rate;
     let mut exchange =
         Exchange::new(respond, Arc::clone(line), Arc::clone(&outlet), request.method(), rate, activity.begin());
     if has_too_many_fields(request.headers(), shared.limits.headers) {
@@ -193,7 +193,7 @@ where
     } else {
         let watcher = Watcher {
             limit: shared.limits.body_idle_timeout,
-            rate,
+            rate: least_rate(request.method(), request.headers(), rate),
             events: &shared.events,
             peer: peer.remote,
             activity,

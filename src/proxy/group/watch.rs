@@ -20,7 +20,10 @@ use super::choice::mix;
 use super::{Health, Member, Roster, Settings, upstream};
 use crate::http::{Body, Request};
 use crate::route::Address;
-use upstream::{Connector, Limit, Line, Source, Upstream, reach};
+use upstream::{Connector, Limit, Line, Source, Upstream, UpstreamFault, reach};
+
+/// When an address is asked again for which there were no means.
+const AGAIN: Duration = Duration::from_secs(1);
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("portcullis/", env!("CARGO_PKG_VERSION"), " (health)"));
@@ -46,7 +49,12 @@ async fn look_after(roster: &Roster, member: &Member) {
         member.ejected.notified().await;
         while let Some(left) = member.standing.left_alone_for(Instant::now()) {
             sleep(jitter.stretched(left)).await;
-            let found = probe.ask().await;
+            let found = loop {
+                match probe.ask().await {
+                    Some(found) => break found,
+                    None => sleep(AGAIN).await,
+                }
+            };
             let change = member.standing.looked_after(found.is_ok(), Instant::now());
             match (change, found) {
                 (Some(change), _) => roster.tell(member, change, "it answers again"),
@@ -68,7 +76,9 @@ async fn check(roster: &Roster, member: &Member) {
     sleep(jitter.part_of(health.interval)).await;
     loop {
         let found = probe.ask().await;
-        if let Some(change) = member.standing.checked(found.is_ok(), health.verdicts, Instant::now()) {
+        if let Some(found) = found
+            && let Some(change) = member.standing.checked(found.is_ok(), health.verdicts, Instant::now())
+        {
             let cause = found.err().unwrap_or_else(|| "its health checks succeed".to_owned());
             roster.tell(member, change, &cause);
         }
@@ -98,19 +108,26 @@ impl<'a> Probe<'a> {
         Self { address: &member.address, settings, connector: connector.as_ref(), health }
     }
 
-    /// What is wrong with it, if anything is.
-    async fn ask(&self) -> Result<(), String> {
+    /// What is wrong with it, if anything is; nothing is found where there is nothing to ask with.
+    async fn ask(&self) -> Option<Result<(), String>> {
+        match self.find().await {
+            Err(UpstreamFault::Shortage { .. }) => None,
+            found => Some(found.map_err(|fault| fault.to_string()).and_then(|told| told)),
+        }
+    }
+
+    async fn find(&self) -> Result<Result<(), String>, UpstreamFault> {
         let Some(health) = self.health else {
-            let patience = &self.settings.connect_timeout;
-            return reach(self.address, self.connector, patience).await.map_err(|fault| fault.to_string());
+            return reach(self.address, self.connector, &self.settings.connect_timeout).await.map(Ok);
         };
         // Made for one question and dropped with its connection: the next one connects again, as it should.
         let line = Line::new(self.address.clone(), self.connector.cloned(), &self.settings);
         let upstream = Upstream::new(line, self.settings.clone(), 1);
         let answer = Arc::new(upstream).send(&mut question(health).into(), None).await;
-        let (reply, _lease) = answer.map_err(|unanswered| unanswered.fault.to_string())?;
+        let (reply, _lease) = answer.map_err(|unanswered| unanswered.fault)?;
         let status = reply.status().as_u16();
-        if health.status.contains(&status) { Ok(()) } else { Err(format!("its health check was answered {status}")) }
+        let is_well = health.status.contains(&status);
+        Ok(if is_well { Ok(()) } else { Err(format!("its health check was answered {status}")) })
     }
 }
 

@@ -72,12 +72,13 @@ fn what_looks_like_an_escaped_comma_is_told_from_a_comma() {
         serde_json::json!(["a,b"]),
         serde_json::json!(["a%2Cb"]),
         serde_json::json!(["a%252Cb"]),
+        serde_json::json!(["a", " b", "\u{2000}b "]),
     ] {
         let mut person = identity();
         person.claims.insert("roles".into(), roles);
         told.push(rendered(&person, "x-roles").unwrap());
     }
-    assert_eq!(told, ["a%252Cb", "a,b", "a%2Cb", "a%252Cb", "a%25252Cb"]);
+    assert_eq!(told, ["a%252Cb", "a,b", "a%2Cb", "a%252Cb", "a%25252Cb", "a, b,%E2%80%80b"]);
 }
 
 #[test]

@@ -23,6 +23,7 @@ use hyper::{HeaderMap, Method, StatusCode};
 use super::answer::{Asked, Rest, Stamp, fit_to_end, write};
 use super::upload::Expectation;
 use crate::http::duplex::{Cancelled, Duplex, poll_room};
+use crate::http::grpc::is_spoken;
 use crate::http::interim::{self, Outlet};
 use crate::http::tunnel::Keeper;
 use crate::http::{Body, BodyError, Remote, Reply, Response};
@@ -154,6 +155,8 @@ impl Exchange {
         let Self { running, mut respond, line, outlet, asked, tunnel, rate, .. } = self;
         outlet.close();
         let agreed = response.status().is_success();
+        // By what the app says it is: a client says what it likes.
+        let rate = if is_spoken(response.headers().into()) { 0 } else { rate };
         let (head, rest) = write(response, asked, &line.stamp);
         let tunnel = tunnel.filter(|_| agreed);
         let Ok(stream) = respond.send_response(head, rest.is_none() && tunnel.is_none()) else {

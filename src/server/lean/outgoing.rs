@@ -107,6 +107,11 @@ impl Outgoing {
             self.pieces.pop_front();
         }
         self.written += written;
+        // What a client took that takes it bit by bit is not kept.
+        if self.written > 4 * SMALL {
+            self.text.drain(..self.written);
+            self.written = 0;
+        }
         Ok(())
     }
 }
@@ -116,6 +121,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use tokio::io::AsyncReadExt as _;
+
+    #[tokio::test]
+    async fn what_was_taken_is_not_kept() {
+        let (mut near, _far) = tokio::io::duplex(40_000);
+        let mut outgoing = Outgoing::default();
+        outgoing.text().resize(60_000, b'x');
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(outgoing.poll_write(&mut cx, &mut near).is_pending());
+        assert_eq!(outgoing.text().len(), 20_000);
+    }
 
     proptest! {
         #[test]

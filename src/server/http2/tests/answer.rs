@@ -164,27 +164,31 @@ async fn a_client_that_takes_nothing_loses_its_stream_and_no_other() {
 
 #[tokio::test]
 async fn a_client_that_takes_next_to_nothing_loses_its_stream_too() {
-    let mut builder = client::Builder::new();
-    builder.initial_window_size(10);
-    let (tell, body) = piecemeal();
-    for _ in 0..1000 {
-        tell.send(data("more than the window, by far ")).unwrap();
-    }
-    let mut world = World::with(builder, once(Response::new(body))).await;
-    let mut stream = in_time(world.get()).await.unwrap().into_body();
-    let mut beat = tokio::time::interval(WRITE_TIMEOUT / 5);
-    let lost = async {
-        loop {
-            match stream.data().await.unwrap() {
-                Ok(piece) => stream.flow_control().release_capacity(piece.len()).unwrap(),
-                Err(error) => break error,
-            }
-            beat.tick().await;
+    // Whatever it calls its request; what the app calls its answer counts.
+    for says in ["text/plain", "application/grpc"] {
+        let mut builder = client::Builder::new();
+        builder.initial_window_size(10);
+        let (tell, body) = piecemeal();
+        for _ in 0..1000 {
+            tell.send(data("more than the window, by far ")).unwrap();
         }
-    };
-    assert_eq!(in_time(lost).await.reason(), Some(Reason::CANCEL));
-    world.event("write_timeout").await;
-    world.quiet().await;
+        let mut world = World::with(builder, once(Response::new(body))).await;
+        let (answer, _) = world.ask(Method::POST, &[("content-type", says)], true);
+        let mut stream = in_time(answer).await.unwrap().into_body();
+        let mut beat = tokio::time::interval(WRITE_TIMEOUT / 5);
+        let lost = async {
+            loop {
+                match stream.data().await.unwrap() {
+                    Ok(piece) => stream.flow_control().release_capacity(piece.len()).unwrap(),
+                    Err(error) => break error,
+                }
+                beat.tick().await;
+            }
+        };
+        assert_eq!(in_time(lost).await.reason(), Some(Reason::CANCEL), "{says}");
+        world.event("write_timeout").await;
+        world.quiet().await;
+    }
 }
 
 #[tokio::test]
