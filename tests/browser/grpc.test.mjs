@@ -10,9 +10,8 @@ import { after, before, test } from "node:test";
 import * as grpc from "@grpc/grpc-js";
 
 import { makeCertificate } from "./certificate.mjs";
-import { launch, inContext } from "./chromium.mjs";
-import { excuse, inHouse, signIn } from "./house.mjs";
-import { people } from "./lookalike.mjs";
+import { launch } from "./chromium.mjs";
+import { inHouse, signedIn } from "./house.mjs";
 
 let browser;
 before(async () => {
@@ -85,29 +84,19 @@ test("calls of all four kinds pass, with trailers, streams and errors", async ()
   const server = await startServer();
   const routes = `[[route]]\npath = "/echo.Echo"\nupstream = "h2c://127.0.0.1:${server.port}"\n`;
   try {
-    await inHouse({ tls: makeCertificate, routes }, ({ home, folder }) =>
-      inContext(
-        browser,
-        async (page, context) => {
-          await page.goto(`${home}/`);
-          await signIn(page, people.ada);
-          await page.waitForURL(`${home}/`);
-          const metadata = new grpc.Metadata();
-          const cookies = await context.cookies(home);
-          metadata.set("cookie", cookies.map(({ name, value }) => `${name}=${value}`).join("; "));
-          const authority = readFileSync(join(folder, "crt.pem"));
-          const client = new Client(new URL(home).host, grpc.credentials.createSsl(authority), {
-            "grpc.max_receive_message_length": 64 << 20,
-          });
-          try {
-            await converse(client, metadata);
-          } finally {
-            client.close();
-          }
-        },
-        { excuse, ignoreHTTPSErrors: true },
-      ),
-    );
+    await signedIn(browser, { tls: makeCertificate, routes }, async (home, { cookie }, { folder }) => {
+      const metadata = new grpc.Metadata();
+      metadata.set("cookie", cookie);
+      const authority = readFileSync(join(folder, "crt.pem"));
+      const client = new Client(new URL(home).host, grpc.credentials.createSsl(authority), {
+        "grpc.max_receive_message_length": 64 << 20,
+      });
+      try {
+        await converse(client, metadata);
+      } finally {
+        client.close();
+      }
+    });
   } finally {
     server.stop();
   }

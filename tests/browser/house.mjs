@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { startApp } from "./app.mjs";
-import { ORGANIZATION, startLookalike } from "./lookalike.mjs";
+import { inContext } from "./chromium.mjs";
+import { ORGANIZATION, people, startLookalike } from "./lookalike.mjs";
 import { freePort, startPortcullis } from "./program.mjs";
 
 const CLIENT_ID = "3MVG9lookalike.of.a.consumer.key";
@@ -77,3 +78,20 @@ export async function signIn(page, person) {
   await page.getByRole("button", { name: "Sign-in" }).click();
   await page.getByRole("button", { name: "Continue" }).click();
 }
+
+/** Runs `story(home, fields, all)` in such a house: `fields` are what Ada's browser sends once she is signed in. */
+export const signedIn = (browser, house, story) =>
+  inHouse(house, (all) =>
+    inContext(
+      browser,
+      async (page, context) => {
+        const { home } = all;
+        await page.goto(`${home}/`);
+        await signIn(page, people.ada);
+        await page.waitForURL(`${home}/`);
+        const cookie = (await context.cookies(home)).map(({ name, value }) => `${name}=${value}`).join("; ");
+        await story(home, { cookie, origin: home }, all);
+      },
+      { excuse, ignoreHTTPSErrors: true },
+    ),
+  );

@@ -5,39 +5,13 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 
-import WebSocket, { WebSocketServer } from "ws";
+import WebSocket from "ws";
 
-import { launch, inContext } from "./chromium.mjs";
-import { excuse, inHouse, signIn } from "./house.mjs";
-import { people } from "./lookalike.mjs";
-
-/** An app that echoes, in the form that it received. */
-async function startEcho() {
-  const server = createServer((_, response) => response.setHeader("content-type", "text/html").end("<title>Echo</title>"));
-  const sockets = new WebSocketServer({ server, perMessageDeflate: { threshold: 0 }, maxPayload: 4 << 20 });
-  sockets.on("connection", (socket) => {
-    socket.on("error", () => {});
-    socket.on("message", (data, isBinary) => {
-      if (`${data.subarray(0, 6)}` === "close ") socket.close(Number(data.subarray(6)), "as you wish");
-      else if (`${data}` === "ping me") socket.ping("from the app");
-      else socket.send(data, { binary: isBinary });
-    });
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    url: `http://127.0.0.1:${server.address().port}`,
-    async stop() {
-      for (const socket of sockets.clients) socket.terminate();
-      server.closeAllConnections();
-      server.close();
-      await once(server, "close");
-    },
-  };
-}
+import { launch } from "./chromium.mjs";
+import { startEcho } from "./echo.mjs";
+import { signedIn } from "./house.mjs";
 
 /** One conversation: what `speak(client, next)` says and everything that comes back, as a transcript. */
 async function converse(url, options, protocols, speak) {
@@ -166,24 +140,14 @@ after(() => browser?.close());
 test("every conversation over WebSocket is the same as without the gateway", async () => {
   const app = await startEcho();
   try {
-    await inHouse({ upstream: app.url }, ({ home }) =>
-      inContext(
-        browser,
-        async (page, context) => {
-          await page.goto(`${home}/`);
-          await signIn(page, people.ada);
-          await page.waitForURL(`${home}/`);
-          const cookie = (await context.cookies(home)).map(({ name, value }) => `${name}=${value}`).join("; ");
-          for (const [name, [options, speak]] of Object.entries(cases)) {
-            const directly = await converse(app.url.replace("http", "ws"), options, [], speak);
-            const through = await converse(home.replace("http", "ws"), { ...options, headers: { cookie, origin: home } }, [], speak);
-            assert.ok(directly.length > 1 && directly.at(-1)[0] === "closed", name);
-            assert.deepEqual(through, directly, name);
-          }
-        },
-        { excuse },
-      ),
-    );
+    await signedIn(browser, { upstream: app.url }, async (home, headers) => {
+      for (const [name, [options, speak]] of Object.entries(cases)) {
+        const directly = await converse(app.url.replace("http", "ws"), options, [], speak);
+        const through = await converse(home.replace("http", "ws"), { ...options, headers }, [], speak);
+        assert.ok(directly.length > 1 && directly.at(-1)[0] === "closed", name);
+        assert.deepEqual(through, directly, name);
+      }
+    });
   } finally {
     await app.stop();
   }

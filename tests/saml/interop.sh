@@ -12,11 +12,6 @@ for tool in xmlsec1 xmllint openssl python3 cargo; do
         exit 1
     }
 done
-environment="target/saml-interop"
-if [[ ! -x "$environment/bin/python" ]] || ! cmp -s tests/saml/requirements.txt "$environment/requirements.txt"; then
-    python3 -m venv "$environment"
-    "$environment/bin/pip" install --quiet --disable-pip-version-check --requirement tests/saml/requirements.txt
-    cp tests/saml/requirements.txt "$environment/requirements.txt"
-fi
+bash tests/environment.sh saml-interop tests/saml/requirements.txt
 cargo build --locked --quiet --example saml_judge
-PYTHONDONTWRITEBYTECODE=1 "$environment/bin/python" tests/saml/interop.py "${CARGO_TARGET_DIR:-target}/debug/examples/saml_judge"
+PYTHONDONTWRITEBYTECODE=1 target/saml-interop/bin/python tests/saml/interop.py "${CARGO_TARGET_DIR:-target}/debug/examples/saml_judge"
