@@ -160,7 +160,6 @@ pub struct ResponseBody {
 }
 
 /// Whose exchange it is, and until when they may go on with it.
-#[derive(Clone)]
 pub struct Visitor {
     session: Arc<Session>,
     until: Instant,

@@ -96,6 +96,15 @@ async fn in_lockstep(go: &Arc<Notify>) -> Stage {
     .await
 }
 
+/// Takes each event before the app is let go on to the next.
+async fn receive_in_lockstep(line: &mut Line, go: &Notify) {
+    for event in ["one", "two", "three"] {
+        assert_eq!(line.chunk().await, format!("data: {event}\n\n").as_bytes());
+        go.notify_one();
+    }
+    assert_eq!(line.chunk().await, b"");
+}
+
 #[tokio::test]
 async fn a_response_arrives_while_it_is_still_being_made() {
     let go = Arc::new(Notify::new());
@@ -104,11 +113,7 @@ async fn a_response_arrives_while_it_is_still_being_made() {
     let mut line = Line::to(world.authority()).await;
     line.send(head(&world, &ticket, "GET /events", "")).await;
     assert!(line.head().await.unwrap().starts_with("http/1.1 200 "));
-    for event in ["one", "two", "three"] {
-        assert_eq!(line.chunk().await, format!("data: {event}\n\n").as_bytes());
-        go.notify_one();
-    }
-    assert_eq!(line.chunk().await, b"");
+    receive_in_lockstep(&mut line, &go).await;
 }
 
 #[tokio::test]
@@ -152,11 +157,7 @@ async fn an_event_over_http1_arrives_before_an_app_of_http2_writes_the_next() {
     line.send(head(&world, &ticket, "GET /events", "")).await;
     let head = line.head().await.unwrap();
     assert!(head.starts_with("http/1.1 200 ") && field(&head, "content-type") == Some(EVENTS), "{head}");
-    for event in ["one", "two", "three"] {
-        assert_eq!(line.chunk().await, format!("data: {event}\n\n").as_bytes());
-        go.notify_one();
-    }
-    assert_eq!(line.chunk().await, b"");
+    receive_in_lockstep(&mut line, &go).await;
 }
 
 #[tokio::test]
